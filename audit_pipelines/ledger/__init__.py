@@ -1,0 +1,1 @@
+"""The hash-chained, append-only ledger: the only truth of the product."""
