@@ -26,7 +26,14 @@ class ValidationError(AuditError):
 
 
 class ConflictError(AuditError):
-    """An identifier that must be unique for ever is already bound to other content."""
+    """An identifier that must be unique for ever is already bound to other content.
+
+    `faults` has the form of `ValidationError.faults`.
+    """
+
+    def __init__(self, message: str, faults: tuple[tuple[str, str], ...] = ()) -> None:
+        super().__init__(message)
+        self.faults = faults
 
 
 class DatabaseUnavailableError(AuditError):

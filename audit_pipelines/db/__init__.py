@@ -1,0 +1,1 @@
+"""Reaching Postgres: the embedded server, connections by role, migrations and named queries."""

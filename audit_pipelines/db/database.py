@@ -1,0 +1,189 @@
+"""One database, reached by role.
+
+`Database` knows how each role connects: with a login of its own on the embedded server, with `SET ROLE` behind
+DATABASE_URL elsewhere. No caller builds a connection string. Reading across tenants needs the pipeline's role; every
+other role sees the tenant that `tenant_connection` names, and nothing without it.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Final, Literal, Self
+from uuid import UUID
+
+import psycopg
+from psycopg import sql
+from psycopg_pool import ConnectionPool, PoolTimeout
+
+from audit_pipelines.db import migrate
+from audit_pipelines.db.embedded import SUPERUSER, EmbeddedPostgres
+from audit_pipelines.errors import ConfigurationError, DatabaseUnavailableError
+from audit_pipelines.settings import Settings
+
+Role = Literal["audit_app", "audit_pipeline", "audit_reader", "audit_custodian"]
+LOGIN_ROLES: Final[tuple[Role, ...]] = ("audit_app", "audit_pipeline", "audit_reader", "audit_custodian")
+EMBEDDED_DATABASE: Final = "audit"
+DAGSTER_DATABASE: Final = "dagster"
+
+Connection = psycopg.Connection[Any]
+
+
+class Database:
+    """The ledger's database; open it with `open_database` and use it as a context manager."""
+
+    def __init__(self, settings: Settings, embedded: EmbeddedPostgres | None, dbname: str = EMBEDDED_DATABASE) -> None:
+        self._settings = settings
+        self._embedded = embedded
+        self._dbname = dbname
+        self._pools: dict[Role, ConnectionPool[Connection]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close every pool and leave the embedded server; safe to call twice."""
+        for pool in self._pools.values():
+            pool.close()
+        self._pools.clear()
+        if self._embedded:
+            self._embedded.release()
+
+    def conninfo(self, role: Role | None, *, dbname: str | None = None) -> str:
+        """Return the libpq URL by which `role` connects; None is the administrator, for migrations alone."""
+        if self._embedded:
+            user = role or SUPERUSER
+            password = self._embedded.role_password(role) if role else self._embedded.password
+            return self._embedded.conninfo(user=user, password=password, dbname=dbname or self._dbname)
+        if self._settings.database_url is None:
+            raise ConfigurationError("DATABASE_URL is not set and there is no embedded server")
+        url = self._settings.database_url.get_secret_value()
+        extra = {"dbname": dbname} if dbname else {}
+        if self._settings.database_ssl_mode:
+            extra["sslmode"] = self._settings.database_ssl_mode
+        if role:
+            extra["options"] = f"-c role={role}"
+        return psycopg.conninfo.make_conninfo(url, **extra)
+
+    def dagster_url(self) -> str:
+        """Return Dagster's own database as SQLAlchemy wants it.
+
+        The scheme names psycopg2: with plain `postgresql://` SQLAlchemy 2.1 takes psycopg 3, and dagster-postgres then
+        fails on NOTIFY (dagster issue 33958).
+        """
+        if self._settings.dagster_postgres_url:
+            return self._settings.dagster_postgres_url.get_secret_value()
+        if not self._embedded:
+            raise ConfigurationError(
+                "DAGSTER_POSTGRES_URL is required when DATABASE_URL is set: a database of its own for Dagster, "
+                "as postgresql+psycopg2://user:password@host/dagster"
+            )
+        return self.conninfo(None, dbname=DAGSTER_DATABASE).replace("postgresql://", "postgresql+psycopg2://", 1)
+
+    def connect_admin(self, *, dbname: str | None = None) -> Connection:
+        """Return an autocommit connection that may change the schema; the caller closes it."""
+        return _connect(self.conninfo(None, dbname=dbname), self._settings.database_timeout, autocommit=True)
+
+    def pool(self, role: Role) -> ConnectionPool[Connection]:
+        """Return the role's pool, made at first use with DATABASE_POOL_MAX and a statement time-out."""
+        if role not in self._pools:
+            timeout_s = self._settings.database_timeout / 1000
+            self._pools[role] = ConnectionPool(
+                self.conninfo(role),
+                min_size=1 if role != "audit_app" else min(4, self._settings.database_pool_max),
+                max_size=self._settings.database_pool_max,
+                timeout=timeout_s,
+                kwargs={"connect_timeout": max(2, round(timeout_s))},
+                check=ConnectionPool.check_connection,
+                name=role,
+                open=True,
+            )
+        return self._pools[role]
+
+    @contextmanager
+    def connection(self, role: Role) -> Iterator[Connection]:
+        """Borrow a connection in a transaction of its own: commits at the end of the block, rolls back on an error.
+
+        Raises:
+            DatabaseUnavailableError: when no connection can be had, or it breaks on the way.
+        """
+        try:
+            with self.pool(role).connection() as conn:
+                yield conn
+        except PoolTimeout as error:
+            raise DatabaseUnavailableError(
+                f"no database connection within {self._settings.database_timeout} ms"
+            ) from error
+        except psycopg.OperationalError as error:
+            raise DatabaseUnavailableError(f"the database did not answer: {str(error).strip()}") from error
+
+    @contextmanager
+    def tenant_connection(self, tenant_id: UUID, role: Role = "audit_app") -> Iterator[Connection]:
+        """Borrow a connection that sees one tenant's rows for the length of the block."""
+        with self.connection(role) as conn:
+            conn.execute("select set_config('app.current_tenant_id', %s, true)", [str(tenant_id)])
+            yield conn
+
+    def migrate(self) -> tuple[migrate.Migration, ...]:
+        """Apply pending migrations; on the embedded server also give the roles their logins."""
+        with self.connect_admin() as conn:
+            applied = migrate.migrate(conn)
+            if applied and self._embedded:
+                for role in LOGIN_ROLES:
+                    conn.execute(
+                        sql.SQL("alter role {} login password {}").format(
+                            sql.Identifier(role), sql.Literal(self._embedded.role_password(role))
+                        )
+                    )
+        return applied
+
+
+def open_database(settings: Settings) -> Database:
+    """Open the configured database; the embedded one is started, created and migrated as needed.
+
+    Raises:
+        DatabaseUnavailableError: when it cannot be started or reached.
+        ConfigurationError: when a database of the user's own lacks migrations: those are applied on purpose only.
+    """
+    if settings.database_url is not None:
+        database = Database(settings, embedded=None)
+        with database.connect_admin() as conn:
+            pending = [item.name for item in migrate.status(conn) if item.applied_at is None]
+        if pending:
+            raise ConfigurationError(
+                f"the database lacks {len(pending)} migrations (first: {pending[0]}); run `audit-pipelines db migrate`"
+            )
+        return database
+    embedded = EmbeddedPostgres(settings.home)
+    embedded.start()
+    database = Database(settings, embedded)
+    try:
+        for dbname in (EMBEDDED_DATABASE, DAGSTER_DATABASE):
+            ensure_database(database, dbname)
+        database.migrate()
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def ensure_database(database: Database, dbname: str) -> None:
+    """Create a database on the embedded server unless it is there."""
+    with database.connect_admin(dbname="postgres") as conn:
+        if conn.execute("select 1 from pg_database where datname = %s", [dbname]).fetchone():
+            return
+        try:
+            conn.execute(sql.SQL("create database {}").format(sql.Identifier(dbname)))
+        except (psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
+            return  # another process was faster
+
+
+def _connect(conninfo: str, timeout_ms: int, *, autocommit: bool) -> Connection:
+    try:
+        return psycopg.connect(conninfo, autocommit=autocommit, connect_timeout=max(2, timeout_ms // 1000))
+    except psycopg.OperationalError as error:
+        raise DatabaseUnavailableError(f"cannot reach the database: {str(error).strip()}") from error

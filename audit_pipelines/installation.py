@@ -1,0 +1,46 @@
+"""One installation, opened: settings, keys, database, vault and ledger, wired once for every shell.
+
+The command line, the server, Dagster's resource and the tests all start here, so none of them wires parts of its own.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from audit_pipelines.db.database import Database, open_database
+from audit_pipelines.keyring import Keyring, open_keyring
+from audit_pipelines.ledger.entry import SealingPolicy
+from audit_pipelines.ledger.store import Ledger
+from audit_pipelines.ledger.vault import Vault
+from audit_pipelines.settings import Settings
+
+
+@dataclass(frozen=True)
+class Installation:
+    """The parts of one running installation."""
+
+    settings: Settings
+    keyring: Keyring
+    database: Database
+    vault: Vault
+    ledger: Ledger
+
+
+@contextmanager
+def open_installation(settings: Settings) -> Iterator[Installation]:
+    """Open the installation for the length of the block; the embedded server is joined, and left at the end.
+
+    Raises:
+        ConfigurationError: when a setting or key is missing or malformed.
+        DatabaseUnavailableError: when the database cannot be started or reached.
+    """
+    keyring = open_keyring(settings)
+    with open_database(settings) as database:
+        yield assemble(settings, keyring, database)
+
+
+def assemble(settings: Settings, keyring: Keyring, database: Database) -> Installation:
+    """Wire the parts over an open database."""
+    vault = Vault(database, keyring.encryption_key)
+    policy = SealingPolicy(settings.audit_sealed_fields, frozenset(settings.audit_person_entity_types))
+    return Installation(settings, keyring, database, vault, Ledger(database, vault, policy))

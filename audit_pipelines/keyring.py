@@ -1,0 +1,95 @@
+"""The secrets of an installation: given by the environment, or made once for the embedded database.
+
+Generating a key beside a database of the user's own would hide that the key must be kept as safe as the data, so there
+each must be given. Files are 0600 in a folder of 0700 and are never overwritten.
+"""
+
+import base64
+import binascii
+import os
+import secrets
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from audit_pipelines.errors import ConfigurationError
+from audit_pipelines.ledger.keys import DEFAULT_NAME, Signer, load_or_create
+from audit_pipelines.settings import Settings
+
+
+@dataclass(frozen=True)
+class Keyring:
+    """The keys one installation works with; `repr` shows none of them."""
+
+    encryption_key: bytes = field(repr=False)
+    """32 bytes; wraps the keys of persons and derives the blind indexes."""
+    signer: Signer
+    """Signs checkpoints (Ed25519)."""
+    jwt_secret: str = field(repr=False)
+    """Signs access tokens (HS256)."""
+
+
+def open_keyring(settings: Settings) -> Keyring:
+    """Return the installation's keys, generating those that the embedded database may have generated.
+
+    Raises:
+        ConfigurationError: naming the variable that is missing or malformed, never its value.
+    """
+    generate = settings.database_url is None
+    if generate:
+        settings.keys_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    encryption = _given_or_made(settings.audit_encryption_key, "AUDIT_ENCRYPTION_KEY", settings, "encryption.key")
+    jwt_secret = _given_or_made(settings.jwt_secret, "JWT_SECRET", settings, "jwt.secret")
+    if settings.audit_signing_key:
+        signer = Signer(DEFAULT_NAME, _key_bytes(settings.audit_signing_key.get_secret_value(), "AUDIT_SIGNING_KEY"))
+    elif generate:
+        signer = load_or_create(settings.keys_dir / "signing.key")
+    else:
+        raise _missing("AUDIT_SIGNING_KEY")
+    return Keyring(_key_bytes(encryption, "AUDIT_ENCRYPTION_KEY"), signer, jwt_secret)
+
+
+def _given_or_made(given: SecretStr | None, name: str, settings: Settings, file_name: str) -> str:
+    if given is not None:
+        return given.get_secret_value()
+    if settings.database_url is not None:
+        raise _missing(name)
+    return _load_or_create(settings.keys_dir / file_name)
+
+
+def _load_or_create(path: Path) -> str:
+    if not path.exists():
+        draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(handle, "w") as file:
+                file.write(base64.b64encode(secrets.token_bytes(32)).decode())
+                file.flush()
+                os.fsync(handle)
+            # The first of several processes that start at once wins; the others read its key.
+            with suppress(FileExistsError):
+                os.link(draft, path)
+        finally:
+            draft.unlink()
+    if path.stat().st_mode & 0o077:
+        raise ConfigurationError(f"{path}: expected a key that only its owner can read (mode 600); run chmod 600 on it")
+    return path.read_text().strip()
+
+
+def _key_bytes(text: str, name: str) -> bytes:
+    try:
+        key = base64.b64decode(text, validate=True)
+    except binascii.Error:
+        key = b""
+    if len(key) != 32:
+        raise ConfigurationError(f"{name}: expected 32 bytes in base64, got text that is not")
+    return key
+
+
+def _missing(name: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"{name} is required when DATABASE_URL is set: keys are generated for the embedded database alone; "
+        'make one with `python -c "import base64, secrets; print(base64.b64encode(secrets.token_bytes(32)).decode())"`'
+    )

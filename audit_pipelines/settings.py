@@ -1,0 +1,151 @@
+"""Every variable the product reads, typed, with its default and meaning.
+
+The environment wins over `.env`. Nothing else in the package reads `os.environ`. Secrets are `SecretStr`, so that a
+log line or a traceback never shows them. Values that must exist but may be generated live in `keyring.py`.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic import ValidationError as PydanticValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from audit_pipelines.errors import ConfigurationError
+
+CommaSeparated = Annotated[tuple[str, ...], NoDecode]
+
+
+class Settings(BaseSettings):
+    """The configuration of one process; read it with `load_settings`, which reports faults in plain words."""
+
+    model_config = SettingsConfigDict(env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True)
+
+    audit_home: Path = Field(default=Path(".audit"), description="Folder of everything this installation keeps.")
+
+    database_url: SecretStr | None = Field(
+        default=None, description="Postgres 16+ with pgvector; absent: an embedded server under AUDIT_HOME."
+    )
+    database_pool_min: int = Field(default=10, ge=0, description="Connections the server keeps open.")
+    database_pool_max: int = Field(default=50, ge=1, description="Connections the server opens at most.")
+    database_timeout: int = Field(default=30_000, ge=1, description="Milliseconds a statement or connect may take.")
+    database_ssl_mode: Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] | None = Field(
+        default=None, description="libpq's sslmode for DATABASE_URL; absent: what the URL says."
+    )
+    dagster_postgres_url: SecretStr | None = Field(
+        default=None,
+        description="Dagster's own database, scheme postgresql+psycopg2; `up` sets it for the embedded server.",
+    )
+
+    audit_anomaly_threshold: float = Field(
+        default=0.7, gt=0, lt=1, description="Score at and above which an event becomes an anomaly."
+    )
+    audit_min_events_for_detection: int = Field(
+        default=100, ge=1, description="Events a tenant must have before anomalies are reported."
+    )
+    audit_retention_days: int = Field(
+        default=365, ge=1, description="Days after which whole months are copied to archives."
+    )
+    audit_auto_archive: bool = Field(default=True, description="Whether retention_job writes archives by itself.")
+
+    audit_hash_algorithm: Literal["sha256"] = Field(
+        default="sha256", description="Digest of the ledger; format 1 knows SHA-256 alone."
+    )
+    audit_encryption_key: SecretStr | None = Field(
+        default=None, description="32 bytes, base64: wraps the keys of persons. Generated for the embedded database."
+    )
+    audit_signing_key: SecretStr | None = Field(
+        default=None,
+        description="Ed25519 private key, 32 bytes, base64: signs checkpoints. Generated for the embedded database.",
+    )
+    audit_enable_access_logging: bool = Field(
+        default=True, description="Whether every read is written to audit_access_log."
+    )
+    audit_enable_hash_chain: Literal[True] = Field(
+        default=True, description="The hash chain cannot be switched off; any other value is refused."
+    )
+    audit_sealed_fields: CommaSeparated = Field(
+        default=("/password", "/token", "/secret", "/email", "/phone", "/ssn"),
+        description="JSON pointers into details sealed under the actor's key, in every event.",
+    )
+    audit_person_entity_types: CommaSeparated = Field(
+        default=("user", "person", "employee", "customer", "patient"),
+        description="Entity types that are persons: their ids become references before hashing.",
+    )
+    audit_storage_url: str | None = Field(
+        default=None, description="Folder for models, exports and archives; absent: AUDIT_HOME/storage."
+    )
+
+    api_base_url: str = Field(default="http://127.0.0.1:8000", description="Where clients reach the API.")
+    jwt_secret: SecretStr | None = Field(
+        default=None, description="HS256 secret of at least 32 bytes. Generated for the embedded database."
+    )
+    cors_origins: CommaSeparated = Field(
+        default=(), description="Origins a browser may call the API from; absent: none."
+    )
+
+    @field_validator("audit_sealed_fields", "audit_person_entity_types", "cors_origins", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("audit_sealed_fields")
+    @classmethod
+    def _pointers(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for pointer in value:
+            if not pointer.startswith("/"):
+                raise ValueError(f"a JSON pointer starts with '/', got {pointer!r}")
+        return value
+
+    @field_validator("jwt_secret")
+    @classmethod
+    def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value().encode()) < 32:
+            raise ValueError("expected at least 32 bytes (RFC 7518 section 3.2)")
+        return value
+
+    @property
+    def home(self) -> Path:
+        """AUDIT_HOME as an absolute path."""
+        return self.audit_home.expanduser().absolute()
+
+    @property
+    def lake_dir(self) -> Path:
+        """Root of the Parquet lake."""
+        return self.home / "lake"
+
+    @property
+    def storage_dir(self) -> Path:
+        """Root of models, exports and archives."""
+        return Path(self.audit_storage_url).expanduser().absolute() if self.audit_storage_url else self.home / "storage"
+
+    @property
+    def catalog_path(self) -> Path:
+        """The DuckDB file that analysts open."""
+        return self.home / "audit.duckdb"
+
+    @property
+    def keys_dir(self) -> Path:
+        """Folder of generated keys, mode 0700."""
+        return self.home / "keys"
+
+    @property
+    def anchors_dir(self) -> Path:
+        """Folder of the checkpoints kept outside the database."""
+        return self.home / "anchors"
+
+
+def load_settings() -> Settings:
+    """Read the environment and `.env`.
+
+    Raises:
+        ConfigurationError: naming each variable that is malformed and what was expected; values are not repeated,
+            since any of them may be a secret.
+    """
+    try:
+        return Settings()
+    except PydanticValidationError as error:
+        faults = "; ".join(f"{str(fault['loc'][0]).upper()}: {fault['msg']}" for fault in error.errors())
+        raise ConfigurationError(f"configuration is malformed: {faults}") from None
