@@ -9,7 +9,9 @@ from dataclasses import dataclass
 
 from audit_pipelines.db.database import Database, open_database
 from audit_pipelines.keyring import Keyring, open_keyring
+from audit_pipelines.ledger.checkpoint import FileAnchor
 from audit_pipelines.ledger.entry import SealingPolicy
+from audit_pipelines.ledger.keys import VerifierKey
 from audit_pipelines.ledger.store import Ledger
 from audit_pipelines.ledger.vault import Vault
 from audit_pipelines.settings import Settings
@@ -24,6 +26,16 @@ class Installation:
     database: Database
     vault: Vault
     ledger: Ledger
+
+    @property
+    def verifier_keys(self) -> tuple[VerifierKey, ...]:
+        """The public keys that checkpoints of this installation may be signed by."""
+        return (self.keyring.signer.verifier_key,)
+
+    @property
+    def anchor(self) -> FileAnchor:
+        """Where checkpoints are kept outside the database."""
+        return FileAnchor(self.settings.anchors_dir)
 
 
 @contextmanager
