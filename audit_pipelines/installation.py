@@ -6,14 +6,17 @@ The command line, the server, Dagster's resource and the tests all start here, s
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from uuid import UUID
 
 from audit_pipelines.db.database import Database, open_database
 from audit_pipelines.keyring import Keyring, open_keyring
-from audit_pipelines.ledger.checkpoint import FileAnchor
+from audit_pipelines.ledger.checkpoint import Checkpoint, FileAnchor
 from audit_pipelines.ledger.entry import SealingPolicy
 from audit_pipelines.ledger.keys import VerifierKey
+from audit_pipelines.ledger.sealer import seal_checkpoint
 from audit_pipelines.ledger.store import Ledger
 from audit_pipelines.ledger.vault import Vault
+from audit_pipelines.ledger.verify import OnRows, Verification, verify_all
 from audit_pipelines.settings import Settings
 
 
@@ -36,6 +39,26 @@ class Installation:
     def anchor(self) -> FileAnchor:
         """Where checkpoints are kept outside the database."""
         return FileAnchor(self.settings.anchors_dir)
+
+    def seal(self, tenant_id: UUID) -> Checkpoint | None:
+        """Sign and anchor a checkpoint over the tenant's ledger; see `sealer.seal_checkpoint`."""
+        return seal_checkpoint(
+            self.database,
+            tenant_id,
+            signer=self.keyring.signer,
+            verifier_keys=self.verifier_keys,
+            anchor=self.anchor,
+        )
+
+    def verify(self, tenant_id: UUID | None = None, on_rows: OnRows | None = None) -> list[Verification]:
+        """Verify one tenant or all; see `verify.verify_all`."""
+        return verify_all(
+            self.database,
+            verifier_keys=self.verifier_keys,
+            anchor=self.anchor,
+            tenant_id=tenant_id,
+            on_rows=on_rows,
+        )
 
 
 @contextmanager

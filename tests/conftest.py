@@ -30,7 +30,7 @@ def data_dir() -> Path:
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
     """One embedded server for the session, with a migrated template database."""
     home = tmp_path_factory.mktemp("postgres-home")
-    server = EmbeddedPostgres(home)
+    server = EmbeddedPostgres(home, durable=False)
     server.start()
     settings = Settings(_env_file=None, audit_home=home)
     template = Database(settings, server, TEMPLATE)

@@ -5,6 +5,7 @@ DATABASE_URL elsewhere. No caller builds a connection string. Reading across ten
 other role sees the tenant that `tenant_connection` names, and nothing without it.
 """
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
@@ -36,6 +37,9 @@ class Database:
         self._embedded = embedded
         self._dbname = dbname
         self._pools: dict[Role, ConnectionPool[Connection]] = {}
+        self._pools_lock = threading.Lock()
+        # A command needs one connection; the server asks for DATABASE_POOL_MIN with `keep_warm`.
+        self._pool_min = 1
 
     def __enter__(self) -> Self:
         return self
@@ -75,34 +79,46 @@ class Database:
         The scheme names psycopg2: with plain `postgresql://` SQLAlchemy 2.1 takes psycopg 3, and dagster-postgres then
         fails on NOTIFY (dagster issue 33958).
         """
+        if self._embedded:
+            return self.conninfo(None, dbname=DAGSTER_DATABASE).replace("postgresql://", "postgresql+psycopg2://", 1)
         if self._settings.dagster_postgres_url:
             return self._settings.dagster_postgres_url.get_secret_value()
-        if not self._embedded:
-            raise ConfigurationError(
-                "DAGSTER_POSTGRES_URL is required when DATABASE_URL is set: a database of its own for Dagster, "
-                "as postgresql+psycopg2://user:password@host/dagster"
-            )
-        return self.conninfo(None, dbname=DAGSTER_DATABASE).replace("postgresql://", "postgresql+psycopg2://", 1)
+        raise ConfigurationError(
+            "DAGSTER_POSTGRES_URL is required when DATABASE_URL is set: a database of its own for Dagster, "
+            "as postgresql+psycopg2://user:password@host/dagster"
+        )
 
     def connect_admin(self, *, dbname: str | None = None) -> Connection:
         """Return an autocommit connection that may change the schema; the caller closes it."""
         return _connect(self.conninfo(None, dbname=dbname), self._settings.database_timeout, autocommit=True)
 
+    def keep_warm(self) -> None:
+        """Open DATABASE_POOL_MIN connections for the server's role ahead of the first request."""
+        self._pool_min = self._settings.database_pool_min
+        self.pool("audit_app").wait()
+
     def pool(self, role: Role) -> ConnectionPool[Connection]:
         """Return the role's pool, made at first use with DATABASE_POOL_MAX and a statement time-out."""
-        if role not in self._pools:
-            timeout_s = self._settings.database_timeout / 1000
-            self._pools[role] = ConnectionPool(
-                self.conninfo(role),
-                min_size=1 if role != "audit_app" else min(4, self._settings.database_pool_max),
-                max_size=self._settings.database_pool_max,
-                timeout=timeout_s,
-                kwargs={"connect_timeout": max(2, round(timeout_s))},
-                check=ConnectionPool.check_connection,
-                name=role,
-                open=True,
-            )
-        return self._pools[role]
+        with self._pools_lock:
+            if role not in self._pools:
+                timeout_s = self._settings.database_timeout / 1000
+                self._pools[role] = ConnectionPool(
+                    self.conninfo(role),
+                    min_size=min(self._pool_min, self._settings.database_pool_max),
+                    max_size=self._settings.database_pool_max,
+                    timeout=timeout_s,
+                    kwargs={"connect_timeout": max(2, round(timeout_s))},
+                    configure=self._limit_statements if role == "audit_app" else None,
+                    check=ConnectionPool.check_connection,
+                    name=role,
+                    open=True,
+                )
+            return self._pools[role]
+
+    def _limit_statements(self, conn: Connection) -> None:
+        # The server's requests must end; verification and derivation read whole tenants and may take long.
+        conn.execute(sql.SQL("set statement_timeout = {}").format(sql.Literal(self._settings.database_timeout)))
+        conn.commit()
 
     @contextmanager
     def connection(self, role: Role) -> Iterator[Connection]:
@@ -149,26 +165,45 @@ def open_database(settings: Settings) -> Database:
         DatabaseUnavailableError: when it cannot be started or reached.
         ConfigurationError: when a database of the user's own lacks migrations: those are applied on purpose only.
     """
+    database = reach_database(settings)
+    try:
+        if settings.database_url is None:
+            database.migrate()
+        else:
+            _require_migrated(database)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def reach_database(settings: Settings) -> Database:
+    """Start or reach the database as it is, whatever its schema; for those who manage the schema.
+
+    Raises:
+        DatabaseUnavailableError: when it cannot be started or reached.
+    """
     if settings.database_url is not None:
-        database = Database(settings, embedded=None)
-        with database.connect_admin() as conn:
-            pending = [item.name for item in migrate.status(conn) if item.applied_at is None]
-        if pending:
-            raise ConfigurationError(
-                f"the database lacks {len(pending)} migrations (first: {pending[0]}); run `audit-pipelines db migrate`"
-            )
-        return database
+        return Database(settings, embedded=None)
     embedded = EmbeddedPostgres(settings.home)
     embedded.start()
     database = Database(settings, embedded)
     try:
         for dbname in (EMBEDDED_DATABASE, DAGSTER_DATABASE):
             ensure_database(database, dbname)
-        database.migrate()
     except BaseException:
         database.close()
         raise
     return database
+
+
+def _require_migrated(database: Database) -> None:
+    with database.connect_admin() as conn:
+        pending = [item.name for item in migrate.status(conn) if item.applied_at is None]
+    if pending:
+        raise ConfigurationError(
+            f"the database lacks {len(pending)} migrations (first: {pending[0]}); run `audit-pipelines db migrate`"
+        )
 
 
 def ensure_database(database: Database, dbname: str) -> None:

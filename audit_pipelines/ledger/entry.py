@@ -24,8 +24,14 @@ from audit_pipelines.ledger.event import MAX_DETAILS_BYTES, Event
 FORMAT_VERSION: Final = 1
 SEALED_KEY: Final = "$sealed"
 _encoder = msgspec.json.Encoder(order="sorted")
-# Shorter pieces of a name ("li", "a") stand in too many words that have nothing to do with the person.
+# Shorter pieces of a name ("li", "a") stand in too many words that have nothing to do with the person, and these names
+# are nobody's own.
 _SHORTEST_IDENTIFIER: Final = 3
+_GENERIC_NAMES: Final = frozenset(
+    {"admin", "administrator", "anonymous", "root", "service", "system", "unknown", "user"}
+)
+    {"admin", "administrator", "anonymous", "root", "service", "system", "unknown", "user"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +104,12 @@ def make_draft(
     tenant's key.
 
     Raises:
-        ValidationError: naming the field by JSON pointer: an address that is none, details too large, a number that
-            no 64 bits hold, a pointer that is malformed.
+        ValidationError: naming the field by JSON pointer: an address that is none, details too large, a pointer that
+            is malformed.
     """
     key = actor.key if actor else tenant_key
-    content = _encode(event, "")
+    # What is to be sealed is no part of what happened: a longer list of fields must not turn a retry into a clash.
+    content = _encode(msgspec.structs.replace(event, sealed_fields=()), "")
     identifiers = _identifier_pattern(event, content)
     address, index = _seal_address(event.ip_address, key, tenant_key)
     details = _seal_details(event, key, identifiers, policy)
@@ -153,10 +160,6 @@ def make_draft(
 def _encode(value: object, where: str) -> bytes:
     try:
         encoded = _encoder.encode(value)
-    except OverflowError:
-        raise _fault(
-            where, "a whole number is beyond 64 bits; expected a smaller one, or the number as a string"
-        ) from None
     except (RecursionError, UnicodeEncodeError) as error:
         raise _fault(where, f"cannot be written as JSON: {error}") from None
     if len(encoded) > MAX_DETAILS_BYTES:
@@ -248,7 +251,9 @@ def _identifiers(event: Event) -> Iterator[str]:
         pieces.append(identity.partition("@")[0])
     if "/" in identity or identity.startswith("arn:"):
         pieces.append(re.split(r"[/:]", identity)[-1])
-    yield from (piece for piece in pieces if len(piece) >= _SHORTEST_IDENTIFIER)
+    for piece in pieces:
+        if len(piece) >= _SHORTEST_IDENTIFIER and piece.casefold() not in _GENERIC_NAMES:
+            yield piece
 
 
 def _pointer_parts(pointer: str) -> list[str]:

@@ -12,7 +12,7 @@ import msgspec
 MAX_DETAILS_BYTES = 1_000_000
 
 # NUL cannot be stored in a Postgres text column; the other C0/C1 controls and the line separators forge log lines.
-_PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
+_PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*\Z"
 
 Label = Annotated[str, msgspec.Meta(min_length=1, max_length=256, pattern=_PRINTABLE)]
 Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=1024, pattern=_PRINTABLE)]

@@ -9,8 +9,6 @@ import pytest
 from audit_pipelines.errors import TamperedError
 from audit_pipelines.installation import Installation
 from audit_pipelines.ledger.event import Event
-from audit_pipelines.ledger.sealer import seal_checkpoint
-from audit_pipelines.ledger.verify import Verification, verify_all
 
 EVENTS = 12
 CHANGES = {
@@ -53,7 +51,7 @@ def events(count: int = EVENTS, label: str = "") -> list[Event]:
 @pytest.fixture
 def stored(installation: Installation, tenant_id: uuid.UUID) -> Installation:
     installation.ledger.append(tenant_id, events())
-    seal(installation, tenant_id)
+    installation.seal(tenant_id)
     return installation
 
 
@@ -64,24 +62,10 @@ def superuser(stored: Installation) -> Iterator[psycopg.Connection]:
         yield conn
 
 
-def seal(installation: Installation, tenant_id: uuid.UUID) -> object:
-    return seal_checkpoint(
-        installation.database,
-        tenant_id,
-        signer=installation.keyring.signer,
-        verifier_keys=installation.verifier_keys,
-        anchor=installation.anchor,
-    )
-
-
-def verify(installation: Installation) -> list[Verification]:
-    return verify_all(installation.database, verifier_keys=installation.verifier_keys, anchor=installation.anchor)
-
-
 def test_untouched_ledger_is_intact(stored: Installation, tenant_id: uuid.UUID) -> None:
     stored.ledger.append(tenant_id, events(3, "later-"))
     stored.ledger.append(uuid.uuid4(), events())
-    results = verify(stored)
+    results = stored.verify()
     assert [item.findings for item in results] == [(), ()]
     assert {item.tenant_id: item.events for item in results}[tenant_id] == EVENTS + 3
 
@@ -91,7 +75,7 @@ def test_a_changed_column_is_found_at_its_row(
     stored: Installation, superuser: psycopg.Connection, tenant_id: uuid.UUID, column: str
 ) -> None:
     superuser.execute(f"update audit_logs {CHANGES[column]} where tenant_id = %s and seq = 5", [tenant_id])
-    (result,) = verify(stored)
+    (result,) = stored.verify()
     assert not result.intact
     assert {finding.tenant_id for finding in result.findings} == {tenant_id}
     assert {5, 1000} & {finding.seq for finding in result.findings}
@@ -103,7 +87,7 @@ def test_a_deleted_row_is_found(
 ) -> None:
     superuser.execute("delete from audit_logs where tenant_id = %s and seq = %s", [tenant_id, seq])
     superuser.execute("delete from audit_event_ids where tenant_id = %s and seq = %s", [tenant_id, seq])
-    (result,) = verify(stored)
+    (result,) = stored.verify()
     assert not result.intact
 
 
@@ -116,14 +100,14 @@ def test_a_cut_tail_is_found_even_when_every_trace_in_the_database_fits(
     superuser.execute(
         "update audit_chain_heads set next_seq = 8, head_hash = (select row_hash from audit_logs where seq = 7)"
     )
-    (result,) = verify(stored)
+    (result,) = stored.verify()
     assert {finding.kind for finding in result.findings} == {"anchor"}
 
 
 def test_a_deleted_tenant_is_found(stored: Installation, superuser: psycopg.Connection, tenant_id: uuid.UUID) -> None:
     for table in ("audit_logs", "audit_event_ids", "audit_checkpoints", "audit_chain_heads", "audit_subjects"):
         superuser.execute(f"delete from {table}")
-    (result,) = verify(stored)
+    (result,) = stored.verify()
     assert result.tenant_id == tenant_id
     assert not result.intact
 
@@ -133,7 +117,7 @@ def test_swapped_contents_are_found(stored: Installation, superuser: psycopg.Con
         "update audit_logs a set entry = b.entry from audit_logs b "
         "where (a.seq, b.seq) in ((3, 4), (4, 3)) and a.tenant_id = b.tenant_id"
     )
-    (result,) = verify(stored)
+    (result,) = stored.verify()
     assert {3, 4} <= {finding.seq for finding in result.findings}
 
 
@@ -145,13 +129,13 @@ def test_a_row_moved_to_another_tenant_is_found_in_both(
     superuser.execute(
         "update audit_logs set tenant_id = %s, seq = 5 where tenant_id = %s and seq = 11", [other, tenant_id]
     )
-    assert [item.intact for item in verify(stored)] == [False, False]
+    assert [item.intact for item in stored.verify()] == [False, False]
 
 
 def test_an_edited_checkpoint_and_an_edited_head_are_found(stored: Installation, superuser: psycopg.Connection) -> None:
     superuser.execute("update audit_checkpoints set root = sha256('x')")
     superuser.execute("update audit_chain_heads set next_seq = next_seq + 1")
-    (result,) = verify(stored)
+    (result,) = stored.verify()
     assert {"checkpoint", "head"} <= {finding.kind for finding in result.findings}
 
 
@@ -159,7 +143,7 @@ def test_an_older_database_is_found_by_its_anchors(
     stored: Installation, superuser: psycopg.Connection, tenant_id: uuid.UUID
 ) -> None:
     stored.ledger.append(tenant_id, events(4, "new-"))
-    seal(stored, tenant_id)
+    stored.seal(tenant_id)
     superuser.execute("delete from audit_checkpoints where size > %s", [EVENTS])
     superuser.execute("delete from audit_logs where seq >= %s", [EVENTS])
     superuser.execute("delete from audit_event_ids where seq >= %s", [EVENTS])
@@ -167,7 +151,7 @@ def test_an_older_database_is_found_by_its_anchors(
         "update audit_chain_heads set next_seq = %s, head_hash = (select row_hash from audit_logs where seq = %s)",
         [EVENTS, EVENTS - 1],
     )
-    (result,) = verify(stored)
+    (result,) = stored.verify()
     assert not result.intact
 
 
@@ -177,10 +161,10 @@ def test_the_sealer_signs_nothing_over_a_broken_chain(
     stored.ledger.append(tenant_id, events(3, "new-"))
     superuser.execute("update audit_logs set entry = set_byte(entry, 9, 65) where seq = 13")
     with pytest.raises(TamperedError, match="seq 13"):
-        seal(stored, tenant_id)
+        stored.seal(tenant_id)
     assert superuser.execute("select max(size) from audit_checkpoints").fetchone() == (EVENTS,)
 
 
 def test_sealing_twice_signs_once(stored: Installation, tenant_id: uuid.UUID) -> None:
-    assert seal(stored, tenant_id) is None
+    assert stored.seal(tenant_id) is None
     assert len(stored.anchor.read(tenant_id).notes) == 1

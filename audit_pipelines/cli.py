@@ -1,0 +1,312 @@
+"""The command line: parse, call, print, exit code. What a command does lives in the module it calls.
+
+Imports of heavy parts (Dagster 1.3 s, polars, scikit-learn) happen inside commands, so that `token` answers at once.
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Literal
+from uuid import UUID
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from audit_pipelines.db.database import Database, reach_database
+from audit_pipelines.errors import AuditError
+from audit_pipelines.installation import Installation, open_installation
+from audit_pipelines.settings import load_settings
+
+app = typer.Typer(
+    help="A tamper-evident audit trail: ledger, lineage graph, anomalies, evidence.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+db_app = typer.Typer(help="The schema of the database.", no_args_is_help=True)
+app.add_typer(db_app, name="db")
+
+out = Console()
+err = Console(stderr=True)
+
+Tenant = Annotated[UUID, typer.Option("--tenant", help="The tenant's UUID.")]
+INTACT, TAMPERED, UNCHECKED = 0, 1, 2
+
+
+def main() -> None:
+    """Run the command line; expected errors are one message and exit code 2, never a traceback."""
+    try:
+        app()
+    except AuditError as error:
+        err.print(f"error: {error}", style="red", markup=False, highlight=False)
+        sys.exit(UNCHECKED)
+
+
+@app.command()
+def up(
+    host: Annotated[str, typer.Option(help="Address the API listens on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port of the API.")] = 8000,
+    dagster_port: Annotated[int, typer.Option(help="Port of Dagster's web page, on loopback.")] = 3000,
+) -> None:
+    """Run everything: Postgres (embedded unless DATABASE_URL is set), API, Dagster webserver and daemon."""
+    from audit_pipelines import supervise
+
+    settings = load_settings()
+
+    def say(message: str) -> None:
+        if message != "ready":
+            out.print(message, markup=False)
+            return
+        out.print(f"API           http://{host}:{port}   (health: /api/audit/health)", markup=False)
+        out.print(f"Dagster       http://127.0.0.1:{dagster_port}", markup=False)
+        out.print(f"Home          {settings.home}   (logs in logs/)", markup=False)
+        out.print(
+            "A token       audit-pipelines token --tenant UUID --subject you --permission audit:read", markup=False
+        )
+        out.print("Stop with Ctrl-C or SIGTERM.", markup=False)
+
+    sys.exit(supervise.up(settings, host=host, port=port, dagster_port=dagster_port, say=say))
+
+
+@app.command()
+def demo(
+    seed: Annotated[
+        int, typer.Option(help="Seed of the demo company; another one gives other people and attacks.")
+    ] = 1,
+) -> None:
+    """Run the main job once in a fresh home: a company's week, attacks in it, every asset, the proof at the end."""
+    from audit_pipelines.demo import run_demo
+
+    run_demo(load_settings(), out, seed=seed)
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
+) -> None:
+    """Run the API alone."""
+    from audit_pipelines.server.app import run_server
+
+    run_server(load_settings(), host=host, port=port)
+
+
+@app.command()
+def token(
+    tenant: Tenant,
+    subject: Annotated[str, typer.Option(help="Who the token is for.")],
+    permission: Annotated[list[str], typer.Option(help="audit:read, audit:write, …; repeat the option for several.")],
+    hours: Annotated[float, typer.Option(min=0.01, help="How long it is valid.")] = 12.0,
+) -> None:
+    """Mint an access token (JWT, HS256) and print it."""
+    from audit_pipelines.keyring import open_keyring
+    from audit_pipelines.server.auth import mint_token
+
+    secret = open_keyring(load_settings()).jwt_secret
+    print(  # noqa: T201 - a token must come out unwrapped
+        mint_token(secret, subject=subject, tenant_id=tenant, permissions=permission, lifetime=timedelta(hours=hours))
+    )
+
+
+@app.command(name="import")
+def import_events(
+    product: Annotated[Literal["cloudtrail", "ndjson"], typer.Argument(metavar="FORMAT", help="cloudtrail or ndjson")],
+    paths: Annotated[list[Path], typer.Argument(help="Files or folders; .gz is read as it is.")],
+    tenant: Tenant,
+) -> None:
+    """Store the events of files; a second run adds nothing, an interrupted one goes on."""
+    from audit_pipelines.importers import cloudtrail, ndjson
+    from audit_pipelines.importers.run import run_import
+    from audit_pipelines.importers.sink import ledger_sink
+
+    parse = {"cloudtrail": cloudtrail.parse, "ndjson": ndjson.parse}[product]
+    with _opened() as installation, _progress("bytes") as bar:
+        summary = run_import(
+            paths,
+            parse,
+            ledger_sink(installation.ledger, tenant),
+            progress=_ImportProgress(bar),
+            on_fault=lambda fault: err.print(str(fault), style="yellow", markup=False, highlight=False),
+        )
+    out.print(
+        f"{summary.records:,} records in {summary.files:,} files: {summary.stored:,} stored, "
+        f"{summary.duplicates:,} already there, {summary.refused:,} refused",
+        highlight=False,
+    )
+    if summary.fault_count:
+        sys.exit(1)
+
+
+@app.command()
+def verify(
+    tenant: Annotated[UUID | None, typer.Option("--tenant", help="One tenant; absent: all of them.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Recompute every hash, link, signature and anchor: exit 0 intact, 1 tampered, 2 could not check."""
+    with _opened() as installation, _progress("events", hidden=as_json) as progress:
+        task = progress.add_task("verifying", total=None)
+        results = installation.verify(tenant, on_rows=lambda count: progress.advance(task, count))
+    intact = all(result.intact for result in results)
+    if as_json:
+        tenants = [
+            {
+                "tenant_id": str(result.tenant_id),
+                "intact": result.intact,
+                "events": result.events,
+                "checkpoints": result.checkpoints,
+                "head": result.head.hex(),
+                "findings": [{"seq": item.seq, "kind": item.kind, "what": item.what} for item in result.findings],
+            }
+            for result in results
+        ]
+        print(json.dumps({"intact": intact, "tenants": tenants}, indent=2))  # noqa: T201 - JSON must not be wrapped
+    else:
+        for result in results:
+            state = "intact" if result.intact else "TAMPERED"
+            out.print(
+                f"{state}: tenant {result.tenant_id}: {result.events:,} events, {result.checkpoints} checkpoints",
+                highlight=False,
+            )
+            for finding in result.findings:
+                out.print(f"  {finding}", markup=False, highlight=False, soft_wrap=True)
+        if not results:
+            out.print("the ledger is empty: nothing to verify")
+    sys.exit(INTACT if intact else TAMPERED)
+
+
+@app.command()
+def checkpoint() -> None:
+    """Sign a checkpoint for every tenant that has new events, now."""
+    from audit_pipelines.ledger.verify import tenants
+
+    with _opened() as installation:
+        with installation.database.connection("audit_pipeline") as conn:
+            known = tenants(conn)
+        for tenant_id in known:
+            sealed = installation.seal(tenant_id)
+            state = f"signed over {sealed.size:,} events" if sealed else "nothing new"
+            out.print(f"tenant {tenant_id}: {state}", highlight=False)
+
+
+@app.command()
+def evidence(
+    tenant: Tenant,
+    event: Annotated[list[str], typer.Option(help="An event's id; repeat the option for several.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="File to write.")],
+) -> None:
+    """Write one file with which a stranger can check events offline."""
+    from audit_pipelines.files import replacing
+    from audit_pipelines.ledger.proof import evidence_for
+
+    with _opened() as installation:
+        content = evidence_for(installation.database, tenant, event, installation.verifier_keys[0])
+        verifier_key = installation.verifier_keys[0]
+    with replacing(output) as staging:
+        staging.write_bytes(content)
+    out.print(f"{output}: {len(event)} events; give the verifier key by another way than the file:", markup=False)
+    print(verifier_key)  # noqa: T201 - a key must come out unwrapped
+
+
+@app.command(name="verify-evidence")
+def verify_evidence(
+    file: Annotated[Path, typer.Argument(help="An evidence file.")],
+    key: Annotated[str | None, typer.Option(help="The verifier key, from elsewhere than the file.")] = None,
+) -> None:
+    """Check an evidence file; needs no database. Exit 0 proven, 1 not proven, 2 unreadable."""
+    from audit_pipelines.ledger import verify_evidence as verifier
+
+    arguments = [str(file), *(["--key", key] if key else [])]
+    sys.exit(verifier.main(arguments))
+
+
+@app.command()
+def train(
+    model: Annotated[
+        Literal["anomaly_detector", "category_classifier", "risk_classifier"],
+        typer.Option(help="Which model."),
+    ],
+) -> None:
+    """Train a model now, as a recorded Dagster run over all tenants."""
+    from audit_pipelines.runs import materialise
+
+    with _opened() as installation, _progress("steps") as progress:
+        task = progress.add_task(f"training {model}", total=None)
+        materialise(installation, [model], on_step=lambda _: progress.advance(task))
+    out.print(f"{model}: trained; see audit_ml_models, or Dagster's page of the asset")
+
+
+@db_app.command()
+def migrate() -> None:
+    """Apply pending migrations."""
+    with _database() as database:
+        applied = database.migrate()
+    for item in applied:
+        out.print(f"applied {item.name}", highlight=False)
+    if not applied:
+        out.print("nothing to do: every migration is applied")
+
+
+@db_app.command()
+def rollback(
+    to: Annotated[int, typer.Option(min=-1, help="Undo every migration above this version; -1 undoes all.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Confirm that data is deleted.")] = False,
+) -> None:
+    """Undo migrations, newest first. Deletes data."""
+    from audit_pipelines.db import migrate as migrations
+
+    if not yes:
+        raise AuditError("a rollback deletes data; expected --yes to confirm, nothing was done")
+    with _database() as database, database.connect_admin() as conn:
+        for version in migrations.rollback(conn, to):
+            out.print(f"undid {version:03}", highlight=False)
+
+
+@db_app.command()
+def status() -> None:
+    """Show every migration and when it was applied; exit 1 when some are pending."""
+    from audit_pipelines.db import migrate as migrations
+
+    with _database() as database, database.connect_admin() as conn:
+        lines = migrations.status(conn)
+    table = Table("version", "migration", "applied")
+    for line in lines:
+        table.add_row(f"{line.version:03}", line.name, line.applied_at.isoformat() if line.applied_at else "pending")
+    out.print(table)
+    if any(line.applied_at is None for line in lines):
+        sys.exit(1)
+
+
+class _ImportProgress:
+    """Shows how far an import is, in bytes on disk: how many records a file holds is known at its end."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._task = progress.add_task("importing", total=None)
+
+    def update(self, path: Path, read_bytes: int, total_bytes: int, records: int) -> None:
+        description = f"{path.name}: {records:,} records"
+        self._progress.update(self._task, description=description, completed=read_bytes, total=total_bytes)
+
+
+@contextmanager
+def _database() -> Iterator[Database]:
+    with reach_database(load_settings()) as database:
+        yield database
+
+
+@contextmanager
+def _opened() -> Iterator[Installation]:
+    with open_installation(load_settings()) as installation:
+        yield installation
+
+
+@contextmanager
+def _progress(unit: str, *, hidden: bool = False) -> Iterator[Progress]:
+    columns = [SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit)]
+    with Progress(*columns, TimeElapsedColumn(), console=err, transient=True, disable=hidden) as progress:
+        yield progress

@@ -1,0 +1,78 @@
+"""The embedded server: shared by processes of one home, and no folder that is not ours is touched."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from audit_pipelines.db.embedded import EmbeddedPostgres
+from audit_pipelines.errors import DatabaseUnavailableError
+
+
+def modes(path: Path) -> dict[Path, int]:
+    return {folder: folder.stat().st_mode for folder in (path, *path.parents)}
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    private = tmp_path / "private"
+    private.mkdir(mode=0o700)
+    return private / "home"
+
+
+def test_it_starts_is_shared_stops_and_keeps_its_data(home: Path) -> None:
+    first, second = EmbeddedPostgres(home), EmbeddedPostgres(home)
+    first.start()
+    try:
+        with psycopg.connect(first.conninfo(user="postgres", password=first.password, dbname="postgres")) as conn:
+            conn.execute("create table kept (value int)")
+        second.start()
+        first.release()
+        conninfo = second.conninfo(user="postgres", password=second.password, dbname="postgres")
+        with psycopg.connect(conninfo) as conn:
+            assert conn.execute("select count(*) from kept").fetchone() == (0,)
+        second.release()
+        with pytest.raises(DatabaseUnavailableError, match="not running"):
+            second.conninfo(user="postgres", password="", dbname="postgres")
+        first.start()
+        with psycopg.connect(conninfo) as conn:
+            assert conn.execute("select count(*) from kept").fetchone() == (0,)
+    finally:
+        first.destroy()
+    assert not (home / "postgres").exists()
+
+
+def test_no_parent_folder_changes_its_mode(home: Path) -> None:
+    before = modes(home.parent)
+    server = EmbeddedPostgres(home)
+    server.start()
+    server.destroy()
+    assert modes(home.parent) == before
+
+
+def test_it_asks_for_a_password(home: Path) -> None:
+    server = EmbeddedPostgres(home)
+    server.start()
+    try:
+        conninfo = server.conninfo(user="postgres", password="wrong", dbname="postgres")
+        with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+            psycopg.connect(conninfo)
+        assert (home / "keys" / "postgres.password").stat().st_mode & 0o777 == 0o600
+    finally:
+        server.destroy()
+
+
+def test_a_killed_process_leaves_no_server_behind_for_ever(home: Path) -> None:
+    code = (
+        "import os, sys; from pathlib import Path; from audit_pipelines.db.embedded import EmbeddedPostgres;"
+        "EmbeddedPostgres(Path(sys.argv[1])).start(); os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(home)], check=False)
+    server = EmbeddedPostgres(home)
+    server.start()
+    server.release()
+    with pytest.raises(DatabaseUnavailableError):
+        server.conninfo(user="postgres", password="", dbname="postgres")
+    server.destroy()
