@@ -30,8 +30,6 @@ _SHORTEST_IDENTIFIER: Final = 3
 _GENERIC_NAMES: Final = frozenset(
     {"admin", "administrator", "anonymous", "root", "service", "system", "unknown", "user"}
 )
-    {"admin", "administrator", "anonymous", "root", "service", "system", "unknown", "user"}
-)
 
 
 @dataclass(frozen=True, slots=True)
