@@ -1,0 +1,377 @@
+"""How odd an event is, as one calibrated score: surprise (tails of each feature, an isolation forest) times meaning.
+
+Fitted on the past of one tenant, kept as plain arrays, the same bit by bit for the same input and seed. A detector
+without any past is a prior and scores too, so that the first event of a tenant has a sane score. What the features
+mean is in `features`; why an event scored high is told by `reasons`; storing a detector is the registry's.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from sklearn.ensemble import IsolationForest
+
+from audit_pipelines.errors import ValidationError
+from audit_pipelines.intelligence.features import SURPRISES
+
+Floats = npt.NDArray[np.float64]
+Numbers = npt.NDArray[np.int32]
+
+SCORE_THRESHOLD_DEFAULT: Final = 0.7
+ALERT_BUDGET: Final = 0.005
+"""Share of a tenant's past that scores at or above SCORE_THRESHOLD_DEFAULT, by calibration."""
+
+_EXPONENT: Final = float(np.log(1.0 - SCORE_THRESHOLD_DEFAULT) / np.log(ALERT_BUDGET))
+_GRID: Final = 256
+_HISTORY_MAX: Final = 50_000
+_TREES: Final = 64
+_SAMPLE: Final = 256
+_DEPTH: Final = 8
+_FOREST_WEIGHT: Final = 0.5
+
+# A tenant's own past outweighs the prior once it holds more events than these.
+_FEATURE_PRIOR: Final = 40.0
+_CALIBRATION_PRIOR: Final = 300.0
+_CALIBRATION_SCALE: Final = 8.0
+_TAIL_SHARE: Final = 0.02
+_TAIL_FEWEST: Final = 5
+
+# In a tenant's first days everything is new; surprise counts by half once this many events are known.
+_MATURE_EVENTS: Final = 300.0
+_MATURE_POWER = 1.0
+_REPEAT_DAMPING: Final = 0.06
+_EXPOSED_HARM: Final = 0.25
+_EXPOSED_FROM_RISK: Final = 0.3
+
+_FIRST_BLOCK: Final = 50
+_COLD_CAP: Final = 0.9
+_GROWTH: Final = 1.5
+
+
+@dataclass(frozen=True)
+class Family:
+    """Features that say nearly the same: the oddest speaks for all, so that no matter counts many times over."""
+
+    weight: float
+    features: tuple[str, ...]
+
+
+FAMILIES: Final[dict[str, Family]] = {
+    "kind": Family(1.5, ("type_rare_tenant", "type_few_actors", "type_new_tenant", "type_new_actor")),
+    "who": Family(
+        1.0,
+        (
+            "actor_young", "network_new_actor", "network_new_tenant", "address_new_actor", "agent_new_actor",
+            "network_jump", "silence",
+        ),
+    ),
+    "habit": Family(0.5, ("type_rare_actor", "sequence_rare", "kind_new_actor", "entity_new_actor", "hour_rare")),
+    "details": Family(0.7, ("details_new_actor", "details_new_tenant", "details_rare_actor", "size_jump")),
+    "volume": Family(1.0, ("burst_10m", "burst_1h", "burst_24h", "spread_entities_1h", "spread_types_1h")),
+    "failure": Family(1.0, ("failure_rare", "failures_burst", "success_after_failures", "network_failures")),
+    "session": Family(1.0, ("novelty_1h",)),
+    "before": Family(1.0, ("suspicion_1h",)),
+}  # fmt: skip
+
+# What a tenant without history is taken to be like: share of events where the feature is above 0, and its mean there.
+_USUAL: Final[dict[str, tuple[float, float]]] = {
+    "type_rare_tenant": (1.0, 1.5), "type_few_actors": (0.9, 1.5), "sequence_rare": (1.0, 1.5),
+    "type_rare_actor": (0.5, 0.7), "actor_young": (0.5, 1.2), "entity_new_actor": (0.3, 0.7), "hour_rare": (0.4, 0.7),
+    "details_new_actor": (0.3, 1.5), "details_new_tenant": (0.3, 1.5), "details_rare_actor": (0.5, 0.7),
+    "burst_10m": (0.6, 1.0), "burst_1h": (0.6, 1.0), "burst_24h": (0.6, 1.0), "spread_entities_1h": (0.6, 1.0),
+    "spread_types_1h": (0.6, 1.0), "novelty_1h": (0.6, 3.0), "suspicion_1h": (0.6, 3.0),
+}  # fmt: skip
+_USUAL_ELSE: Final = (0.1, 1.5)
+
+
+@dataclass(frozen=True)
+class Detector:
+    """A fitted anomaly detector of one tenant as plain arrays; nothing in it is code."""
+
+    names: tuple[str, ...]
+    """The features it reads, in the order of the arrays."""
+    seed: int
+    fitted_events: int
+    """Events of the past it was fitted on; 0 for the prior alone."""
+    grid: Floats
+    """[features, points] each feature's past values at the places of `_places`, ascending."""
+    forest_feature: Numbers
+    """[trees, nodes] feature each node splits on; leaves lead to themselves."""
+    forest_threshold: Floats
+    forest_left: Numbers
+    forest_right: Numbers
+    forest_length: Floats
+    """[trees, nodes] path length at each node, the expected rest of the path in leaves included."""
+    forest_grid: Floats
+    """The forest's isolation of past events (0..1) at the places of `_places`; empty without a forest."""
+    raw_grid: Floats
+    """Uncalibrated scores of past events at the places of `_places`."""
+    tail: Floats
+    """Upper end of the uncalibrated scores: where it starts, mean excess beyond, events beyond; empty when too few."""
+
+    def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Return everything as plain arrays, fit for `numpy.savez` without pickle."""
+        return {each.name: np.asarray(getattr(self, each.name)) for each in fields(self)}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> "Detector":
+        """Rebuild a detector from `to_arrays`.
+
+        Raises ValidationError when an array is missing or the features are not those of this version.
+        """
+        missing = [each.name for each in fields(cls) if each.name not in arrays]
+        if missing:
+            raise ValidationError(
+                f"expected the arrays of a detector, got none named {', '.join(missing)}; train again"
+            )
+        plain: dict[str, Any] = {each.name: np.asarray(arrays[each.name]) for each in fields(cls)}
+        plain["names"] = tuple(str(name) for name in plain["names"])
+        plain["seed"], plain["fitted_events"] = int(plain["seed"]), int(plain["fitted_events"])
+        detector = cls(**plain)
+        _check(detector)
+        return detector
+
+
+@dataclass(frozen=True)
+class ModelBlock:
+    """One stretch of a walk-forward run: the events it scores and the past its model is fitted on."""
+
+    model: int
+    fitted_events: int
+    """Events before the block: the whole past, the first `fitted_events` in order of (occurred_at, seq)."""
+    first: int
+    """Place of the first event scored, from 0."""
+    last: int
+    """Place of the last event scored."""
+
+
+def fit(features: pl.DataFrame, *, seed: int) -> Detector:
+    """Fit a detector on the features of a tenant's past events, none to all of them.
+
+    Guarantees the same arrays bit by bit for the same features and seed. Beyond 50,000 events an even sample is used.
+    """
+    return _fit(_Inputs.of(features.sort("occurred_at", "seq")), seed)
+
+
+def score(detector: Detector, features: pl.DataFrame) -> Floats:
+    """Score events in 0..1, in row order; SCORE_THRESHOLD_DEFAULT is met by about ALERT_BUDGET of the fitted past."""
+    _check(detector)
+    return _score(detector, _Inputs.of(features))
+
+
+def contributions(detector: Detector, features: pl.DataFrame) -> Floats:
+    """Return [events, features] how odd each feature of each event is, in nats, columns in the order of SURPRISES."""
+    _check(detector)
+    return _tails(detector, _Inputs.of(features).matrix)
+
+
+def blocks(events: int) -> list[ModelBlock]:
+    """Plan a walk-forward run over so many events.
+
+    Each block is scored by a model of everything before it and is as long as half its past, so the number of fits
+    grows with the logarithm of the history and the plan of a longer history begins with that of a shorter one, its
+    last block but for its end.
+    """
+    planned: list[ModelBlock] = []
+    start, end = 0, _FIRST_BLOCK
+    while start < events:
+        planned.append(ModelBlock(len(planned), start, start, min(end, events) - 1))
+        start, end = end, max(int(end * _GROWTH), end + _FIRST_BLOCK)
+    return planned
+
+
+def walk_forward(
+    features: pl.DataFrame, *, seed: int, on_model: Callable[[ModelBlock, Detector], None] | None = None
+) -> pl.DataFrame:
+    """Score every event by a model of its past alone, as it would have been scored when it came.
+
+    Returns seq (int64), score (float64, 0..1) and model (int32, the number of the block in `blocks`), ordered by
+    (occurred_at, seq). A later event never changes an earlier score. `on_model` gets each block with its detector,
+    for storing and explaining.
+    """
+    ordered = features.sort("occurred_at", "seq")
+    inputs = _Inputs.of(ordered)
+    scores = np.zeros(len(ordered))
+    model = np.zeros(len(ordered), dtype=np.int32)
+    for block in blocks(len(ordered)):
+        here = slice(block.first, block.last + 1)
+        detector = _fit(inputs.part(slice(0, block.fitted_events)), seed)
+        scores[here] = _score(detector, inputs.part(here))
+        model[here] = block.model
+        if on_model is not None:
+            on_model(block, detector)
+    return pl.DataFrame({"seq": ordered["seq"], "score": scores, "model": model})
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    """What the detector reads of a features frame."""
+
+    matrix: Floats
+    harm: Floats
+    """Possible harm by meaning, damped for repeats and for a tenant without much past; multiplies the surprise."""
+
+    @classmethod
+    def of(cls, features: pl.DataFrame) -> "_Inputs":
+        risk, exposed, repeats, known = (
+            features[name].to_numpy().astype(np.float64) for name in ("risk", "exposed", "repeats_1h", "tenant_events")
+        )
+        harm = 1.0 + np.clip(risk + _EXPOSED_HARM * exposed * (risk >= _EXPOSED_FROM_RISK), 0.0, 1.0)
+        mature = ((known + 1.0) / (known + 1.0 + _MATURE_EVENTS)) ** _MATURE_POWER
+        matrix = features.select(SURPRISES).to_numpy().astype(np.float64)
+        return cls(matrix, harm * mature / (1.0 + _REPEAT_DAMPING * np.log1p(repeats)))
+
+    def part(self, which: slice | npt.NDArray[np.int64]) -> "_Inputs":
+        return _Inputs(self.matrix[which], self.harm[which])
+
+
+def _check(detector: Detector) -> None:
+    if detector.names != SURPRISES:
+        raise ValidationError(
+            f"expected a detector of the {len(SURPRISES)} features of this version, got one of {len(detector.names)} "
+            "others; train again"
+        )
+
+
+def _places(events: int) -> npt.NDArray[np.int64]:
+    """Choose places in a sorted history that keep its upper end nearly point by point: the tail is what matters."""
+    even = np.linspace(0.0, 1.0, 65)
+    upper = 1.0 - np.geomspace(1.0, 1.0 / _HISTORY_MAX, _GRID - 65)
+    return np.ceil(np.sort(np.concatenate((even, upper))) * (events - 1)).astype(np.int64)
+
+
+def _above(grid: Floats, events: int, x: Floats) -> Floats:
+    """Return how many past events lie at or above x, from the grid kept of them."""
+    if not len(grid):
+        return np.zeros(len(x))
+    held = min(events, _HISTORY_MAX)
+    counts = np.append(held - _places(held), 0) * (events / held)
+    return np.asarray(counts[np.searchsorted(grid, x, side="left")], dtype=np.float64)
+
+
+def _tails(detector: Detector, matrix: Floats) -> Floats:
+    """Return -ln of the share of the past at or above each value, blended with the prior of a usual tenant."""
+    events = detector.fitted_events
+    out = np.empty_like(matrix)
+    for column, name in enumerate(SURPRISES):
+        x = matrix[:, column]
+        share, mean = _USUAL.get(name, _USUAL_ELSE)
+        prior = np.where(x > 0, share * np.exp(-np.maximum(x, 0.0) / mean), 1.0)
+        above = _above(detector.grid[column], events, x)
+        out[:, column] = -np.log((above + _FEATURE_PRIOR * prior) / (events + _FEATURE_PRIOR))
+    return out
+
+
+def _surprise(detector: Detector, tails: Floats) -> Floats:
+    """Add up the families and what the forest finds odd in their combination, in nats."""
+    total = np.zeros(len(tails))
+    for family in FAMILIES.values():
+        own = tails[:, [SURPRISES.index(name) for name in family.features]]
+        total += family.weight * np.cbrt((own**3).sum(axis=1))
+    if len(detector.forest_grid):
+        above = _above(detector.forest_grid, detector.fitted_events, _isolation(detector, tails))
+        total -= _FOREST_WEIGHT * np.log((above + 1.0) / (detector.fitted_events + 1.0))
+    return total
+
+
+def _score(detector: Detector, inputs: _Inputs) -> Floats:
+    raw = _surprise(detector, _tails(detector, inputs.matrix)) * inputs.harm
+    above = _above(detector.raw_grid, detector.fitted_events, raw)
+    if len(detector.tail):
+        # Counts say little where few past events lie; an exponential tail ranks there and between models.
+        start, excess, beyond = detector.tail
+        above = np.where(raw > start, beyond * np.exp(-np.maximum(raw - start, 0.0) / excess), above)
+    prior = _CALIBRATION_PRIOR * np.exp(-raw / _CALIBRATION_SCALE)
+    share = np.minimum((above + prior) / (detector.fitted_events + _CALIBRATION_PRIOR), 1.0)
+    scores = np.asarray(1.0 - share**_EXPONENT, dtype=np.float64)
+    return np.minimum(scores, _COLD_CAP) if detector.fitted_events < _FIRST_BLOCK else scores
+
+
+def _fit(inputs: _Inputs, seed: int) -> Detector:
+    events = len(inputs.harm)
+    none = np.zeros((0, 0))
+    no_numbers = none.astype(np.int32)
+    detector = Detector(
+        names=SURPRISES, seed=seed, fitted_events=events, grid=np.zeros((len(SURPRISES), 0)),
+        forest_feature=no_numbers, forest_threshold=none, forest_left=no_numbers, forest_right=no_numbers,
+        forest_length=none, forest_grid=none[0:0, :].ravel(), raw_grid=none.ravel(), tail=none.ravel(),
+    )  # fmt: skip
+    if not events:
+        return detector
+    if events > _HISTORY_MAX:
+        inputs = inputs.part(np.linspace(0, events - 1, _HISTORY_MAX).astype(np.int64))
+    held = len(inputs.harm)
+    places = _places(held)
+    detector = replace(detector, grid=np.ascontiguousarray(np.sort(inputs.matrix, axis=0)[places].T))
+    tails = _tails(detector, inputs.matrix)
+    detector = _with_forest(detector, tails)
+    detector = replace(detector, forest_grid=np.sort(_isolation(detector, tails))[places])
+    raw = np.sort(_surprise(detector, tails) * inputs.harm)
+    beyond = int(held * _TAIL_SHARE)
+    tail = np.zeros(0)
+    if beyond >= _TAIL_FEWEST:
+        start = raw[-beyond - 1]
+        excess = (float((raw[-beyond:] - start).sum()) + _TAIL_FEWEST * _CALIBRATION_SCALE) / (beyond + _TAIL_FEWEST)
+        tail = np.array([start, excess, beyond * events / held])
+    return replace(detector, raw_grid=raw[places], tail=tail)
+
+
+def _with_forest(detector: Detector, tails: Floats) -> Detector:
+    """Grow an isolation forest (Liu, Ting, Zhou 2008) on the tails and keep it as arrays."""
+    grown = IsolationForest(n_estimators=_TREES, max_samples=min(_SAMPLE, len(tails)), random_state=detector.seed)
+    trees = [each.tree_ for each in grown.fit(tails).estimators_]
+    shape = (len(trees), max(tree.node_count for tree in trees))
+    feature, left, right = (np.zeros(shape, dtype=np.int32) for _ in range(3))
+    threshold, length = np.zeros(shape), np.zeros(shape)
+    for row, tree in enumerate(trees):
+        nodes = tree.node_count
+        leaf = tree.children_left < 0
+        itself = np.arange(nodes)
+        feature[row, :nodes] = np.where(leaf, 0, tree.feature)
+        threshold[row, :nodes] = np.where(leaf, np.inf, tree.threshold)
+        left[row, :nodes] = np.where(leaf, itself, tree.children_left)
+        right[row, :nodes] = np.where(leaf, itself, tree.children_right)
+        depth = np.zeros(nodes)
+        for node in np.flatnonzero(~leaf):
+            depth[[tree.children_left[node], tree.children_right[node]]] = depth[node] + 1.0
+        length[row, :nodes] = depth + _average_path(tree.n_node_samples.astype(np.float64))
+    return replace(
+        detector,
+        forest_feature=feature,
+        forest_threshold=threshold,
+        forest_left=left,
+        forest_right=right,
+        forest_length=length,
+    )
+
+
+def _average_path(samples: Floats) -> Floats:
+    """Return the average length of an unsuccessful search among so many samples, the c(n) of the paper."""
+    n = np.maximum(samples, 2.0)
+    return np.where(samples > 2, 2.0 * (np.log(n - 1.0) + np.euler_gamma) - 2.0 * (n - 1.0) / n, (samples == 2) * 1.0)
+
+
+def _isolation(detector: Detector, tails: Floats) -> Floats:
+    """Return how isolated each row is in the forest, in 0..1 (1 = isolated at once)."""
+    sample = np.array([min(_SAMPLE, max(detector.fitted_events, 2))], dtype=np.float64)
+    usual = max(float(_average_path(sample)[0]), 1.0)
+    # scikit-learn splits on 32-bit values, so rows must be compared as such to fall on the same side.
+    rows32 = tails.astype(np.float32)
+    out = np.zeros(len(tails))
+    for start in range(0, len(tails), 4096):
+        chunk = np.ascontiguousarray(rows32[start : start + 4096].T).ravel()
+        count = len(chunk) // tails.shape[1]
+        rows = np.arange(count)
+        total = np.zeros(count)
+        forest = (detector.forest_feature, detector.forest_threshold, detector.forest_left, detector.forest_right)
+        for feature, threshold, left, right, length in zip(*forest, detector.forest_length, strict=True):
+            node = np.zeros(count, dtype=np.int32)
+            for _ in range(_DEPTH):
+                goes_left = chunk[feature[node] * count + rows] <= threshold[node]
+                node = np.where(goes_left, left[node], right[node])
+            total += length[node]
+        out[start : start + 4096] = np.exp2(-total / len(detector.forest_length) / usual)
+    return out
