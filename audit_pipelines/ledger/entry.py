@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
 
@@ -169,10 +170,15 @@ def _seal_address(address: str | None, key: bytes, tenant_key: bytes) -> tuple[s
     if address is None:
         return None, None
     try:
-        canonical = str(ipaddress.ip_address(address.strip()))
+        canonical = _canonical_address(address)
     except ValueError:
         raise _fault("/ip_address", f"expected an IPv4 or IPv6 address, got {address!r}") from None
     return sealing.seal(key, canonical), sealing.ip_index(tenant_key, canonical)
+
+
+@lru_cache(maxsize=65_536)
+def _canonical_address(address: str) -> str:
+    return str(ipaddress.ip_address(address.strip()))
 
 
 def _seal_details(
@@ -186,7 +192,7 @@ def _seal_details(
     return dict(_seal_identifiers(details, identifiers, key)) if identifiers else dict(details)
 
 
-def _seal_at(value: Any, parts: list[str], key: bytes) -> Any:
+def _seal_at(value: Any, parts: tuple[str, ...], key: bytes) -> Any:
     """Return `value` with the place that `parts` lead to sealed; unchanged where there is no such place."""
     if not parts:
         return value if value is None or _is_sealed(value) else _sealed(value, key)
@@ -254,10 +260,11 @@ def _identifiers(event: Event) -> Iterator[str]:
             yield piece
 
 
-def _pointer_parts(pointer: str) -> list[str]:
+@lru_cache(maxsize=4_096)
+def _pointer_parts(pointer: str) -> tuple[str, ...]:
     if not pointer.startswith("/"):
         raise _fault("/sealed_fields", f"expected a JSON pointer that starts with '/', got {pointer!r}")
-    return [part.replace("~1", "/").replace("~0", "~") for part in pointer[1:].split("/")]
+    return tuple(part.replace("~1", "/").replace("~0", "~") for part in pointer[1:].split("/"))
 
 
 def _fault(where: str, what: str) -> ValidationError:
