@@ -43,7 +43,7 @@ def main() -> None:
     try:
         app()
     except AuditError as error:
-        err.print(f"error: {error}", style="red", markup=False, highlight=False)
+        err.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(UNCHECKED)
 
 

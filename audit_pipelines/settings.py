@@ -19,7 +19,9 @@ CommaSeparated = Annotated[tuple[str, ...], NoDecode]
 class Settings(BaseSettings):
     """The configuration of one process; read it with `load_settings`, which reports faults in plain words."""
 
-    model_config = SettingsConfigDict(env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True, env_ignore_empty=True
+    )
 
     audit_home: Path = Field(default=Path(".audit"), description="Folder of everything this installation keeps.")
 
@@ -147,5 +149,5 @@ def load_settings() -> Settings:
     try:
         return Settings()
     except PydanticValidationError as error:
-        faults = "; ".join(f"{str(fault['loc'][0]).upper()}: {fault['msg']}" for fault in error.errors())
+        faults = "; ".join(f"{str(fault['loc'][0]).upper()}: {fault['msg'].removeprefix('Value error, ')}" for fault in error.errors())
         raise ConfigurationError(f"configuration is malformed: {faults}") from None

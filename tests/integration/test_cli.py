@@ -1,0 +1,176 @@
+"""The command line as a person uses it: real processes over a real home."""
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from audit_pipelines.db.embedded import EmbeddedPostgres
+
+TENANT = "7d3c1f0e-0000-4000-8000-000000000001"
+EVENTS = 40
+
+
+class Home:
+    """One home and the command that works on it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def run(self, *arguments: str | Path, expect: int = 0) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "audit_pipelines", *map(str, arguments)]
+        environment = {
+            name: value for name, value in os.environ.items() if not name.startswith(("AUDIT_", "DATABASE_"))
+        }
+        result = subprocess.run(
+            command,
+            env=environment | {"AUDIT_HOME": str(self.path), "COLUMNS": "200"},
+            cwd=self.path.parent,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert result.returncode == expect, f"{arguments}: {result.stdout}\n{result.stderr}"
+        return result
+
+    def change(self, statement: str) -> None:
+        """Do what somebody with a superuser's rights could do."""
+        server = EmbeddedPostgres(self.path)
+        server.start()
+        try:
+            conninfo = server.conninfo(user="postgres", password=server.password, dbname="audit")
+            with psycopg.connect(conninfo, autocommit=True) as conn:
+                conn.execute("set session_replication_role = replica")
+                conn.execute(statement)
+        finally:
+            server.release()
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    path = tmp_path_factory.mktemp("cli") / "home"
+    yield Home(path)
+    EmbeddedPostgres(path).destroy()
+
+
+@pytest.fixture(scope="module")
+def events_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    lines = [
+        {
+            "occurred_at": f"2026-03-01T10:{number:02}:00Z",
+            "actor": f"person-{number % 4}",
+            "event_type": "record:read",
+            "entity_type": "record",
+            "entity_id": str(number),
+            "ip_address": None,
+            "user_agent": None,
+            "outcome": "success",
+            "details": {"number": number},
+        }
+        for number in range(EVENTS)
+    ]
+    path = tmp_path_factory.mktemp("events") / "events.ndjson.gz"
+    path.write_bytes(gzip.compress("\n".join(map(json.dumps, lines)).encode()))
+    return path
+
+
+@pytest.fixture(scope="module")
+def imported(home: Home, events_file: Path) -> Home:
+    first = home.run("import", "ndjson", events_file, "--tenant", TENANT)
+    assert f"{EVENTS} stored, 0 already there, 0 refused" in first.stdout
+    return home
+
+
+def test_a_second_import_adds_nothing(imported: Home, events_file: Path) -> None:
+    again = imported.run("import", "ndjson", events_file, "--tenant", TENANT)
+    assert f"0 stored, {EVENTS} already there, 0 refused" in again.stdout
+
+
+def test_bad_lines_are_named_counted_and_stop_nobody_else(imported: Home, tmp_path: Path) -> None:
+    path = tmp_path / "mixed.ndjson"
+    good = {"event_type": "a", "entity_type": "b", "entity_id": "c", "occurred_at": "2026-01-01T00:00:00Z"}
+    path.write_text(json.dumps(good) + "\n{broken\n")
+    other = TENANT[:-1] + "2"
+    result = imported.run("import", "ndjson", path, "--tenant", other, expect=1)
+    assert "1 stored, 0 already there, 1 refused" in result.stdout
+    assert "line 2" in result.stderr
+
+
+def test_verify_is_intact_and_says_how_much_it_read(imported: Home) -> None:
+    result = json.loads(imported.run("verify", "--tenant", TENANT, "--json").stdout)
+    assert result["intact"] is True
+    assert result["tenants"][0]["events"] == EVENTS
+
+
+@pytest.mark.parametrize(
+    ("change", "undo"),
+    [
+        (
+            "entry = set_byte(entry, 30, get_byte(entry, 30) # 1)",
+            "entry = set_byte(entry, 30, get_byte(entry, 30) # 1)",
+        ),
+        ("outcome = 'failure'", "outcome = 'success'"),
+    ],
+)
+def test_verify_names_tenant_and_seq_of_a_change(imported: Home, change: str, undo: str) -> None:
+    where = f"where tenant_id = '{TENANT}' and seq = 17"
+    imported.change(f"update audit_logs set {change} {where}")
+    result = imported.run("verify", expect=1)
+    assert "TAMPERED" in result.stdout
+    assert f"tenant {TENANT}, seq 17" in result.stdout
+    imported.change(f"update audit_logs set {undo} {where}")
+    imported.run("verify")
+
+
+def test_evidence_is_proven_by_the_product_and_by_python_alone(imported: Home, tmp_path: Path) -> None:
+    imported.change("select 1")
+    imported.run("checkpoint")
+    server = EmbeddedPostgres(imported.path)
+    server.start()
+    conninfo = server.conninfo(user="postgres", password=server.password, dbname="audit")
+    with psycopg.connect(conninfo) as conn:
+        row = conn.execute("select event_id from audit_logs where tenant_id = %s and seq = 3", [TENANT]).fetchone()
+    server.release()
+    assert row
+    file = tmp_path / "evidence.json"
+    key = imported.run("evidence", "--tenant", TENANT, "--event", row[0], "-o", file).stdout.split()[-1]
+    imported.run("verify-evidence", file, "--key", key)
+    file.write_text(file.read_text().replace('"seq": 3', '"seq": 4').replace('"seq":3', '"seq":4'))
+    imported.run("verify-evidence", file, "--key", key, expect=1)
+
+
+def test_schema_commands_show_undo_and_need_a_yes(imported: Home) -> None:
+    assert "pending" not in imported.run("db", "status").stdout
+    refused = imported.run("db", "rollback", "--to", "7", expect=2)
+    assert "expected --yes" in refused.stderr
+    assert "undid 008" in imported.run("db", "rollback", "--to", "7", "--yes").stdout
+    imported.run("db", "status", expect=1)
+    assert "applied 008" in imported.run("db", "migrate").stdout
+
+
+def test_a_token_is_printed_alone(home: Home) -> None:
+    result = home.run("token", "--tenant", TENANT, "--subject", "alice", "--permission", "audit:read")
+    assert result.stdout.count(".") == 2
+    assert len(result.stdout.split()) == 1
+    home.run("token", "--tenant", TENANT, "--subject", "alice", "--permission", "audit:everything", expect=2)
+
+
+def test_malformed_configuration_is_named_without_its_value(home: Home) -> None:
+    environment = os.environ | {"AUDIT_HOME": str(home.path), "JWT_SECRET": "short-and-secret"}
+    result = subprocess.run(
+        [sys.executable, "-m", "audit_pipelines", "verify"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 2
+    assert "JWT_SECRET" in result.stderr
+    assert "at least 32 bytes" in result.stderr
+    assert "short-and-secret" not in result.stderr
