@@ -1,0 +1,461 @@
+"""A report as an A4 document: what is said in which order, set with the blocks of `layout.py`.
+
+The same `Report` always gives the same bytes, so a report's digest can be kept in the ledger and checked years later.
+Signing and sending the file are elsewhere.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC
+from io import BytesIO
+from pathlib import Path
+from threading import Lock
+from typing import Any, Final
+
+from reportlab.lib.colors import HexColor
+from reportlab.pdfgen.canvas import Canvas
+
+from audit_pipelines.files import replacing
+from audit_pipelines.reports import charts, fonts, words
+from audit_pipelines.reports.layout import (
+    ACCENT,
+    BAD,
+    BOTTOM,
+    CELL,
+    CELL_BOLD,
+    CELL_MUTED,
+    CODE,
+    CONTENT,
+    GOOD,
+    GUTTER,
+    HAIRLINE,
+    INK,
+    MARGIN,
+    MUTED,
+    NEUTRAL,
+    PAGE_HEIGHT,
+    PAGE_WIDTH,
+    SEVERITY_COLOURS,
+    SMALL,
+    TEXT,
+    Cell,
+    Chip,
+    Column,
+    Sheet,
+    Style,
+    Text,
+    shorten,
+    wrap,
+)
+from audit_pipelines.reports.model import ActorLine, AnomalyLine, Control, Integrity, ModelLine, Report, ReportKind
+
+_PAGE_TOTAL: Final = "page-total"
+_MOST_REASONS: Final = 8
+
+# A ReportLab font keeps per-document state in a plain dictionary: one document at a time in a process.
+_ONE_DOCUMENT: Final = Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class PdfInfo:
+    """What was written: pages, SHA-256 of the file (hex) and its size."""
+
+    pages: int
+    sha256: str
+    bytes: int
+
+
+def write_pdf(report: Report, path: Path) -> PdfInfo:
+    """Set a report and put it at `path`: complete or not at all (temporary file, fsync, rename).
+
+    Equal reports give equal bytes with the same ReportLab release; the document's dates are the report's own.
+    """
+    content, pages = render_pdf(report)
+    with replacing(path) as staging:
+        staging.write_bytes(content)
+    return PdfInfo(pages, hashlib.sha256(content).hexdigest(), len(content))
+
+
+def render_pdf(report: Report) -> tuple[bytes, int]:
+    """Return the document's bytes and how many pages it has."""
+    with _ONE_DOCUMENT:
+        fonts.register()
+        buffer = BytesIO()
+        canvas = Canvas(
+            buffer, pagesize=(PAGE_WIDTH, PAGE_HEIGHT), invariant=1, lang="en-GB", initialFontName=fonts.BODY
+        )
+        _describe(canvas, report)
+        sheet = Sheet(canvas, lambda page: _decorate(page, report))
+        _title(sheet, report)
+        for section in _ORDER[report.kind]:
+            section(sheet, report)
+        pages: int = canvas.getPageNumber()
+        canvas.showPage()
+        _define_page_total(canvas, pages)
+        canvas.save()
+        return buffer.getvalue(), pages
+
+
+def _describe(canvas: Any, report: Report) -> None:
+    period = words.period(report.since, report.until)
+    # Half a surrogate pair can be in a Python string but in no encoding that a PDF knows.
+    name = f"{report.title}: {report.tenant_name or report.tenant_id}".encode(errors="replace").decode()
+    canvas.setTitle(f"{name}, {period}")
+    canvas.setAuthor(f"audit_pipelines {report.product_version}".strip())
+    canvas.setCreator("audit_pipelines")
+    canvas.setSubject(f"{report.kind} report of tenant {report.tenant_id} for {period} (UTC)")
+    canvas.setKeywords(
+        [report.kind, "audit trail", "integrity", str(report.tenant_id), report.integrity.chain_head or ""]
+    )
+    canvas.setViewerPreference("DisplayDocTitle", "true")
+    canvas.showOutline()
+    # `invariant` alone would date every document 2000-01-01, or by SOURCE_DATE_EPOCH where that is set; the document's
+    # id starts from the date too.
+    document = canvas._doc  # noqa: SLF001 -- ReportLab offers no other way to set either
+    stamp = document._timeStamp  # noqa: SLF001
+    moment = report.generated_at.astimezone(UTC)
+    document.signature = hashlib.md5(f"{report.tenant_id} {moment}".encode(), usedforsecurity=False)
+    stamp.t = moment.timestamp()
+    stamp.lt = moment.timetuple()
+    stamp.YMDhms = tuple(stamp.lt)[:6]
+
+
+def _decorate(canvas: Any, report: Report) -> None:
+    page = canvas.getPageNumber()
+    canvas.setFillColor(HexColor(ACCENT))
+    canvas.rect(0, PAGE_HEIGHT - 5, PAGE_WIDTH, 5, stroke=0, fill=1)
+    canvas.setFont(SMALL.font, SMALL.size)
+    canvas.setFillColor(HexColor(MUTED))
+    canvas.setStrokeColor(HexColor(HAIRLINE))
+    canvas.setLineWidth(0.5)
+    if page > 1:
+        head = PAGE_HEIGHT - 34
+        name = shorten(report.tenant_name or str(report.tenant_id), SMALL, CONTENT * 0.6)
+        canvas.drawString(MARGIN, head, shorten(report.title, SMALL, CONTENT * 0.35))
+        canvas.drawRightString(MARGIN + CONTENT, head, name)
+        canvas.line(MARGIN, head - 7, MARGIN + CONTENT, head - 7)
+    foot = BOTTOM - 26
+    canvas.line(MARGIN, foot + 12, MARGIN + CONTENT, foot + 12)
+    label = f"Page {page} of "
+    canvas.drawString(MARGIN, foot, label)
+    canvas.saveState()
+    canvas.translate(MARGIN + fonts.width(label, SMALL.font, SMALL.size), foot)
+    canvas.doForm(_PAGE_TOTAL)
+    canvas.restoreState()
+    made = f"{words.period(report.since, report.until)} (UTC)  ·  generated {words.second(report.generated_at)}"
+    canvas.drawRightString(MARGIN + CONTENT, foot, made)
+
+
+def _define_page_total(canvas: Any, pages: int) -> None:
+    """Draw the number that every foot refers to; it is known only now, and no page has to be set twice for it."""
+    canvas.beginForm(_PAGE_TOTAL, lowerx=0, lowery=-4, upperx=60, uppery=12)
+    canvas.setFont(SMALL.font, SMALL.size)
+    canvas.setFillColor(HexColor(MUTED))
+    canvas.drawString(0, 0, str(pages))
+    canvas.endForm()
+
+
+def _title(sheet: Sheet, report: Report) -> None:
+    sheet.y = PAGE_HEIGHT - 58
+    sheet.line(MARGIN, sheet.y, "AUDIT TRAIL", Style(fonts.BOLD, 7.4, 10, ACCENT))
+    big = Style(fonts.BOLD, 25, 30)
+    for line in wrap(report.title, big, CONTENT, max_lines=2):
+        sheet.y -= big.leading
+        sheet.line(MARGIN, sheet.y, line, big)
+    period = Style(size=11.5, leading=17, colour=MUTED)
+    sheet.y -= 21
+    sheet.line(MARGIN, sheet.y, f"{words.period(report.since, report.until)} (UTC)", period)
+    sheet.skip(20)
+    sheet.rule(sheet.y)
+    sheet.skip(8)
+    pairs = [
+        ("Tenant", report.tenant_name or "–"),
+        ("Tenant id", str(report.tenant_id)),
+        ("Generated", words.second(report.generated_at)),
+        ("Produced by", f"audit_pipelines {report.product_version}".strip()),
+    ]
+    sheet.facts(pairs, label_width=76, style=Style(size=8.6, leading=11.6))
+    sheet.skip(4)
+    _key_figures(sheet, report)
+    sheet.section("Summary")
+    for sentence in report.summary.sentences:
+        sheet.paragraph(sentence, bullet="–", indent=12)
+        sheet.skip(2.5)
+    author = (
+        "Composed from the counts in this report; no language model was involved."
+        if report.summary.generated_by == "composed"
+        else "Written by a language model from the counts in this report; the tables are authoritative."
+    )
+    escapes = "Characters that the font lacks, and invisible ones, are printed as code points such as [U+4E2D]."
+    sheet.paragraph(f"{author} {escapes}", SMALL, indent=12)
+    sheet.subsection("Activity over time", f"events per {report.timeline.unit}, UTC", keep=160)
+    # The chart takes what the summary leaves of the first page.
+    sheet.drawing(charts.activity_chart(report.timeline, height=min(max(sheet.y - BOTTOM - 14, 148), 230)))
+
+
+def _key_figures(sheet: Sheet, report: Report) -> None:
+    totals = report.totals
+    severities = {share.label: share.events for share in report.severities}
+    grave = [f"{words.number(severities[level])} {level}" for level in ("critical", "high") if severities.get(level)]
+    networks = words.counted(totals.networks, "source network") if totals.networks else "no network stated"
+    ledger, colour = _INTEGRITY_WORDS[report.integrity.result]
+    figures = (
+        ("Events", words.number(totals.events), words.counted(totals.event_types, "type"), INK),
+        ("Actors", words.number(totals.actors), networks, INK),
+        (
+            "Failed or denied",
+            words.number(totals.unsuccessful),
+            f"{words.percent(totals.unsuccessful, totals.events)} of events" if totals.events else "of no events",
+            INK,
+        ),
+        (
+            "Anomalies",
+            words.number(totals.anomalies),
+            ", ".join(grave) or f"of {words.number(totals.scored)} scored",
+            BAD if grave else INK,
+        ),
+        ("Ledger", ledger, f"{words.number(report.integrity.events_verified)} events re-hashed", colour),
+    )
+    height = 58.0
+    sheet.rule(sheet.y)
+    width = CONTENT / len(figures)
+    for place, (label, value, note, ink) in enumerate(figures):
+        x = MARGIN + place * width + (12 if place else 0)
+        if place:
+            sheet.canvas.setStrokeColor(HexColor(HAIRLINE))
+            sheet.canvas.line(x - 12, sheet.y - 10, x - 12, sheet.y - height + 8)
+        size = next((s for s in (17, 15, 13, 11) if fonts.width(value, fonts.BOLD, s) <= width - 14), 9)
+        sheet.line(x, sheet.y - 17, label, SMALL)
+        sheet.line(x, sheet.y - 36, value, Style(fonts.BOLD, size, 20, ink))
+        sheet.line(x, sheet.y - 48, shorten(note, SMALL, width - 14), SMALL)
+    sheet.skip(height)
+    sheet.rule(sheet.y)
+
+
+def _activity(sheet: Sheet, report: Report) -> None:
+    totals = report.totals
+    sheet.section("Activity", keep=200)
+    sheet.subsection("Most frequent event types", f"of {words.counted(totals.event_types, 'type')}")
+    others = totals.event_types - len(report.event_types)
+    rest = f"{words.counted(others, 'other type')}"
+    sheet.drawing(charts.bars_chart(report.event_types, totals.events, rest=rest))
+    sheet.skip(8)
+    sheet.subsection("Outcomes")
+    sheet.drawing(charts.bars_chart(report.outcomes, totals.events, rest="other outcomes"))
+    sheet.skip(8)
+    sheet.subsection("Hours of the week", "when events happened, UTC", keep=120)
+    sheet.drawing(charts.heat_map(report.hour_of_week))
+    sheet.skip(8)
+    if report.risks:
+        sheet.subsection("Risk", "as tagged by the risk classifier")
+        sheet.drawing(charts.severity_chart(report.risks, totals.events, rest="not tagged"))
+        sheet.skip(8)
+    if report.categories:
+        sheet.subsection("Categories", "as tagged by the category classifier")
+        sheet.drawing(charts.bars_chart(report.categories, totals.events, rest="other or not tagged"))
+        sheet.skip(8)
+    if report.actors:
+        sheet.subsection(
+            "Most active actors", "by reference; only the vault, and those allowed to ask it, know the persons"
+        )
+        sheet.table(_ACTOR_COLUMNS, (_actor_row(line) for line in report.actors))
+
+
+_ACTOR_COLUMNS: Final = (
+    Column("Actor reference", CONTENT + GUTTER - 336, style=CODE),
+    Column("Events", 54, "right"),
+    Column("Failed or denied", 70, "right"),
+    Column("Types", 36, "right"),
+    Column("Anomalies", 48, "right"),
+    Column("Top score", 46, "right"),
+    Column("Last seen (UTC)", 82, "right"),
+)
+
+
+def _actor_row(line: ActorLine) -> tuple[Cell, ...]:
+    return (
+        line.actor_ref or "no actor",
+        words.number(line.events),
+        words.number(line.unsuccessful),
+        words.number(line.event_types),
+        words.number(line.anomalies),
+        "–" if line.highest_score is None else f"{line.highest_score:.2f}",
+        words.minute(line.last_at),
+    )
+
+
+def _anomalies(sheet: Sheet, report: Report) -> None:
+    totals = report.totals
+    sheet.section("Anomalies")
+    if not report.anomalies:
+        sheet.paragraph(
+            "No event of this period scored above the threshold." if totals.scored else "No event has been scored.",
+            TEXT,
+        )
+        return
+    if len(report.anomalies) < totals.anomalies:
+        printed, found = words.number(len(report.anomalies)), words.number(totals.anomalies)
+        sheet.paragraph(f"Printed are the {printed} gravest of {found} anomalies.", SMALL)
+        sheet.skip(4)
+    sheet.subsection("By severity")
+    sheet.drawing(charts.severity_chart(report.severities, totals.anomalies))
+    sheet.skip(6)
+    sheet.subsection("Each anomaly and its reasons", "gravest first; seq and row hash tie each to the ledger", keep=110)
+    sheet.table(_ANOMALY_COLUMNS, (_anomaly_row(line) for line in report.anomalies))
+
+
+_ANOMALY_COLUMNS: Final = (
+    Column("Severity", 56),
+    Column("Score", 36, "right", CELL_BOLD),
+    Column("Occurred (UTC)", 82),
+    Column("Event and reasons", CONTENT - 56 - 36 - 82),
+)
+
+
+def _anomaly_row(line: AnomalyLine) -> tuple[Cell, ...]:
+    reasons = [Text(reason, CELL, max_lines=4, bullet=True) for reason in line.reasons[:_MOST_REASONS]]
+    if (more := len(line.reasons) - _MOST_REASONS) > 0:
+        reasons.append(Text(f"and {words.counted(more, 'more reason')}", CELL_MUTED))
+    return (
+        Chip(line.severity, SEVERITY_COLOURS[line.severity]),
+        f"{line.score:.2f}",
+        words.second(line.occurred_at).removesuffix(" UTC"),
+        (
+            Text(line.event_type, CELL_BOLD, wrap=False),
+            Text(f"actor {line.actor_ref or 'none'}", SMALL, wrap=False),
+            *reasons,
+            Text(f"seq {line.seq}  row hash {line.row_hash}", _FINE_CODE, wrap=False),
+            Text(f"model {line.model_id}", _FINE_CODE, wrap=False),
+        ),
+    )
+
+
+_FINE_CODE: Final = Style(fonts.MONO, 5.9, 8.2, MUTED)
+
+
+def _controls(sheet: Sheet, report: Report) -> None:
+    if not report.controls:
+        return
+    sheet.section("Controls")
+    sheet.paragraph(
+        "Each was checked against the running system when this report was generated. “Not software” marks what people "
+        "must do and no program can attest.",
+        SMALL,
+    )
+    sheet.skip(4)
+    sheet.table(_CONTROL_COLUMNS, (_control_row(control) for control in report.controls))
+
+
+_CONTROL_COLUMNS: Final = (
+    Column("Result", 62),
+    Column("Control", 108),
+    Column("Requirement", 164),
+    Column("Evidence", CONTENT - 62 - 108 - 164),
+)
+_CONTROL_COLOURS: Final = {"pass": GOOD, "fail": BAD, "not software": NEUTRAL}
+
+
+def _control_row(control: Control) -> tuple[Cell, ...]:
+    return (
+        Chip(control.result, _CONTROL_COLOURS[control.result]),
+        (Text(control.control, CELL_BOLD),),
+        (Text(control.requirement, max_lines=20),),
+        (Text(control.evidence, CELL_MUTED, max_lines=20),),
+    )
+
+
+def _models(sheet: Sheet, report: Report) -> None:
+    coverage = report.coverage
+    sheet.section("Models and data")
+    if report.models:
+        sheet.subsection("Models used", "by the SHA-256 of the artefact that scored these events")
+        sheet.table(_MODEL_COLUMNS, (_model_row(model) for model in report.models))
+    else:
+        sheet.paragraph("No model's output is used in this report.")
+    sheet.subsection("Data coverage", "all of the tenant's events, not only this period's")
+    counts = (
+        ("In the ledger", coverage.ledger),
+        ("In the lake", coverage.lake),
+        ("Scored", coverage.scored),
+        ("Embedded", coverage.embedded),
+    )
+    sheet.table(
+        (Column("Data set", 160), Column("Events", 90, "right"), Column("Of the ledger", 90, "right")),
+        ((name, words.number(count), words.percent(count, coverage.ledger)) for name, count in counts),
+    )
+
+
+_MODEL_COLUMNS: Final = (
+    Column("Model", 96),
+    Column("Digest", 134),
+    Column("Trained on", 116),
+    Column("Rows", 54, "right"),
+    Column("Metrics", CONTENT - 96 - 134 - 116 - 54),
+)
+
+
+def _model_row(model: ModelLine) -> tuple[Cell, ...]:
+    trained = " to ".join(words.minute(moment)[:10] for moment in (model.trained_since, model.trained_until) if moment)
+    metrics = [Text(f"{name} {value:.4g}", CELL, wrap=False) for name, value in model.metrics]
+    return (
+        (Text(model.kind, CELL_BOLD, max_lines=3),),
+        (Text(model.digest, CODE, max_lines=4),),
+        trained or "–",
+        words.number(model.rows),
+        metrics or "–",
+    )
+
+
+_INTEGRITY_WORDS: Final = {
+    "intact": ("Intact", GOOD),
+    "tampered": ("Tampered", BAD),
+    "not verified": ("Not verified", NEUTRAL),
+}
+
+
+def _integrity(sheet: Sheet, report: Report) -> None:
+    integrity = report.integrity
+    word, colour = _INTEGRITY_WORDS[integrity.result]
+    sheet.section("Integrity", keep=150)
+    sheet.chip(MARGIN, sheet.y - 8, Chip(word.lower(), colour), width=74)
+    sheet.skip(20)
+    if integrity.finding:
+        sheet.paragraph(integrity.finding)
+        sheet.skip(4)
+    sheet.facts(_integrity_facts(integrity))
+    sheet.facts((("Chain head", integrity.chain_head or "–"),), style=CODE)
+    if integrity.checkpoint:
+        checkpoint = integrity.checkpoint
+        sheet.subsection("Signed checkpoint", "C2SP signed note over an RFC 6962 tree head", keep=100)
+        sheet.facts(
+            (
+                ("Events covered", words.number(checkpoint.size)),
+                ("Key id", checkpoint.key_id),
+            )
+        )
+        sheet.facts((("Tree root", checkpoint.root),), style=CODE)
+        sheet.skip(2)
+        sheet.code(checkpoint.note.rstrip("\n"))
+    sheet.subsection("How to verify this report's events offline")
+    for place, step in enumerate(integrity.steps, 1):
+        sheet.paragraph(step, Style(size=8.4, leading=11.8), bullet=f"{place}.", indent=16)
+        sheet.skip(3)
+
+
+def _integrity_facts(integrity: Integrity) -> list[tuple[str, str]]:
+    verified = words.second(integrity.verified_at) if integrity.verified_at else "–"
+    span = "–"
+    if integrity.first_seq is not None and integrity.last_seq is not None:
+        span = f"{words.number(integrity.first_seq)} to {words.number(integrity.last_seq)}"
+    return [
+        ("Events re-hashed", words.number(integrity.events_verified)),
+        ("Sequence", span),
+        ("Verified", verified),
+    ]
+
+
+_ORDER: Final[dict[ReportKind, tuple[Callable[[Sheet, Report], None], ...]]] = {
+    "security": (_anomalies, _activity, _models, _controls, _integrity),
+    "compliance": (_controls, _integrity, _activity, _anomalies, _models),
+}
