@@ -91,7 +91,7 @@ def serve(
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
 ) -> None:
     """Run the API alone."""
-    from audit_pipelines.server.app import run_server
+    from audit_pipelines.server.serve import run_server
 
     run_server(load_settings(), host=host, port=port)
 

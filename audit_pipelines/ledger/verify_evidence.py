@@ -279,11 +279,11 @@ def _encode(point: tuple[int, ...]) -> bytes:
     return (y | (x & 1) << 255).to_bytes(32, "little")
 
 
-def main() -> int:
+def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Check an evidence file of an audit_pipelines ledger, offline.")
     parser.add_argument("file", type=Path)
     parser.add_argument("--key", metavar="VERIFIER_KEY", help="the public key, got from elsewhere than the file")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     try:
         status, lines = 0, verify(arguments.file.read_bytes(), arguments.key)
     except RefusedError as error:

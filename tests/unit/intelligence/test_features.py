@@ -121,7 +121,7 @@ def test_size_jump_reads_counts_and_not_identifiers():
 
 
 def test_details_new_for_the_actor():
-    past = [event(i, details='{"region":"north","request":"r%d"}' % i) for i in range(100)]
+    past = [event(i, details=f'{{"region":"north","request":"r{i}"}}') for i in range(100)]
     row = last([*past, event(200, details='{"region":"south","request":"r7000"}')])
     assert row["details_new_actor"] > 2.5
     # Identifiers are always new, so a new one is no surprise.
@@ -134,7 +134,10 @@ def test_events_without_actor_are_one_group():
 
 def test_hour_out_of_habit():
     nine_to_five = [event(day * 1440 + hour * 60) for day in range(5) for hour in range(8)]
-    assert last([*nine_to_five, event(4 * 1440 + 18 * 60)])["hour_rare"] > last([*nine_to_five, event(7 * 1440)])["hour_rare"]
+    assert (
+        last([*nine_to_five, event(4 * 1440 + 18 * 60)])["hour_rare"]
+        > last([*nine_to_five, event(7 * 1440)])["hour_rare"]
+    )
 
 
 @pytest.mark.parametrize(

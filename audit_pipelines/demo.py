@@ -1,0 +1,252 @@
+"""`demo`: the main job, once, over a home of its own.
+
+A generated company's week goes in over HTTP, Dagster makes everything out of it, and what came out is checked and
+compared with the truth, which the pipeline never sees. It uses the same parts as `up`; only the events are made up.
+"""
+
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final, TypeVar
+from uuid import UUID
+
+import duckdb
+import httpx
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from audit_pipelines.db.embedded import EmbeddedPostgres
+from audit_pipelines.errors import AuditError
+from audit_pipelines.files import replacing
+from audit_pipelines.generator.evaluation import Evaluation, evaluate
+from audit_pipelines.generator.generate import Generated, generate
+from audit_pipelines.generator.truth import write_truth
+from audit_pipelines.installation import Installation, open_installation
+from audit_pipelines.ledger import verify_evidence
+from audit_pipelines.ledger.event import Event
+from audit_pipelines.ledger.proof import evidence_for
+from audit_pipelines.reports.csv_export import write_csv
+from audit_pipelines.runs import materialise_everything
+from audit_pipelines.server.auth import mint_token
+from audit_pipelines.settings import Settings
+from audit_pipelines.supervise import start_service, terminate, wait_until_ready
+
+T = TypeVar("T")
+
+TENANT: Final = UUID("0de30000-0000-4000-8000-000000000001")
+_MARKER: Final = ".audit-demo"
+_BATCH: Final = 500
+# These go in one by one, as an application would send them; the rest in batches, as a log shipper does.
+_SINGLE: Final = 200
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """One line of the closing table."""
+
+    what: str
+    path: Path
+    detail: str
+
+
+def run_demo(settings: Settings, console: Console, *, seed: int) -> None:
+    """Run the demo and print what it made; raises unless every step did what it must.
+
+    Raises:
+        AuditError: when a step failed or its result is not what it must be.
+    """
+    home = _fresh_home(settings.home / "demo")
+    # The demo never touches a database of the user's own.
+    demo_settings = settings.model_copy(update={"audit_home": home, "database_url": None})
+    end = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    with _progress(console) as progress:
+        story = _step(progress, "a company's week is made up", lambda: generate(seed, end))
+        with open_installation(demo_settings) as installation:
+            _post(installation, story.events, progress)
+            runs = materialise_everything(installation, progress)
+            verification = _step(progress, "every hash, link and signature is recomputed", installation.verify)
+            if [(item.intact, item.events) for item in verification] != [(True, len(story.events))]:
+                raise AuditError(f"expected {len(story.events)} intact events, got {verification}")
+            verdict = _judge(demo_settings, story)
+            artefacts = _artefacts(installation, story, runs)
+    console.print(_verdict_table(verdict))
+    console.print(_artefact_table(artefacts, home))
+    _print_next(console, home)
+
+
+def _fresh_home(home: Path) -> Path:
+    if home.exists():
+        if not (home / _MARKER).exists():
+            raise AuditError(f"{home} exists and was not made by the demo; expected no such folder: move it away")
+        EmbeddedPostgres(home).destroy()
+        shutil.rmtree(home)
+    home.mkdir(parents=True)
+    (home / _MARKER).touch()
+    return home
+
+
+@contextmanager
+def _progress(console: Console) -> Iterator[Progress]:
+    columns = [SpinnerColumn(finished_text="✓"), TextColumn("{task.description:48}"), BarColumn(), MofNCompleteColumn()]
+    with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
+        yield progress
+
+
+def _step(progress: Progress, description: str, work: Callable[[], T]) -> T:
+    task = progress.add_task(description, total=1)
+    result = work()
+    progress.advance(task)
+    return result
+
+
+def _post(installation: Installation, events: Sequence[Event], progress: Progress) -> None:
+    token = mint_token(
+        installation.keyring.jwt_secret,
+        subject="demo",
+        tenant_id=TENANT,
+        permissions=["audit:read", "audit:write"],
+        lifetime=timedelta(hours=1),
+    )
+    task = progress.add_task("events are posted over HTTP", total=len(events))
+    with _server(installation) as url, httpx.Client(base_url=url, timeout=60) as client:
+        client.headers["Authorization"] = f"Bearer {token}"
+        for event in events[:_SINGLE]:
+            _expect_created(client.post("/api/audit/events", **_json(event)))
+            progress.advance(task)
+        for start in range(_SINGLE, len(events), _BATCH):
+            batch = list(events[start : start + _BATCH])
+            answer = _expect_created(client.post("/api/audit/events/batch", **_json(batch)))
+            if answer["accepted"] != len(batch):
+                raise AuditError(f"expected {len(batch)} accepted events, got {answer}")
+            progress.advance(task, len(batch))
+
+
+@contextmanager
+def _server(installation: Installation) -> Iterator[str]:
+    home = installation.settings.home
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    log = home / "logs" / "api.log"
+    command = (sys.executable, "-m", "audit_pipelines", "serve", "--port", str(port))
+    # In the home's folder no `.env` of the user's own is read, and an empty DATABASE_URL is none.
+    process = start_service(command, {"AUDIT_HOME": str(home), "DATABASE_URL": ""}, log, cwd=home)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        wait_until_ready(f"{url}/health", process, log)
+        yield url
+    finally:
+        terminate({"api": process})
+
+
+def _json(content: object) -> dict[str, object]:
+    return {"content": msgspec.json.encode(content), "headers": {"Content-Type": "application/json"}}
+
+
+def _expect_created(response: httpx.Response) -> dict[str, int]:
+    if response.status_code != 201:
+        raise AuditError(f"expected 201 from {response.url}, got {response.status_code}: {response.text[:500]}")
+    return dict(response.json())
+
+
+def _judge(settings: Settings, story: Generated) -> Evaluation:
+    """Compare what the pipeline scored with the truth, read as an analyst would: out of the DuckDB catalog."""
+    with duckdb.connect(str(settings.catalog_path), read_only=True) as catalog:
+        scored = catalog.execute("select event_id, score from event_scores").fetchall()
+    return evaluate(story.truth, scored, settings.audit_anomaly_threshold)
+
+
+def _artefacts(installation: Installation, story: Generated, runs: Sequence[str]) -> list[Artefact]:
+    settings = installation.settings
+    with duckdb.connect(str(settings.catalog_path), read_only=True) as catalog:
+        events = catalog.execute("select * from raw_events order by seq").pl()
+        views = catalog.execute("select count(*) from duckdb_views() where not internal").fetchall()[0][0]
+        worst = catalog.execute("select event_id, severity from anomalies order by score desc, seq limit 1").fetchone()
+    if worst is None:
+        raise AuditError("expected anomalies in the demo's week, found none")
+    exports = settings.storage_dir / "exports"
+    csv_path = exports / "events.csv"
+    csv = write_csv([events], csv_path)
+    evidence_path, key_path = exports / "evidence.json", exports / "verifier.key"
+    _write_evidence(installation, worst[0], evidence_path, key_path)
+    truth_path = settings.home / "truth.ndjson"
+    write_truth(truth_path, story.truth)
+    lake_files = list((settings.lake_dir / "raw_events").rglob("*.parquet"))
+    models = list((settings.storage_dir / "ml_models").rglob("*.npz"))
+    return [
+        Artefact("Ledger (Postgres)", settings.home / "postgres", f"{len(events):,} hash-chained rows"),
+        Artefact("Checkpoints, outside the database", settings.anchors_dir, "signed tree heads, one file a tenant"),
+        Artefact("Lake (Parquet)", settings.lake_dir, f"{len(lake_files)} files of raw_events, {len(events):,} rows"),
+        Artefact("DuckDB catalog", settings.catalog_path, f"{views} views over the lake"),
+        Artefact("Models", settings.storage_dir / "ml_models", f"{len(models)} artefacts, digests in audit_ml_models"),
+        *(
+            Artefact(path.stem.split("-")[0].replace("_", " ").capitalize() + " (PDF)", path, _size(path))
+            for path in sorted(exports.rglob("*.pdf"))
+        ),
+        Artefact("Events (CSV)", csv_path, f"{csv.rows:,} rows"),
+        Artefact("Evidence of the top anomaly", evidence_path, f"{worst[1]}; checked offline, proven"),
+        Artefact("Dagster's record of the runs", settings.home / "dagster", f"{len(runs)} runs, seen after `up`"),
+        Artefact("The truth, never shown to the pipeline", truth_path, f"{len(story.truth):,} labels"),
+    ]
+
+
+def _write_evidence(installation: Installation, event_id: str, path: Path, key_path: Path) -> None:
+    """Write evidence and check it as a stranger would: another process, the standard library alone."""
+    key = installation.verifier_keys[0]
+    content = evidence_for(installation.database, TENANT, [event_id], key)
+    for target, data in ((path, content), (key_path, f"{key}\n".encode())):
+        with replacing(target) as staging:
+            staging.write_bytes(data)
+    command = [sys.executable, "-I", "-S", str(verify_evidence.__file__), str(path), "--key", str(key)]
+    check = subprocess.run(command, capture_output=True, text=True, check=False)
+    if check.returncode != 0:
+        raise AuditError(f"expected evidence that proves its event, got: {check.stdout}{check.stderr}")
+
+
+def _verdict_table(verdict: Evaluation) -> Table:
+    table = Table(
+        *verdict.header(),
+        title=f"{verdict.incidents_found} of {verdict.incidents} incidents found with {verdict.alerts} alerts on "
+        f"{verdict.events:,} events ({verdict.false_alerts} of them false); average precision "
+        f"{verdict.average_precision:.2f}",
+    )
+    for row in verdict.rows():
+        table.add_row(*row)
+    return table
+
+
+def _artefact_table(artefacts: Sequence[Artefact], home: Path) -> Table:
+    table = Table("what", "where", "detail", title=f"Made in {home}")
+    for item in artefacts:
+        if not item.path.exists():
+            raise AuditError(f"expected {item.path} to exist: {item.what}")
+        table.add_row(item.what, str(item.path.relative_to(home)), item.detail)
+    return table
+
+
+def _print_next(console: Console, home: Path) -> None:
+    prefix = f"AUDIT_HOME={_relative(home)} {_relative(Path(sys.prefix))}/bin/audit-pipelines"
+    console.print("\nWhat to try next:", highlight=False)
+    for purpose, command in (
+        ("look at the graph and its runs", f"{prefix} up"),
+        ("recompute every hash", f"{prefix} verify"),
+        ("check the evidence", f"{prefix} verify-evidence {_relative(home)}/storage/exports/evidence.json"),
+        ("bring in your own CloudTrail", f"{prefix} import cloudtrail FOLDER --tenant {TENANT}"),
+    ):
+        console.print(f"  {purpose:32} {command}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _relative(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def _size(path: Path) -> str:
+    return f"{path.stat().st_size / 1024:,.0f} KiB"

@@ -1,0 +1,119 @@
+"""The application: every path of the interface in one table, and the layers around it.
+
+A new path is a line here and a handler elsewhere. Importing this module opens nothing.
+"""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from audit_pipelines.db.database import Database
+from audit_pipelines.db.queries import query
+from audit_pipelines.errors import AuditError, DatabaseUnavailableError
+from audit_pipelines.installation import Installation
+from audit_pipelines.server.boundary import Boundary
+from audit_pipelines.server.events import EVENTS_PATH, EventWriting
+from audit_pipelines.server.health import Health
+from audit_pipelines.server.problems import problem_of, problem_of_http
+from audit_pipelines.server.reading import EventReading
+from audit_pipelines.server.resource import Operation, Resource
+from audit_pipelines.server.workers import Workers
+
+_LOG: Final = logging.getLogger(__name__)
+# More threads than this only take turns at the interpreter and at the tenants' heads.
+_MOST_THREADS: Final = 16
+_QUEUE: Final = 1_000
+# A batch in memory is up to 32 MB of text and some times that as objects.
+_BATCH_THREADS: Final = 2
+_BATCH_QUEUE: Final = 16
+
+
+def create_app(installation: Installation) -> Starlette:
+    """Return the application over an open installation; it may run in several processes at once."""
+    settings = installation.settings
+    workers = Workers(min(_MOST_THREADS, settings.database_pool_max), _QUEUE)
+    writing = EventWriting(installation.ledger, workers, Workers(_BATCH_THREADS, _BATCH_QUEUE))
+    reading = EventReading(installation, workers)
+    health = Health(installation)
+
+    def resource(path: str, **operations: Operation) -> Route:
+        return Route(path, Resource(path, installation.keyring.jwt_secret, operations))
+
+    routes = [
+        Route("/health", health.alive),
+        Route("/api/audit/health", health.dependencies),
+        resource(
+            EVENTS_PATH,
+            GET=Operation("audit:read", reading.timeline),
+            POST=Operation("audit:write", writing.append),
+        ),
+        resource(
+            f"{EVENTS_PATH}/batch",
+            POST=Operation("audit:write", writing.append_batch),
+            # An event may be called "batch" as well as anything else.
+            GET=Operation("audit:read", reading.event),
+        ),
+        # Ids that clients chose may hold slashes.
+        resource(f"{EVENTS_PATH}/{{event_id:path}}", GET=Operation("audit:read", reading.event)),
+    ]
+    middleware = [Middleware(Boundary, https=settings.api_base_url.startswith("https:"))]
+    if settings.cors_origins:
+        middleware.append(
+            Middleware(
+                CORSMiddleware,
+                allow_origins=settings.cors_origins,
+                allow_methods=["GET", "POST"],
+                allow_headers=["Authorization", "Content-Type", "Content-Encoding"],
+                expose_headers=["Location", "Retry-After", "WWW-Authenticate"],
+            )
+        )
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        await workers.run(lambda: _ensure_partitions(installation.database))
+        yield
+
+    app = Starlette(
+        routes=routes,
+        middleware=middleware,
+        exception_handlers={AuditError: _on_audit_error, HTTPException: _on_http_error},
+        lifespan=lifespan,
+    )
+    # A redirect would have clients send a token and an event twice, the second time to wherever it points.
+    app.router.redirect_slashes = False
+    return app
+
+
+def _ensure_partitions(database: Database) -> None:
+    """Make the coming months' partitions; a database that is away now makes them at the first event of a month."""
+    try:
+        with database.connection("audit_app") as conn:
+            conn.execute(query("server/ensure_partitions"))
+    except DatabaseUnavailableError as error:
+        _LOG.warning("partitions not made ahead: %s", error)
+
+
+async def _on_audit_error(_: Request, error: Exception) -> Response:
+    # Starlette types handlers for any exception; the table above sends only these here.
+    expected = error if isinstance(error, AuditError) else AuditError(type(error).__name__)
+    problem = problem_of(expected)
+    if problem.status >= 500:
+        _LOG.warning("answered status=%d error=%s: %s", problem.status, type(error).__name__, _one_line(str(expected)))
+    return problem.response()
+
+
+async def _on_http_error(_: Request, error: Exception) -> Response:
+    return problem_of_http(error if isinstance(error, HTTPException) else HTTPException(500)).response()
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

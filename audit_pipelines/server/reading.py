@@ -1,0 +1,238 @@
+"""Showing events: the timeline and one event with its proof state. Every read is written down in its own transaction.
+
+All of it runs as `audit_app` on a connection of one tenant, so row-level security decides what exists; no query names a
+tenant. Names in clear come out of the vault, for those allowed alone.
+"""
+
+import re
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+import psycopg
+from psycopg.rows import class_row
+from psycopg.types.json import Jsonb
+from starlette.requests import Request
+from starlette.responses import Response
+
+from audit_pipelines.db.database import Connection
+from audit_pipelines.db.queries import query
+from audit_pipelines.errors import DatabaseUnavailableError
+from audit_pipelines.installation import Installation
+from audit_pipelines.ledger import sealing
+from audit_pipelines.ledger.entry import format_moment
+from audit_pipelines.server.auth import Principal
+from audit_pipelines.server.events import EVENTS_PATH
+from audit_pipelines.server.filters import Filters, encode_cursor, parse_filters
+from audit_pipelines.server.problems import RequestError
+from audit_pipelines.server.rows import EventRow, content_is_intact, shown
+from audit_pipelines.server.workers import Workers
+
+# What one page may hold in memory; a page of events with large details is shorter than asked and has a next_cursor.
+_PAGE_BYTES: Final = 16 * 1024 * 1024
+# No subject ever has it, so filtering by it finds nothing: what a question about an unknown person must answer.
+_NOBODY: Final = UUID(int=0)
+_VOCABULARY: Final = ("event_type", "entity_type", "entity_id", "outcome")
+
+
+class EventReading:
+    """The handlers that read."""
+
+    def __init__(self, installation: Installation, workers: Workers) -> None:
+        self._database = installation.database
+        self._vault = installation.vault
+        self._logs_access = installation.settings.audit_enable_access_logging
+        self._timeout_ms = installation.settings.database_timeout
+        self._workers = workers
+
+    async def timeline(self, request: Request, principal: Principal) -> Response:
+        """Return one page of events, newest first unless asked otherwise."""
+        filters = parse_filters(request.query_params)
+        return _answer(await self._workers.run(partial(self._timeline, principal, filters)))
+
+    async def event(self, request: Request, principal: Principal) -> Response:
+        """Return one event with its proof state, anomalies and tags; 404 for what this tenant does not have."""
+        # Not from the route: an event may be called "batch", whose path is a route of its own. Nor from request.url,
+        # which takes the decoded "?" of an id for the start of a query.
+        event_id = request.scope["path"].removeprefix(f"{EVENTS_PATH}/")
+        return _answer(await self._workers.run(partial(self._event, principal, event_id)))
+
+    def _timeline(self, principal: Principal, filters: Filters) -> dict[str, Any]:
+        tenant_id = principal.tenant_id
+        tenant_key = self._vault.tenant_key(tenant_id)
+        access = self._access(principal, "events.list")
+        actor_ref = self._actor_ref(tenant_id, filters)
+        entity_ref = self._vault.find(tenant_id, filters.entity_id) if filters.entity_id else None
+        ip_index = sealing.ip_index(tenant_key, filters.ip_address) if filters.ip_address else None
+        parameters = {
+            "event_type": filters.event_type,
+            "entity_type": filters.entity_type,
+            "entity_ids": _present([filters.entity_id, str(entity_ref) if entity_ref else None]),
+            "actor_ref": actor_ref,
+            "outcome": filters.outcome,
+            "ip_index": ip_index,
+            "since": filters.since,
+            "until": filters.until,
+            "q": filters.q,
+            "pieces": _pieces(filters.q) if filters.q else None,
+            "newest": filters.order == "desc",
+            "cursor": filters.cursor,
+            "limit": filters.limit,
+            "max_bytes": _PAGE_BYTES,
+        }
+        with self._database.tenant_connection(tenant_id) as conn:
+            rows = self._select(conn, "server/select_events", parameters)
+            names = self._names(conn, principal, rows)
+            logged = _logged(filters, tenant_key, actor_ref, entity_ref, ip_index, found=bool(rows))
+            self._log_access(conn, access, logged, len(rows))
+        more = bool(rows) and rows[0].found > len(rows)
+        return {
+            "events": [shown(row, names) for row in rows],
+            "next_cursor": encode_cursor(filters.order, rows[-1].seq) if more else None,
+        }
+
+    def _event(self, principal: Principal, event_id: str) -> dict[str, Any]:
+        tenant_id = principal.tenant_id
+        tenant_key = self._vault.tenant_key(tenant_id)
+        access = self._access(principal, "events.show")
+        # Postgres has no text with NUL, so no event has such an id.
+        wanted = event_id.replace("\x00", "\ufffd")
+        with self._database.tenant_connection(tenant_id) as conn:
+            rows = self._select(conn, "server/select_event", {"event_id": wanted})
+            answer = _with_proof(conn, rows[0], self._names(conn, principal, rows)) if rows else None
+            logged = {"event_id": event_id if rows else _hashed(tenant_key, event_id)}
+            self._log_access(conn, access, logged, len(rows))
+        if answer is None:
+            raise RequestError(404, "not-found", "This tenant has no event with this id.")
+        return answer
+
+    def _select(self, conn: Connection, name: str, parameters: dict[str, Any]) -> list[EventRow]:
+        """Run a query planned for its parameters: a generic plan would read past every index."""
+        conn.execute("select set_config('statement_timeout', %s, true)", [str(self._timeout_ms)])
+        try:
+            with conn.cursor(row_factory=class_row(EventRow)) as cursor:
+                return cursor.execute(query(name), parameters, prepare=False, binary=True).fetchall()
+        except psycopg.errors.QueryCanceled as error:
+            raise DatabaseUnavailableError(f"reading took longer than {self._timeout_ms} ms") from error
+
+    def _actor_ref(self, tenant_id: UUID, filters: Filters) -> UUID | None:
+        """Return the reference to filter by; a name nobody has filters everything out."""
+        if filters.actor is None:
+            return filters.actor_ref
+        named = self._vault.find(tenant_id, filters.actor) or _as_uuid(filters.actor) or _NOBODY
+        return named if filters.actor_ref in {None, named} else _NOBODY
+
+    def _names(self, conn: Connection, principal: Principal, rows: Sequence[EventRow]) -> dict[UUID, str] | None:
+        if not principal.sees_names:
+            return None
+        return self._vault.identities(conn, {row.actor_ref for row in rows if row.actor_ref})
+
+    def _access(self, principal: Principal, action: str) -> dict[str, Any]:
+        """Return who reads and how; before the read, since the vault takes a connection of its own."""
+        reader = self._vault.subjects(principal.tenant_id, [principal.subject])[principal.subject]
+        return {"tenant_id": principal.tenant_id, "subject_ref": reader.ref, "action": action}
+
+    def _log_access(self, conn: Connection, access: dict[str, Any], filters: dict[str, Any], count: int) -> None:
+        if self._logs_access:
+            conn.execute(query("server/insert_access"), access | {"filters": Jsonb(filters), "result_count": count})
+
+
+def _with_proof(conn: Connection, row: EventRow, names: dict[UUID, str] | None) -> dict[str, Any]:
+    seq = {"seq": row.seq}
+    checkpoint = conn.execute(query("server/select_covering_checkpoint"), seq).fetchone()
+    anomalies = conn.execute(query("server/select_event_anomalies"), seq).fetchall()
+    category, category_confidence, risk, risk_confidence = (
+        conn.execute(query("server/select_event_tags"), seq).fetchone() or (None,) * 4
+    )
+    return shown(row, names) | {
+        "proof": {
+            "entry_hash": row.entry_hash.hex(),
+            "prev_hash": row.prev_hash.hex(),
+            "row_hash": row.row_hash.hex(),
+            "hash_ok": content_is_intact(row),
+            "covered_by": {"size": checkpoint[0], "sealed_at": format_moment(checkpoint[1])} if checkpoint else None,
+        },
+        "anomalies": [
+            {
+                "anomaly_id": str(anomaly_id),
+                "score": score,
+                "severity": severity,
+                "reasons": reasons,
+                "model_id": model_id,
+                "detected_at": format_moment(detected_at),
+                "verdict": verdict,
+            }
+            for anomaly_id, score, severity, reasons, model_id, detected_at, verdict in anomalies
+        ],
+        "tags": {
+            "category": category,
+            "category_confidence": category_confidence,
+            "risk": risk,
+            "risk_confidence": risk_confidence,
+        },
+    }
+
+
+def _logged(
+    filters: Filters,
+    tenant_key: bytes,
+    actor_ref: UUID | None,
+    entity_ref: UUID | None,
+    ip_index: bytes | None,
+    *,
+    found: bool,
+) -> dict[str, Any]:
+    """Return the filters as the access log may hold them: references, and only such words as the ledger shows itself.
+
+    A word that found nothing may be a name typed into the wrong field, and free words may always be one: those become
+    keyed hashes, which answer "was this asked for?" and nothing else.
+    """
+    logged: dict[str, Any] = {"order": filters.order, "limit": filters.limit, "cursor": filters.cursor}
+    for name in _VOCABULARY:
+        value = getattr(filters, name)
+        if value is not None:
+            logged[name] = value if found else _hashed(tenant_key, value)
+    if entity_ref:
+        logged["entity_id"] = str(entity_ref)
+    if actor_ref == _NOBODY:
+        logged["actor"] = _hashed(tenant_key, filters.actor or "")
+    elif actor_ref:
+        logged["actor_ref"] = str(actor_ref)
+    if ip_index:
+        logged["ip_index"] = ip_index.hex()
+    if filters.since:
+        logged["from"] = format_moment(filters.since)
+    if filters.until:
+        logged["to"] = format_moment(filters.until)
+    if filters.q:
+        logged["q"] = _hashed(tenant_key, filters.q)
+    return {name: value for name, value in logged.items() if value is not None}
+
+
+def _hashed(tenant_key: bytes, text: str) -> str:
+    return "hmac-sha256:" + sealing.keyed_hash(tenant_key, "access-log", text.encode())[:16].hex()
+
+
+def _present(values: Sequence[str | None]) -> list[str] | None:
+    return [value for value in values if value is not None] or None
+
+
+def _pieces(words: str) -> list[str] | None:
+    """Return LIKE patterns that any row with all of `words` must match.
+
+    ASCII alone: for other letters, Python and Postgres do not always agree on what the lower case is.
+    """
+    return [f"%{piece.lower()}%" for piece in re.findall(r"[0-9A-Za-z]+", words)] or None
+
+
+def _as_uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+def _answer(content: dict[str, Any]) -> Response:
+    return Response(msgspec.json.encode(content), media_type="application/json")

@@ -1,0 +1,52 @@
+"""One path of the interface: which methods it has, and which permission each of them needs.
+
+Authentication happens here and nowhere else, so no handler can forget it. A method that a path does not have answers
+405 to whoever has a token, since "nobody may change an event" is an answer, and 401 to everybody else.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from audit_pipelines.server.auth import Permission, Principal, authenticate, require
+from audit_pipelines.server.problems import RequestError
+
+Handler = Callable[[Request, Principal], Awaitable[Response]]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One method of a path."""
+
+    permission: Permission
+    handler: Handler
+
+
+class Resource:
+    """An ASGI application for one path; it needs `Authorization: Bearer …` whatever the method."""
+
+    def __init__(self, pattern: str, secret: str, operations: Mapping[str, Operation]) -> None:
+        self.pattern = pattern
+        self._secret = secret
+        self._operations = dict(operations)
+        if "GET" in operations:
+            self._operations["HEAD"] = operations["GET"]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive, send)
+        principal = authenticate(request.headers.get("authorization"), self._secret)
+        operation = self._operations.get(request.method)
+        if operation is None:
+            allowed = ", ".join(sorted(self._operations))
+            raise RequestError(
+                405,
+                "method-not-allowed",
+                f"Expected {allowed} here. Events are append-only: nobody can change or delete one.",
+                headers={"Allow": allowed},
+            )
+        require(principal, operation.permission)
+        response = await operation.handler(request, principal)
+        await response(scope, receive, send)

@@ -1,0 +1,4 @@
+-- All anomalies, with the columns of the lake's copy in its order.
+select tenant_id::text, anomaly_id::text, seq, event_id, occurred_at, actor_ref::text, event_type, score, severity,
+       reasons::text, model_id, encode(row_hash, 'hex'), detected_at, verdict
+from audit_anomalies order by tenant_id, seq
