@@ -298,7 +298,19 @@ def test_the_index_is_found_behind_optional_filters(api: Api, tenant_id: UUID) -
     with api.installation.database.connect_admin() as conn:
         conn.execute("analyze audit_logs")
     nothing = dict.fromkeys(
-        ("event_type", "entity_type", "entity_ids", "actor_ref", "outcome", "ip_index", "since", "until", "q", "pieces", "cursor")
+        (
+            "event_type",
+            "entity_type",
+            "entity_ids",
+            "actor_ref",
+            "outcome",
+            "ip_index",
+            "since",
+            "until",
+            "q",
+            "pieces",
+            "cursor",
+        )
     )
     common = nothing | {"newest": True, "limit": 50, "max_bytes": 1_000_000}
     actor_ref = api.installation.vault.find(tenant_id, "actor-7")
