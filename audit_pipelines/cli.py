@@ -232,12 +232,16 @@ def train(
     ],
 ) -> None:
     """Train a model now, as a recorded Dagster run over all tenants."""
-    from audit_pipelines.runs import materialise
+    from audit_pipelines.runs import run_here
 
     with _opened() as installation, _progress("steps") as progress:
         task = progress.add_task(f"training {model}", total=None)
-        materialise(installation, [model], on_step=lambda _: progress.advance(task))
-    out.print(f"{model}: trained; see audit_ml_models, or Dagster's page of the asset")
+        run_id = run_here(
+            installation,
+            "model_training_job",
+            on_event=lambda event: progress.update(task, completed=event.done, total=event.total),
+        )
+    out.print(f"trained; Dagster run {run_id}")
 
 
 @db_app.command()

@@ -34,7 +34,7 @@ from audit_pipelines.ledger import verify_evidence
 from audit_pipelines.ledger.event import Event
 from audit_pipelines.ledger.proof import evidence_for
 from audit_pipelines.reports.csv_export import write_csv
-from audit_pipelines.runs import materialise_everything
+from audit_pipelines.runs import StepEvent, run_here
 from audit_pipelines.server.auth import mint_token
 from audit_pipelines.settings import Settings
 from audit_pipelines.supervise import start_service, terminate, wait_until_ready
@@ -71,12 +71,12 @@ def run_demo(settings: Settings, console: Console, *, seed: int) -> None:
         story = _step(progress, "a company's week is made up", lambda: generate(seed, end))
         with open_installation(demo_settings) as installation:
             _post(installation, story.events, progress)
-            runs = materialise_everything(installation, progress)
+            _materialise(installation, progress)
             verification = _step(progress, "every hash, link and signature is recomputed", installation.verify)
             if [(item.intact, item.events) for item in verification] != [(True, len(story.events))]:
                 raise AuditError(f"expected {len(story.events)} intact events, got {verification}")
             verdict = _judge(demo_settings, story)
-            artefacts = _artefacts(installation, story, runs)
+            artefacts = _artefacts(installation, story)
     console.print(_verdict_table(verdict))
     console.print(_artefact_table(artefacts, home))
     _print_next(console, home)
@@ -129,6 +129,17 @@ def _post(installation: Installation, events: Sequence[Event], progress: Progres
             progress.advance(task, len(batch))
 
 
+def _materialise(installation: Installation, progress: Progress) -> None:
+    task = progress.add_task("Dagster materialises every asset", total=None)
+
+    def show(event: StepEvent) -> None:
+        description = f"Dagster materialises: {event.step}" if event.state == "started" else None
+        progress.update(task, completed=event.done, total=event.total, description=description)
+
+    run_here(installation, "full_refresh_job", on_event=show)
+    progress.update(task, description="Dagster materialises every asset")
+
+
 @contextmanager
 def _server(installation: Installation) -> Iterator[str]:
     home = installation.settings.home
@@ -161,13 +172,13 @@ def _judge(settings: Settings, story: Generated) -> Evaluation:
     """Compare what the pipeline scored with the truth, read as an analyst would: out of the DuckDB catalog."""
     with duckdb.connect(str(settings.catalog_path), read_only=True) as catalog:
         scored = catalog.execute("select event_id, score from event_scores").fetchall()
-    return evaluate(story.truth, scored, settings.audit_anomaly_threshold)
+    return evaluate(story.truth, scored, settings.audit_anomaly_threshold, budgets=(20, 100))
 
 
-def _artefacts(installation: Installation, story: Generated, runs: Sequence[str]) -> list[Artefact]:
+def _artefacts(installation: Installation, story: Generated) -> list[Artefact]:
     settings = installation.settings
     with duckdb.connect(str(settings.catalog_path), read_only=True) as catalog:
-        events = catalog.execute("select * from raw_events order by seq").pl()
+        events = catalog.sql("select * from raw_events order by seq").pl()
         views = catalog.execute("select count(*) from duckdb_views() where not internal").fetchall()[0][0]
         worst = catalog.execute("select event_id, severity from anomalies order by score desc, seq limit 1").fetchone()
     if worst is None:
@@ -179,22 +190,21 @@ def _artefacts(installation: Installation, story: Generated, runs: Sequence[str]
     _write_evidence(installation, worst[0], evidence_path, key_path)
     truth_path = settings.home / "truth.ndjson"
     write_truth(truth_path, story.truth)
-    lake_files = list((settings.lake_dir / "raw_events").rglob("*.parquet"))
     models = list((settings.storage_dir / "ml_models").rglob("*.npz"))
     return [
         Artefact("Ledger (Postgres)", settings.home / "postgres", f"{len(events):,} hash-chained rows"),
-        Artefact("Checkpoints, outside the database", settings.anchors_dir, "signed tree heads, one file a tenant"),
-        Artefact("Lake (Parquet)", settings.lake_dir, f"{len(lake_files)} files of raw_events, {len(events):,} rows"),
+        Artefact("Checkpoints, kept outside", settings.anchors_dir, "signed tree heads"),
+        Artefact("Lake (Parquet)", settings.lake_dir, f"{len(events):,} rows of raw_events and what was derived"),
         Artefact("DuckDB catalog", settings.catalog_path, f"{views} views over the lake"),
-        Artefact("Models", settings.storage_dir / "ml_models", f"{len(models)} artefacts, digests in audit_ml_models"),
+        Artefact("Models", settings.storage_dir / "ml_models", f"{len(models)} artefacts"),
         *(
-            Artefact(path.stem.split("-")[0].replace("_", " ").capitalize() + " (PDF)", path, _size(path))
+            Artefact(f"{path.stem.partition('_')[0].capitalize()} report (PDF)", path, _size(path))
             for path in sorted(exports.rglob("*.pdf"))
         ),
         Artefact("Events (CSV)", csv_path, f"{csv.rows:,} rows"),
-        Artefact("Evidence of the top anomaly", evidence_path, f"{worst[1]}; checked offline, proven"),
-        Artefact("Dagster's record of the runs", settings.home / "dagster", f"{len(runs)} runs, seen after `up`"),
-        Artefact("The truth, never shown to the pipeline", truth_path, f"{len(story.truth):,} labels"),
+        Artefact("Evidence of an event", evidence_path, f"of the top anomaly ({worst[1]}); checked offline: proven"),
+        Artefact("Record of the Dagster run", settings.home / "dagster", "in Postgres; `up` shows it"),
+        Artefact("The truth", truth_path, f"{len(story.truth):,} labels; the pipeline never saw them"),
     ]
 
 
@@ -213,18 +223,23 @@ def _write_evidence(installation: Installation, event_id: str, path: Path, key_p
 
 def _verdict_table(verdict: Evaluation) -> Table:
     table = Table(
-        *verdict.header(),
         title=f"{verdict.incidents_found} of {verdict.incidents} incidents found with {verdict.alerts} alerts on "
-        f"{verdict.events:,} events ({verdict.false_alerts} of them false); average precision "
+        f"{verdict.events:,} events\n{verdict.false_alerts} alerts are on innocent events; average precision "
         f"{verdict.average_precision:.2f}",
+        title_style="bold",
     )
+    for heading in verdict.header():
+        table.add_column(heading, no_wrap=True, justify="left" if heading == "attack" else "right")
     for row in verdict.rows():
         table.add_row(*row)
     return table
 
 
 def _artefact_table(artefacts: Sequence[Artefact], home: Path) -> Table:
-    table = Table("what", "where", "detail", title=f"Made in {home}")
+    table = Table(title=f"Made in {_relative(home)}", title_style="bold")
+    table.add_column("what", no_wrap=True)
+    table.add_column("where", overflow="fold")
+    table.add_column("detail")
     for item in artefacts:
         if not item.path.exists():
             raise AuditError(f"expected {item.path} to exist: {item.what}")

@@ -102,7 +102,9 @@ def terminate(processes: Mapping[str, subprocess.Popen[bytes]], grace_s: float =
         process.wait()
 
 
-def start_service(command: tuple[str, ...], environment: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
+def start_service(
+    command: tuple[str, ...], environment: Mapping[str, str], log: Path, *, cwd: Path | None = None
+) -> subprocess.Popen[bytes]:
     """Start a process in a session of its own, its output appended to `log`; it ends when this process dies."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
@@ -112,6 +114,7 @@ def start_service(command: tuple[str, ...], environment: Mapping[str, str], log:
             stdout=output,
             stderr=subprocess.STDOUT,
             env=os.environ | dict(environment),
+            cwd=cwd,
             start_new_session=True,
             # No thread of ours runs before the last service is started, so the child's side of fork is safe.
             preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509

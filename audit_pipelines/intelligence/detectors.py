@@ -27,9 +27,10 @@ ALERT_BUDGET: Final = 0.005
 _EXPONENT: Final = float(np.log(1.0 - SCORE_THRESHOLD_DEFAULT) / np.log(ALERT_BUDGET))
 _GRID: Final = 256
 _HISTORY_MAX: Final = 50_000
-_TREES: Final = 64
+_TREES: Final = 48
 _SAMPLE: Final = 256
 _DEPTH: Final = 8
+_CHUNK: Final = 8192
 _FOREST_WEIGHT: Final = 0.5
 
 # A tenant's own past outweighs the prior once it holds more events than these.
@@ -40,9 +41,8 @@ _TAIL_SHARE: Final = 0.02
 _TAIL_FEWEST: Final = 5
 
 # In a tenant's first days everything is new; surprise counts by half once this many events are known.
-_MATURE_EVENTS: Final = 300.0
-_MATURE_POWER = 1.0
-_REPEAT_DAMPING: Final = 0.06
+_MATURE_EVENTS: Final = 400.0
+_REPEAT_DAMPING: Final = 0.04
 _EXPOSED_HARM: Final = 0.25
 _EXPOSED_FROM_RISK: Final = 0.3
 
@@ -99,12 +99,11 @@ class Detector:
     grid: Floats
     """[features, points] each feature's past values at the places of `_places`, ascending."""
     forest_feature: Numbers
-    """[trees, nodes] feature each node splits on; leaves lead to themselves."""
-    forest_threshold: Floats
-    forest_left: Numbers
-    forest_right: Numbers
+    """[trees, 2^depth - 1] feature each node splits on, a complete binary tree: node i leads to 2 i + 1 and 2 i + 2."""
+    forest_threshold: npt.NDArray[np.float32]
+    """[trees, 2^depth - 1] a value up to this goes left; infinite below a leaf."""
     forest_length: Floats
-    """[trees, nodes] path length at each node, the expected rest of the path in leaves included."""
+    """[trees, 2^depth] path length at each end, the expected rest of the path included."""
     forest_grid: Floats
     """The forest's isolation of past events (0..1) at the places of `_places`; empty without a forest."""
     raw_grid: Floats
@@ -220,7 +219,7 @@ class _Inputs:
             features[name].to_numpy().astype(np.float64) for name in ("risk", "exposed", "repeats_1h", "tenant_events")
         )
         harm = 1.0 + np.clip(risk + _EXPOSED_HARM * exposed * (risk >= _EXPOSED_FROM_RISK), 0.0, 1.0)
-        mature = ((known + 1.0) / (known + 1.0 + _MATURE_EVENTS)) ** _MATURE_POWER
+        mature = (known + 1.0) / (known + 1.0 + _MATURE_EVENTS)
         matrix = features.select(SURPRISES).to_numpy().astype(np.float64)
         return cls(matrix, harm * mature / (1.0 + _REPEAT_DAMPING * np.log1p(repeats)))
 
@@ -293,11 +292,10 @@ def _score(detector: Detector, inputs: _Inputs) -> Floats:
 def _fit(inputs: _Inputs, seed: int) -> Detector:
     events = len(inputs.harm)
     none = np.zeros((0, 0))
-    no_numbers = none.astype(np.int32)
     detector = Detector(
         names=SURPRISES, seed=seed, fitted_events=events, grid=np.zeros((len(SURPRISES), 0)),
-        forest_feature=no_numbers, forest_threshold=none, forest_left=no_numbers, forest_right=no_numbers,
-        forest_length=none, forest_grid=none[0:0, :].ravel(), raw_grid=none.ravel(), tail=none.ravel(),
+        forest_feature=none.astype(np.int32), forest_threshold=none.astype(np.float32), forest_length=none,
+        forest_grid=none.ravel(), raw_grid=none.ravel(), tail=none.ravel(),
     )  # fmt: skip
     if not events:
         return detector
@@ -323,55 +321,59 @@ def _with_forest(detector: Detector, tails: Floats) -> Detector:
     """Grow an isolation forest (Liu, Ting, Zhou 2008) on the tails and keep it as arrays."""
     grown = IsolationForest(n_estimators=_TREES, max_samples=min(_SAMPLE, len(tails)), random_state=detector.seed)
     trees = [each.tree_ for each in grown.fit(tails).estimators_]
-    shape = (len(trees), max(tree.node_count for tree in trees))
-    feature, left, right = (np.zeros(shape, dtype=np.int32) for _ in range(3))
-    threshold, length = np.zeros(shape), np.zeros(shape)
+    feature = np.zeros((len(trees), 2**_DEPTH - 1), dtype=np.int32)
+    threshold = np.full(feature.shape, np.inf, dtype=np.float32)
+    length = np.zeros((len(trees), 2**_DEPTH))
     for row, tree in enumerate(trees):
-        nodes = tree.node_count
-        leaf = tree.children_left < 0
-        itself = np.arange(nodes)
-        feature[row, :nodes] = np.where(leaf, 0, tree.feature)
-        threshold[row, :nodes] = np.where(leaf, np.inf, tree.threshold)
-        left[row, :nodes] = np.where(leaf, itself, tree.children_left)
-        right[row, :nodes] = np.where(leaf, itself, tree.children_right)
-        depth = np.zeros(nodes)
-        for node in np.flatnonzero(~leaf):
-            depth[[tree.children_left[node], tree.children_right[node]]] = depth[node] + 1.0
-        length[row, :nodes] = depth + _average_path(tree.n_node_samples.astype(np.float64))
-    return replace(
-        detector,
-        forest_feature=feature,
-        forest_threshold=threshold,
-        forest_left=left,
-        forest_right=right,
-        forest_length=length,
-    )
+        # Level by level into the complete tree; below a leaf the way always leads left, to the leaf's own length.
+        places = {0: 0}
+        for depth in range(_DEPTH):
+            below: dict[int, int] = {}
+            for place, node in places.items():
+                if tree.children_left[node] < 0:
+                    end = (place + 1) * 2 ** (_DEPTH - depth) - 2**_DEPTH
+                    length[row, end] = depth + _average_path(tree.n_node_samples[node])
+                    continue
+                feature[row, place] = tree.feature[node]
+                threshold[row, place] = _down_to_32_bits(tree.threshold[node])
+                below[2 * place + 1], below[2 * place + 2] = tree.children_left[node], tree.children_right[node]
+            places = below
+        for place, node in places.items():
+            length[row, place - 2**_DEPTH + 1] = _DEPTH + _average_path(tree.n_node_samples[node])
+    return replace(detector, forest_feature=feature, forest_threshold=threshold, forest_length=length)
 
 
-def _average_path(samples: Floats) -> Floats:
+def _down_to_32_bits(value: float) -> np.float32:
+    """Round down, so that a 32-bit value compares with the result as with the value itself."""
+    near = np.float32(value)
+    return near if float(near) <= value else np.nextafter(near, np.float32(-np.inf), dtype=np.float32)
+
+
+def _average_path(samples: int) -> float:
     """Return the average length of an unsuccessful search among so many samples, the c(n) of the paper."""
-    n = np.maximum(samples, 2.0)
-    return np.where(samples > 2, 2.0 * (np.log(n - 1.0) + np.euler_gamma) - 2.0 * (n - 1.0) / n, (samples == 2) * 1.0)
+    if samples <= 2:
+        return 1.0 if samples == 2 else 0.0
+    return float(2.0 * (np.log(samples - 1.0) + np.euler_gamma) - 2.0 * (samples - 1.0) / samples)
 
 
 def _isolation(detector: Detector, tails: Floats) -> Floats:
     """Return how isolated each row is in the forest, in 0..1 (1 = isolated at once)."""
-    sample = np.array([min(_SAMPLE, max(detector.fitted_events, 2))], dtype=np.float64)
-    usual = max(float(_average_path(sample)[0]), 1.0)
+    usual = max(_average_path(min(_SAMPLE, detector.fitted_events)), 1.0)
     # scikit-learn splits on 32-bit values, so rows must be compared as such to fall on the same side.
     rows32 = tails.astype(np.float32)
     out = np.zeros(len(tails))
-    for start in range(0, len(tails), 4096):
-        chunk = np.ascontiguousarray(rows32[start : start + 4096].T).ravel()
-        count = len(chunk) // tails.shape[1]
-        rows = np.arange(count)
+    for start in range(0, len(tails), _CHUNK):
+        chunk = np.ascontiguousarray(rows32[start : start + _CHUNK].T)
+        count = chunk.shape[1]
+        flat, rows = chunk.ravel(), np.arange(count, dtype=np.int32)
         total = np.zeros(count)
-        forest = (detector.forest_feature, detector.forest_threshold, detector.forest_left, detector.forest_right)
-        for feature, threshold, left, right, length in zip(*forest, detector.forest_length, strict=True):
+        for feature, threshold, length in zip(
+            detector.forest_feature * np.int32(count), detector.forest_threshold, detector.forest_length, strict=True
+        ):
             node = np.zeros(count, dtype=np.int32)
             for _ in range(_DEPTH):
-                goes_left = chunk[feature[node] * count + rows] <= threshold[node]
-                node = np.where(goes_left, left[node], right[node])
-            total += length[node]
-        out[start : start + 4096] = np.exp2(-total / len(detector.forest_length) / usual)
+                value = flat.take(feature.take(node) + rows)
+                node = 2 * node + 1 + (value > threshold.take(node))
+            total += length.take(node - (2**_DEPTH - 1))
+        out[start : start + _CHUNK] = np.exp2(-total / len(detector.forest_length) / usual)
     return out

@@ -49,8 +49,8 @@ def _stems(text: str) -> re.Pattern[str]:
 # Matched at the beginning of one lower-case word; `$` closes stems that would catch other words.
 _VERBS: Final[dict[Verb, re.Pattern[str]]] = {
     "disable": _stems(
-        "disabl stop suspen deactiv detach leav(?:e|ing)$ bypass exclu unprotect mute[ds]?$ paus turn off$ clear weaken "
-        "unenrol deregister suppress quarantin schedule$"
+        "disabl stop suspen deactiv detach leav(?:e|ing)$ bypass exclu unprotect mute[ds]?$ paus turn off$ "
+        "clear weaken unenrol deregister suppress quarantin schedule$"
     ),
     "delete": _stems("delet remov purg drop destro terminat wip(?:e|ed|ing)$ eras trunc shred"),
     "share": _stems("shar(?:e|ed|ing)$ export exfil publish forward dump redirect replicat transfer"),
@@ -59,44 +59,46 @@ _VERBS: Final[dict[Verb, re.Pattern[str]]] = {
     ),
     "create": _stems("creat new$ insert register import generat issu(?:e|ed)$ enrol provision upload install"),
     "update": _stems(
-        "updat modif set$ put$ chang edit replac alter overwrit restor reset patch writ(?:e|es|ten)$ rotat enabl revok "
-        "associat disassoc renam mov(?:e|ed)$ configur convert toggl"
+        "updat modif set$ put$ chang edit replac alter overwrit restor reset patch writ(?:e|es|ten)$ rotat "
+        "enabl revok associat disassoc renam mov(?:e|ed)$ configur convert toggl"
     ),
     "execute": _stems("run$ exec invok send$ sent$ command launch start impersonat inject deploy connect(?:ed)?$"),
     "take": _stems("download cop(?:y|ied)$ sync backup"),
     "assume": _stems("assum switch sudo exchang federat"),
     "login": _stems("login log(?:on|ged|off|out)$ sign(?:in|on|out|ed)?$ authenticat"),
     "read": _stems(
-        "get$ list describ view read$ lookup search quer head$ check batch$ scan access(?:ed)?$ fetch simulat preview "
-        "select$ discover show$ open(?:ed)?$ validat verif count decrypt watch test$"
+        "get$ list describ view read$ lookup search quer head$ check batch$ scan access(?:ed)?$ fetch simulat "
+        "preview select$ discover show$ open(?:ed)?$ validat verif count decrypt watch test$"
     ),
 }
 
 _THINGS: Final[dict[Thing, re.Pattern[str]]] = {
     "logging": _stems(
-        "log(?:s|ging)?$ trail audit monitor alarm alert detector recorder retention siem guard telemetry diagnostic finding"
+        "log(?:s|ging)?$ trail audit monitor alarm alert detector recorder retention siem guard telemetry "
+        "diagnostic finding"
     ),
     "credential": _stems(
-        "keys?$ credential passw secret tokens?$ mfa totp otp factor certificat pat$ apikey saml oidc idp federat anchor "
-        "keytab decrypt secure sso ssh login$"
+        "keys?$ credential passw secret tokens?$ mfa totp otp factor certificat pat$ apikey saml oidc idp "
+        "federat anchor keytab decrypt secure sso ssh login$"
     ),
     "privilege": _stems(
-        "role permission polic(?:y|ies)$ admin privileg groups?$ member acls?$ grant trust owner delegat scope sudo "
-        "entitlement consent eligib principal oauth superuser root$ rbac clusterrole"
+        "role permission polic(?:y|ies)$ admin privileg groups?$ member acls?$ grant trust owner delegat "
+        "scope sudo entitlement consent eligib principal oauth superuser root$ rbac clusterrole"
     ),
     "perimeter": _stems(
-        "firewall ingress egress vpc whitelist allowlist blocklist subnet route dns peering ip$ cidr conditional serial "
-        "ports?$ restriction endpoint domain gateway mirror"
+        "firewall ingress egress vpc whitelist allowlist blocklist subnet route dns peering ip$ cidr "
+        "conditional serial ports?$ restriction endpoint domain gateway mirror"
     ),
     "mail": _stems("inbox transport forwarding journal connector mailbox$"),
     "account": _stems("users?$ account identit organi[sz]ation profile guest tenant device application apps?$"),
     "data": _stems(
-        "data$ database db bucket object snapshot image ami$ table record files?$ document backup report blob volume items?$ "
-        "mail$ folder dataset repo(?:s|sitor.*)?$ patient customer links?$ attachment export invoice payment"
+        "data$ database db bucket object snapshot image ami$ table record files?$ document backup report blob "
+        "volume items?$ mail$ folder dataset repo(?:s|sitor.*)?$ patient customer links?$ attachment export "
+        "invoice payment"
     ),
     "code": _stems(
-        "function code$ script command webhook workflow pipeline instance container cluster pods?$ jobs?$ layer session "
-        "extension plugin hook runner model$ integration"
+        "function code$ script command webhook workflow pipeline instance container cluster pods?$ jobs?$ "
+        "layer session extension plugin hook runner model$ integration"
     ),
 }
 

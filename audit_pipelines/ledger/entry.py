@@ -24,6 +24,7 @@ from audit_pipelines.ledger.event import MAX_DETAILS_BYTES, Event
 
 FORMAT_VERSION: Final = 1
 SEALED_KEY: Final = "$sealed"
+_NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _encoder = msgspec.json.Encoder(order="sorted")
 # Shorter pieces of a name ("li", "a") stand in too many words that have nothing to do with the person, and these names
 # are nobody's own.
@@ -111,7 +112,10 @@ def make_draft(
     content = _encode(msgspec.structs.replace(event, sealed_fields=()), "")
     identifiers = _identifier_pattern(event, content)
     address, index = _seal_address(event.ip_address, key, tenant_key)
-    details = _seal_details(event, key, identifiers, policy)
+    try:
+        details = _seal_details(event, key, identifiers, policy)
+    except RecursionError:
+        raise _fault("/action_details", "expected details nested less deeply") from None
     entity_id = event.entity_id
     if entity:
         entity_id = str(entity.ref)
@@ -122,7 +126,7 @@ def make_draft(
     user_agent = event.user_agent
     if user_agent and identifiers and identifiers.search(user_agent):
         user_agent = sealing.seal(key, user_agent)
-    occurred_at = (event.occurred_at or received_at).astimezone(UTC)
+    occurred_at = _in_utc(event.occurred_at or received_at)
     event_id = event.event_id or str(uuid7())
     entry = {
         "v": FORMAT_VERSION,
@@ -156,11 +160,21 @@ def make_draft(
     )
 
 
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise _fault("/occurred_at", f"expected a time between the years 1 and 9999 in UTC, got {moment}") from None
+
+
 def _encode(value: object, where: str) -> bytes:
     try:
         encoded = _encoder.encode(value)
     except (RecursionError, UnicodeEncodeError) as error:
         raise _fault(where, f"cannot be written as JSON: {error}") from None
+    if b"\\u0000" in encoded and _NUL.search(encoded):
+        # Postgres reads no JSON with it: one such row would make every view over the ledger fail, for ever.
+        raise _fault(where, "expected text without the character U+0000, got some with it")
     if len(encoded) > MAX_DETAILS_BYTES:
         raise _fault(where, f"expected an event of at most {MAX_DETAILS_BYTES:,} bytes, got {len(encoded):,}")
     return encoded
@@ -199,7 +213,7 @@ def _seal_at(value: Any, parts: tuple[str, ...], key: bytes) -> Any:
     head, rest = parts[0], parts[1:]
     if isinstance(value, dict) and head in value:
         return value | {head: _seal_at(value[head], rest, key)}
-    if isinstance(value, list) and head.isdecimal() and int(head) < len(value):
+    if isinstance(value, list) and head.isdecimal() and len(head) < 10 and int(head) < len(value):
         place = int(head)
         return [*value[:place], _seal_at(value[place], rest, key), *value[place + 1 :]]
     return value

@@ -79,7 +79,8 @@ def test_scores_of_a_prefix_are_the_prefix_of_the_scores(cut):
     events = frame(
         [
             {
-                "actor_ref": "abc"[i % 3], "event_type": kinds[i * i % 5], "entity_type": "file", "entity_id": str(i % 7),
+                "actor_ref": "abc"[i % 3], "event_type": kinds[i * i % 5],
+                "entity_type": "file", "entity_id": str(i % 7),
                 "outcome": "failure" if i % 11 == 0 else "success", "ip_index": str(i % 2) * 32, "user_agent": None,
                 "details": None,
             }

@@ -80,6 +80,10 @@ def test_numbers_of_any_size_keep_every_digit() -> None:
     assert entry(event(details={"n": 2**70, "m": -(2**65)}))["details"] == {"n": 2**70, "m": -(2**65)}
 
 
+def test_a_backslash_before_u0000_is_only_a_backslash() -> None:
+    assert entry(event(details={"path": r"C:\u0000"}))["details"] == {"path": r"C:\u0000"}
+
+
 def test_times_of_any_zone_become_utc_microseconds() -> None:
     moment = datetime(2026, 1, 1, 2, 0, tzinfo=timezone(timedelta(hours=2)))
     assert entry(event(occurred_at=moment))["occurred_at"] == "2026-01-01T00:00:00.000000Z"
@@ -153,6 +157,9 @@ def test_a_retry_has_the_same_fingerprint_and_other_content_another() -> None:
     [
         ({"ip_address": "localhost"}, "/ip_address", "IPv4 or IPv6"),
         ({"details": {"text": "x" * 1_100_000}}, "", "at most 1,000,000 bytes"),
+        ({"details": {"text": "a\0b"}}, "", "U+0000"),
+        ({"details": {"a\0": 1}}, "", "U+0000"),
+        ({"occurred_at": datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=10)))}, "/occurred_at", "between the years"),
         ({"details": {"a": 1}, "sealed_fields": ("a",)}, "/sealed_fields", "starts with '/'"),
     ],
 )

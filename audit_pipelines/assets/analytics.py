@@ -1,0 +1,33 @@
+"""What analysts open."""
+
+import dagster as dg
+
+from audit_pipelines.assets.common import OWNERS, table
+from audit_pipelines.derive import lineage
+from audit_pipelines.installation import Installation
+from audit_pipelines.lake.catalog import STORAGE_VERSION, build_catalog
+
+
+@dg.asset(
+    description=(
+        "`audit.duckdb`: documented views over the lake for DuckDB 1.0 and later. Built aside and renamed, so that "
+        "nobody who has it open waits or sees half of it."
+    ),
+    group_name="analytics",
+    owners=OWNERS,
+    kinds={"duckdb", "parquet"},
+    tags={"layer": "serving"},
+    deps=["raw_events", "event_features", "actor_features", "event_scores", "event_tags", "anomalies", "checkpoints"],
+    code_version=lineage.product_version(),
+)
+def analyst_catalog(installation: dg.ResourceParam[Installation]) -> dg.MaterializeResult[None]:
+    """Build the catalog anew."""
+    catalog = build_catalog(installation)
+    return dg.MaterializeResult(
+        metadata={
+            "path": dg.MetadataValue.path(str(catalog.path)),
+            "bytes": catalog.bytes,
+            "storage_version": STORAGE_VERSION,
+            "views": table(("view", "rows"), catalog.rows.items()),
+        }
+    )

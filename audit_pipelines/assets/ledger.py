@@ -1,0 +1,49 @@
+"""Where everything begins: the ledger, which Dagster watches but does not make, and its signed checkpoints."""
+
+import dagster as dg
+
+from audit_pipelines.assets.common import OWNERS, table
+from audit_pipelines.derive import integrity, lineage
+from audit_pipelines.installation import Installation
+
+audit_logs = dg.AssetSpec(
+    "audit_logs",
+    description=(
+        "The ledger in Postgres: one hash-chained, append-only row per event and tenant. Written by the server and by "
+        "imports through `audit_append` alone; Dagster reads it and never changes it."
+    ),
+    group_name="ledger",
+    owners=OWNERS,
+    kinds={"postgres", "table"},
+    tags={"truth": "ledger"},
+    code_version=lineage.product_version(),
+)
+
+
+@dg.asset(
+    description=(
+        "Signed tree heads (RFC 6962, Ed25519) over each tenant's ledger, in `audit_checkpoints` and in the anchors "
+        "outside the database. Costs the new rows only; refuses to sign over rows that do not continue the chain."
+    ),
+    group_name="ledger",
+    owners=OWNERS,
+    kinds={"postgres", "table"},
+    tags={"truth": "ledger"},
+    deps=["audit_logs"],
+    code_version=lineage.product_version(),
+)
+def checkpoints(installation: dg.ResourceParam[Installation]) -> dg.MaterializeResult[None]:
+    """Seal every tenant with new rows."""
+    result = integrity.seal_all(installation)
+    return dg.MaterializeResult(
+        metadata={
+            "sealed": len(result.sealed),
+            "tenants_without_new_events": result.unchanged,
+            "anchor": dg.MetadataValue.path(str(installation.settings.anchors_dir)),
+            "signing_key": installation.keyring.signer.verifier_key.key_hash.hex(),
+            "newest": table(
+                ("tenant", "events covered", "root", "chain head"),
+                ((one.tenant_id, one.size, one.root.hex()[:16], one.chain_head.hex()[:16]) for one in result.sealed),
+            ),
+        }
+    )

@@ -1,0 +1,155 @@
+"""What must hold, and what happens when it does not: a failed blocking check keeps everything below from running.
+
+Checks compare; what they compare is computed in `lake` and `derive`. Checks of `raw_events` are inline, because checks
+of partitioned assets as such are a preview in Dagster 1.13.
+"""
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Final
+
+import dagster as dg
+
+from audit_pipelines.derive import drift, embeddings, reporting
+from audit_pipelines.installation import Installation
+from audit_pipelines.lake.datasets import Lake
+from audit_pipelines.lake.export import count_days
+from audit_pipelines.reports.model import ReportKind
+
+PSI_LIMIT: Final = 0.25
+
+RAW_EVENTS_CHECKS: Final = [
+    dg.AssetCheckSpec(
+        "rows_equal_ledger",
+        asset="raw_events",
+        blocking=True,
+        description="Per tenant and day, the lake has as many rows as the ledger.",
+    ),
+    dg.AssetCheckSpec(
+        "schema_as_agreed",
+        asset="raw_events",
+        blocking=True,
+        description="Every file of the run's days has the columns and types that analysts and models rely on.",
+    ),
+]
+
+
+def raw_events_results(installation: Installation, since: date, until: date) -> Sequence[dg.AssetCheckResult]:
+    """Evaluate the inline checks of `raw_events` for the days of a run."""
+    days = count_days(installation, since, until)
+    unequal = [day for day in days if day.ledger != day.lake]
+    faults = Lake(installation.settings.lake_dir).schema_faults(since, until)
+    return [
+        dg.AssetCheckResult(
+            check_name="rows_equal_ledger",
+            passed=not unequal,
+            description="; ".join(
+                f"tenant {day.tenant_id}, {day.day}: ledger {day.ledger}, lake {day.lake}" for day in unequal[:5]
+            )
+            or None,
+            metadata={
+                "ledger": sum(day.ledger for day in days),
+                "lake": sum(day.lake for day in days),
+                "tenant_days": len(days),
+                "unequal": len(unequal),
+            },
+        ),
+        dg.AssetCheckResult(
+            check_name="schema_as_agreed",
+            passed=not faults,
+            description="; ".join(faults[:5]) or None,
+            metadata={"faults": len(faults)},
+        ),
+    ]
+
+
+@dg.asset_check(
+    asset="audit_logs",
+    blocking=True,
+    description="Every row, link, checkpoint and anchor of every tenant, recomputed. A broken chain stops all below.",
+)
+def chain_intact(installation: dg.ResourceParam[Installation]) -> dg.AssetCheckResult:
+    """Verify all tenants."""
+    done = installation.verify()
+    findings = [finding for one in done for finding in one.findings]
+    metadata: dict[str, dg.MetadataValue] = {
+        "tenants": dg.MetadataValue.int(len(done)),
+        "events": dg.MetadataValue.int(sum(one.events for one in done)),
+        "checkpoints": dg.MetadataValue.int(sum(one.checkpoints for one in done)),
+        "findings": dg.MetadataValue.int(len(findings)),
+    }
+    if findings:
+        first = findings[0]
+        metadata["first_tenant"] = dg.MetadataValue.text(str(first.tenant_id))
+        metadata["first_seq"] = dg.MetadataValue.text("whole ledger" if first.seq is None else str(first.seq))
+        metadata["first_finding"] = dg.MetadataValue.text(str(first))
+    return dg.AssetCheckResult(
+        passed=not findings, description=str(findings[0]) if findings else None, metadata=metadata
+    )
+
+
+@dg.asset_check(asset="event_embeddings", description="Every event in the lake has a text with a vector of the model.")
+def embedding_coverage(installation: dg.ResourceParam[Installation]) -> dg.AssetCheckResult:
+    """Compare events and vectors per tenant."""
+    covered = embeddings.coverage(installation, embeddings.default_embedder(installation))
+    behind = [one for one in covered if one.embedded != one.events]
+    return dg.AssetCheckResult(
+        passed=not behind,
+        description="; ".join(f"tenant {one.tenant_id}: {one.embedded} of {one.events}" for one in behind[:5]) or None,
+        metadata={"events": sum(one.events for one in covered), "embedded": sum(one.embedded for one in covered)},
+    )
+
+
+@dg.asset_check(
+    asset="event_scores",
+    description=f"The newest fifth of each tenant's scores is spread like the rest (PSI up to {PSI_LIMIT}).",
+)
+def score_drift(installation: dg.ResourceParam[Installation]) -> dg.AssetCheckResult:
+    """Compare the newest scores with those before; a warning, since a tenant's life may really have changed."""
+    measured = drift.score_drift(installation)
+    drifted = [one for one in measured if one.psi > PSI_LIMIT]
+    return dg.AssetCheckResult(
+        passed=not drifted,
+        severity=dg.AssetCheckSeverity.WARN,
+        description="; ".join(f"tenant {one.tenant_id}: PSI {one.psi:.2f}" for one in drifted[:5]) or None,
+        metadata={"tenants": len(measured), "highest_psi": max((one.psi for one in measured), default=0.0)},
+    )
+
+
+@dg.asset_check(
+    asset="security_report",
+    name="security_report_complete",
+    description="Each tenant's newest report is there, unchanged, and nothing was missing from what it counted.",
+)
+def security_report_complete(installation: dg.ResourceParam[Installation]) -> dg.AssetCheckResult:
+    """Check the newest security reports."""
+    return _complete(installation, "security")
+
+
+@dg.asset_check(
+    asset="compliance_report",
+    name="compliance_report_complete",
+    description="Each tenant's newest report is there, unchanged, and nothing was missing from what it counted.",
+)
+def compliance_report_complete(installation: dg.ResourceParam[Installation]) -> dg.AssetCheckResult:
+    """Check the newest compliance reports."""
+    return _complete(installation, "compliance")
+
+
+def _complete(installation: Installation, kind: ReportKind) -> dg.AssetCheckResult:
+    faults = reporting.newest_faults(installation, kind)
+    return dg.AssetCheckResult(
+        passed=not faults,
+        severity=dg.AssetCheckSeverity.WARN,
+        description="; ".join(f"tenant {fault.tenant_id}: {fault.what}" for fault in faults[:5]) or None,
+        metadata={"faults": len(faults)},
+    )
+
+
+CHECKS: Final = [
+    chain_intact,
+    embedding_coverage,
+    score_drift,
+    security_report_complete,
+    compliance_report_complete,
+]

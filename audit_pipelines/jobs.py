@@ -1,0 +1,76 @@
+"""The jobs: which assets are made together. Every job that fills the lake verifies the chain before it reads a row.
+
+Jobs that write the same data carry the same lane; dagster.yaml lets one run of a lane go at a time.
+"""
+
+from typing import Final
+
+import dagster as dg
+
+LANE: Final = "audit_pipelines/lane"
+
+_VERIFIED = dg.AssetSelection.checks(dg.AssetCheckKey(dg.AssetKey("audit_logs"), "chain_intact"))
+_INTAKE = _VERIFIED | dg.AssetSelection.assets("checkpoints", "raw_events")
+
+embedding_generation_job: Final = dg.define_asset_job(
+    "embedding_generation_job",
+    selection=_INTAKE | dg.AssetSelection.assets("event_embeddings", "event_tags"),
+    description="Bring new events into the lake, embed new texts, tag them.",
+    tags={LANE: "derive"},
+)
+anomaly_detection_job: Final = dg.define_asset_job(
+    "anomaly_detection_job",
+    selection=_INTAKE
+    | dg.AssetSelection.assets("event_features", "actor_features", "event_scores", "anomalies", "analyst_catalog"),
+    description="Bring new events into the lake, score every event by its past, write anomalies, refresh the catalog.",
+    tags={LANE: "derive"},
+)
+model_training_job: Final = dg.define_asset_job(
+    "model_training_job",
+    selection=_INTAKE
+    | dg.AssetSelection.assets(
+        "event_embeddings", "event_features", "anomaly_detector", "category_classifier", "risk_classifier", "event_tags"
+    ),
+    description="Train every tenant's detector and classifiers on all events so far.",
+    tags={LANE: "derive"},
+)
+scheduled_reports_job: Final = dg.define_asset_job(
+    "scheduled_reports_job",
+    selection=dg.AssetSelection.assets("security_report", "compliance_report"),
+    description="Write reports: those due in audit_scheduled_reports, or what the run's configuration asks for.",
+    tags={LANE: "reports"},
+)
+checkpoint_job: Final = dg.define_asset_job(
+    "checkpoint_job",
+    selection=dg.AssetSelection.assets("checkpoints"),
+    description="Sign each tenant's new rows. Hashes them again on the way, and fails rather than sign a broken chain.",
+    tags={LANE: "checkpoints"},
+)
+retention_job: Final = dg.define_asset_job(
+    "retention_job",
+    selection=dg.AssetSelection.assets("archived_segments"),
+    config=dg.RunConfig(ops={"archived_segments": {"config": {"on_demand": False}}}),
+    description="Make the ledger's partitions ahead; copy months beyond AUDIT_RETENTION_DAYS to the archive.",
+    tags={LANE: "retention"},
+)
+full_refresh_job: Final = dg.define_asset_job(
+    "full_refresh_job",
+    selection=_VERIFIED | dg.AssetSelection.all() - dg.AssetSelection.assets("audit_logs"),
+    description="Materialise everything once, in the order of the graph.",
+    tags={LANE: "derive"},
+)
+
+JOBS: Final = [
+    embedding_generation_job,
+    anomaly_detection_job,
+    model_training_job,
+    scheduled_reports_job,
+    checkpoint_job,
+    retention_job,
+    full_refresh_job,
+]
+
+WINDOWED: Final = frozenset(
+    {"embedding_generation_job", "anomaly_detection_job", "model_training_job", "full_refresh_job"}
+)
+"""Jobs that fill the lake, and so must be told for which days."""

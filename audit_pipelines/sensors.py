@@ -1,0 +1,149 @@
+"""What reacts to the world instead of the clock: new events, due reports, silent sources, failed runs.
+
+A sensor has 60 seconds and decides only; the work is a job's. Each tick reads a few rows.
+"""
+
+import json
+import logging
+from datetime import UTC, datetime
+from typing import Any, Final
+from uuid import UUID
+
+import dagster as dg
+
+from audit_pipelines.db.queries import query
+from audit_pipelines.derive.sources import silent_sources, stored_events
+from audit_pipelines.installation import Installation
+from audit_pipelines.jobs import anomaly_detection_job, scheduled_reports_job
+from audit_pipelines.lake.export import pending_days
+from audit_pipelines.partitions import range_tags
+from audit_pipelines.schedules import busy
+from audit_pipelines.settings import load_settings
+
+_LOG: Final = logging.getLogger(__name__)
+# After a long outage the oldest due times come first, a few at a tick.
+_DUE_PER_TICK: Final = 20
+
+
+@dg.sensor(
+    job=anomaly_detection_job,
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.STOPPED,
+    description="Starts anomaly_detection_job when events came in. Off at first: the hourly schedule costs less.",
+)
+def new_events_sensor(
+    context: dg.SensorEvaluationContext, installation: dg.ResourceParam[Installation]
+) -> dg.SensorResult | dg.SkipReason:
+    """Compare the number of stored events with the one at the last tick that found some."""
+    stored = stored_events(installation)
+    if context.cursor is not None and stored <= int(context.cursor):
+        return dg.SkipReason(f"no events since the last run asked for ({stored:,} stored)")
+    if busy(context.instance, anomaly_detection_job.name):
+        return dg.SkipReason("anomaly_detection_job is still queued or running")
+    request = dg.RunRequest(run_key=f"events-{stored}", tags=range_tags(*pending_days(installation)))
+    return dg.SensorResult(run_requests=[request], cursor=str(stored))
+
+
+@dg.sensor(
+    job=scheduled_reports_job,
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Asks for each report in audit_scheduled_reports at each of its due times, once, after an outage too.",
+)
+def due_reports_sensor(installation: dg.ResourceParam[Installation]) -> dg.SensorResult | dg.SkipReason:
+    """Ask for every due time that was not served; a run key per report and due time keeps it to one run."""
+    with installation.database.connection("audit_pipeline") as conn:
+        rows = conn.execute(query("reports/select_schedules")).fetchall()
+    now = datetime.now(UTC)
+    requests = [
+        _report_request(report_id, tenant_id, kind, since, due)
+        for report_id, tenant_id, kind, cron, served in rows
+        for since, due in due_periods(cron, served, now)
+    ]
+    if not requests:
+        return dg.SkipReason(f"none of {len(rows)} scheduled reports is due")
+    return dg.SensorResult(run_requests=requests[:_DUE_PER_TICK])
+
+
+def due_periods(cron: str, served: datetime, now: datetime) -> list[tuple[datetime, datetime]]:
+    """Return `(beginning, due time)` of each period of a cron line (UTC) that ended after `served` and by `now`."""
+    day = dg.TimeWindowPartitionsDefinition(
+        start=served.astimezone(UTC).replace(year=served.year - 1, microsecond=0),
+        fmt="%Y-%m-%dT%H:%M:%S",
+        cron_schedule=cron,
+        timezone="UTC",
+    )
+    keys = day.get_partition_keys(now)
+    windows = [day.time_window_for_partition_key(key) for key in keys]
+    return [
+        (window.start.astimezone(UTC), window.end.astimezone(UTC))
+        for window in windows
+        if served < window.end.astimezone(UTC) <= now
+    ]
+
+
+def _report_request(report_id: UUID, tenant_id: UUID, kind: str, since: datetime, due: datetime) -> dg.RunRequest:
+    asset = f"{kind}_report"
+    config = {
+        "since": since.isoformat(),
+        "until": due.isoformat(),
+        "tenant_id": str(tenant_id),
+        "report_id": str(report_id),
+        "due_at": due.isoformat(),
+    }
+    return dg.RunRequest(
+        run_key=f"{report_id}-{due.isoformat()}",
+        run_config={"ops": {asset: {"config": config}}},
+        asset_selection=[dg.AssetKey(asset)],
+    )
+
+
+@dg.sensor(
+    minimum_interval_seconds=600,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Notes on audit_logs when a tenant that used to send events stopped sending, and when it sends again.",
+)
+def silent_source_sensor(
+    context: dg.SensorEvaluationContext, installation: dg.ResourceParam[Installation]
+) -> dg.SensorResult | dg.SkipReason:
+    """Observe `audit_logs` each time the list of silent tenants changes."""
+    silent = silent_sources(installation)
+    names = json.dumps(sorted(str(one.tenant_id) for one in silent))
+    if names == (context.cursor or "[]"):
+        return dg.SkipReason(f"{len(silent)} silent sources, as before")
+    observation = dg.AssetObservation(
+        asset_key="audit_logs",
+        description=f"{len(silent)} tenants stopped sending events" if silent else "every tenant sends events again",
+        metadata={
+            "silent_tenants": len(silent),
+            "last_events": dg.MetadataValue.json(
+                {str(one.tenant_id): one.last_recorded_at.isoformat() for one in silent[:50]}
+            ),
+        },
+    )
+    return dg.SensorResult(asset_events=[observation], cursor=names)
+
+
+@dg.run_failure_sensor(
+    name="run_failure_sensor",
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Keeps each failed run as a line of AUDIT_HOME/dagster/run_failures.ndjson and in the log.",
+)
+def run_failure_sensor(context: dg.RunFailureSensorContext) -> None:
+    """Record a failed run where it outlives Dagster's storage, and where a log collector finds it."""
+    failure: dict[str, Any] = {
+        "at": datetime.now(UTC).isoformat(),
+        "job": context.dagster_run.job_name,
+        "run_id": context.dagster_run.run_id,
+        "error": context.failure_event.message,
+        "steps": [event.step_key for event in context.get_step_failure_events()],
+    }
+    path = load_settings().home / "dagster" / "run_failures.ndjson"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        file.write(json.dumps(failure) + "\n")
+    _LOG.error("run %s of %s failed in %s", failure["run_id"], failure["job"], ", ".join(failure["steps"]) or "no step")
+
+
+SENSORS: Final = [new_events_sensor, due_reports_sensor, silent_source_sensor, run_failure_sensor]
