@@ -5,6 +5,7 @@ Imports of heavy parts (Dagster 1.3 s, polars, scikit-learn) happen inside comma
 
 import json
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -20,6 +21,7 @@ from rich.table import Table
 from audit_pipelines.db.database import Database, reach_database
 from audit_pipelines.errors import AuditError
 from audit_pipelines.installation import Installation, open_installation
+from audit_pipelines.keyring import open_keyring
 from audit_pipelines.settings import load_settings
 
 app = typer.Typer(
@@ -39,11 +41,14 @@ INTACT, TAMPERED, UNCHECKED = 0, 1, 2
 
 
 def main() -> None:
-    """Run the command line; expected errors are one message and exit code 2, never a traceback."""
+    """Run the command line; expected errors are one message and exit code 2, others a traceback and exit code 2."""
     try:
         app()
     except AuditError as error:
         err.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(UNCHECKED)
+    except Exception:  # noqa: BLE001 - Python's own exit status for it is 1, which here means "tampered"
+        traceback.print_exc()
         sys.exit(UNCHECKED)
 
 
@@ -104,7 +109,6 @@ def token(
     hours: Annotated[float, typer.Option(min=0.01, help="How long it is valid.")] = 12.0,
 ) -> None:
     """Mint an access token (JWT, HS256) and print it."""
-    from audit_pipelines.keyring import open_keyring
     from audit_pipelines.server.auth import mint_token
 
     secret = open_keyring(load_settings()).jwt_secret
@@ -299,7 +303,10 @@ class _ImportProgress:
 
 @contextmanager
 def _database() -> Iterator[Database]:
-    with reach_database(load_settings()) as database:
+    settings = load_settings()
+    # Keys come before the cluster: a cluster without its keys is taken for one that lost them.
+    open_keyring(settings)
+    with reach_database(settings) as database:
         yield database
 
 

@@ -37,7 +37,7 @@ from audit_pipelines.reports.csv_export import write_csv
 from audit_pipelines.runs import StepEvent, run_here
 from audit_pipelines.server.auth import mint_token
 from audit_pipelines.settings import Settings
-from audit_pipelines.supervise import start_service, terminate, wait_until_ready
+from audit_pipelines.supervise import only_one, start_service, terminate, wait_until_ready
 
 T = TypeVar("T")
 
@@ -46,6 +46,17 @@ _MARKER: Final = ".audit-demo"
 _BATCH: Final = 500
 # These go in one by one, as an application would send them; the rest in batches, as a log shipper does.
 _SINGLE: Final = 200
+
+
+# The demo touches no database and no key of the user's own.
+_NOT_THE_USERS: Final = (
+    "database_url",
+    "dagster_postgres_url",
+    "jwt_secret",
+    "audit_encryption_key",
+    "audit_signing_key",
+    "audit_storage_url",
+)
 
 
 @dataclass(frozen=True)
@@ -63,9 +74,15 @@ def run_demo(settings: Settings, console: Console, *, seed: int) -> None:
     Raises:
         AuditError: when a step failed or its result is not what it must be.
     """
-    home = _fresh_home(settings.home / "demo")
-    # The demo never touches a database of the user's own.
-    demo_settings = settings.model_copy(update={"audit_home": home, "database_url": None})
+    # After `AUDIT_HOME=.audit/demo up` the settings name the demo's home itself.
+    home = settings.home if (settings.home / _MARKER).exists() else settings.home / "demo"
+    with only_one(home.parent, "demo"):
+        _run_over(home, settings, console, seed)
+
+
+def _run_over(home: Path, settings: Settings, console: Console, seed: int) -> None:
+    _make_fresh(home)
+    demo_settings = settings.model_copy(update={"audit_home": home, **dict.fromkeys(_NOT_THE_USERS)})
     end = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     with _progress(console) as progress:
         story = _step(progress, "a company's week is made up", lambda: generate(seed, end))
@@ -82,15 +99,15 @@ def run_demo(settings: Settings, console: Console, *, seed: int) -> None:
     _print_next(console, home)
 
 
-def _fresh_home(home: Path) -> Path:
+def _make_fresh(home: Path) -> None:
     if home.exists():
         if not (home / _MARKER).exists():
             raise AuditError(f"{home} exists and was not made by the demo; expected no such folder: move it away")
-        EmbeddedPostgres(home).destroy()
+        with only_one(home, "up"):
+            EmbeddedPostgres(home).destroy()
         shutil.rmtree(home)
     home.mkdir(parents=True)
     (home / _MARKER).touch()
-    return home
 
 
 @contextmanager
@@ -117,13 +134,13 @@ def _post(installation: Installation, events: Sequence[Event], progress: Progres
     )
     task = progress.add_task("events are posted over HTTP", total=len(events))
     with _server(installation) as url, httpx.Client(base_url=url, timeout=60) as client:
-        client.headers["Authorization"] = f"Bearer {token}"
+        client.headers.update({"Authorization": f"Bearer {token}", "Content-Type": "application/json"})
         for event in events[:_SINGLE]:
-            _expect_created(client.post("/api/audit/events", **_json(event)))
+            _expect_created(client.post("/api/audit/events", content=msgspec.json.encode(event)))
             progress.advance(task)
         for start in range(_SINGLE, len(events), _BATCH):
             batch = list(events[start : start + _BATCH])
-            answer = _expect_created(client.post("/api/audit/events/batch", **_json(batch)))
+            answer = _expect_created(client.post("/api/audit/events/batch", content=msgspec.json.encode(batch)))
             if answer["accepted"] != len(batch):
                 raise AuditError(f"expected {len(batch)} accepted events, got {answer}")
             progress.advance(task, len(batch))
@@ -148,18 +165,15 @@ def _server(installation: Installation) -> Iterator[str]:
         port = probe.getsockname()[1]
     log = home / "logs" / "api.log"
     command = (sys.executable, "-m", "audit_pipelines", "serve", "--port", str(port))
-    # In the home's folder no `.env` of the user's own is read, and an empty DATABASE_URL is none.
-    process = start_service(command, {"AUDIT_HOME": str(home), "DATABASE_URL": ""}, log, cwd=home)
+    # In the home's folder no `.env` of the user's own is read, and an empty variable is none.
+    environment = {"AUDIT_HOME": str(home), **{name.upper(): "" for name in _NOT_THE_USERS}}
+    process = start_service(command, environment, log, cwd=home)
     try:
         url = f"http://127.0.0.1:{port}"
         wait_until_ready(f"{url}/health", process, log)
         yield url
     finally:
         terminate({"api": process})
-
-
-def _json(content: object) -> dict[str, object]:
-    return {"content": msgspec.json.encode(content), "headers": {"Content-Type": "application/json"}}
 
 
 def _expect_created(response: httpx.Response) -> dict[str, int]:

@@ -40,6 +40,7 @@ def open_keyring(settings: Settings) -> Keyring:
     generate = settings.database_url is None
     if generate:
         settings.keys_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _require_old_keys(settings)
     encryption = _given_or_made(settings.audit_encryption_key, "AUDIT_ENCRYPTION_KEY", settings, "encryption.key")
     jwt_secret = _given_or_made(settings.jwt_secret, "JWT_SECRET", settings, "jwt.secret")
     if settings.audit_signing_key:
@@ -49,6 +50,19 @@ def open_keyring(settings: Settings) -> Keyring:
     else:
         raise _missing("AUDIT_SIGNING_KEY")
     return Keyring(_key_bytes(encryption, "AUDIT_ENCRYPTION_KEY"), signer, jwt_secret)
+
+
+def _require_old_keys(settings: Settings) -> None:
+    """Refuse to make new keys over old data: they would open nothing and vouch for nothing in it."""
+    if not (settings.home / "postgres").exists():
+        return
+    given = {"encryption.key": settings.audit_encryption_key, "signing.key": settings.audit_signing_key}
+    for name, value in given.items():
+        if value is None and not (settings.keys_dir / name).exists():
+            raise ConfigurationError(
+                f"{settings.keys_dir / name} is missing, but the database of this home was written with it; "
+                "expected it to be there: restore it from your backup"
+            )
 
 
 def _given_or_made(given: SecretStr | None, name: str, settings: Settings, file_name: str) -> str:

@@ -5,7 +5,7 @@ A sensor has 60 seconds and decides only; the work is a job's. Each tick reads a
 
 import json
 import logging
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -23,6 +23,8 @@ from audit_pipelines.settings import load_settings
 _LOG: Final = logging.getLogger(__name__)
 # After a long outage the oldest due times come first, a few at a tick.
 _DUE_PER_TICK: Final = 20
+# How far back the due time before the last one is looked for; a minutely line over five years would take seconds.
+_REACH: Final = (timedelta(days=1), timedelta(days=32), timedelta(days=367), timedelta(days=5 * 366))
 
 
 @dg.sensor(
@@ -66,20 +68,22 @@ def due_reports_sensor(installation: dg.ResourceParam[Installation]) -> dg.Senso
 
 
 def due_periods(cron: str, served: datetime, now: datetime) -> list[tuple[datetime, datetime]]:
-    """Return `(beginning, due time)` of each period of a cron line (UTC) that ended after `served` and by `now`."""
-    day = dg.TimeWindowPartitionsDefinition(
-        start=served.astimezone(UTC).replace(year=served.year - 1, microsecond=0),
-        fmt="%Y-%m-%dT%H:%M:%S",
-        cron_schedule=cron,
-        timezone="UTC",
-    )
-    keys = day.get_partition_keys(now)
-    windows = [day.time_window_for_partition_key(key) for key in keys]
-    return [
-        (window.start.astimezone(UTC), window.end.astimezone(UTC))
-        for window in windows
-        if served < window.end.astimezone(UTC) <= now
-    ]
+    """Return `(beginning, due time)` of each period of a cron line (UTC) that ended after `served` and by `now`.
+
+    A period begins at the due time before it; a line that is due less than once in five years is never due.
+    """
+    for reach in _REACH:
+        ticks = dg.TimeWindowPartitionsDefinition(
+            start=served.astimezone(UTC).replace(microsecond=0) - reach,
+            fmt="%Y-%m-%dT%H:%M:%S",
+            cron_schedule=cron,
+            timezone="UTC",
+        )
+        windows = [ticks.time_window_for_partition_key(key) for key in ticks.get_partition_keys(now)]
+        periods = [(window.start.astimezone(UTC), window.end.astimezone(UTC)) for window in windows]
+        if periods and periods[0][0] <= served:
+            return [(since, due) for since, due in periods if served < due <= now]
+    return []
 
 
 def _report_request(report_id: UUID, tenant_id: UUID, kind: str, since: datetime, due: datetime) -> dg.RunRequest:

@@ -63,7 +63,7 @@ class Settings(BaseSettings):
     audit_enable_access_logging: bool = Field(
         default=True, description="Whether every read is written to audit_access_log."
     )
-    audit_enable_hash_chain: Literal[True] = Field(
+    audit_enable_hash_chain: bool = Field(
         default=True, description="The hash chain cannot be switched off; any other value is refused."
     )
     audit_sealed_fields: CommaSeparated = Field(
@@ -99,6 +99,20 @@ class Settings(BaseSettings):
         for pointer in value:
             if not pointer.startswith("/"):
                 raise ValueError(f"a JSON pointer starts with '/', got {pointer!r}")
+        return value
+
+    @field_validator("audit_enable_hash_chain")
+    @classmethod
+    def _chained(cls, value: bool) -> bool:
+        if not value:
+            raise ValueError("expected true: a ledger without its chain would prove nothing")
+        return value
+
+    @field_validator("audit_storage_url")
+    @classmethod
+    def _a_folder(cls, value: str | None) -> str | None:
+        if value and "://" in value:
+            raise ValueError("expected a folder; object storage is not supported by this version")
         return value
 
     @field_validator("jwt_secret")
@@ -149,5 +163,7 @@ def load_settings() -> Settings:
     try:
         return Settings()
     except PydanticValidationError as error:
-        faults = "; ".join(f"{str(fault['loc'][0]).upper()}: {fault['msg'].removeprefix('Value error, ')}" for fault in error.errors())
+        faults = "; ".join(
+            f"{str(fault['loc'][0]).upper()}: {fault['msg'].removeprefix('Value error, ')}" for fault in error.errors()
+        )
         raise ConfigurationError(f"configuration is malformed: {faults}") from None

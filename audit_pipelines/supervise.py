@@ -46,13 +46,36 @@ class Service:
     ready_url: str | None
 
 
+@contextmanager
+def only_one(home: Path, name: str) -> Iterator[None]:
+    """Hold the home for the one process that may do `name` in it; the lock goes with the process, however it ends.
+
+    Raises:
+        AlreadyRunningError: naming the process that holds it.
+    """
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / f"{name}.lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise AlreadyRunningError(
+                f"`{name}` already runs over {home} (process {lock.read().strip() or 'unknown'}); "
+                "stop it first, or set AUDIT_HOME to another folder"
+            ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
 def up(settings: Settings, *, host: str, port: int, dagster_port: int, say: Callable[[str], None]) -> int:
     """Run everything until SIGINT or SIGTERM; returns 0 after such a stop and 1 when a process died by itself.
 
     Raises:
         AlreadyRunningError: when another `up` runs over this home, or a port is taken.
     """
-    with _stop_signals() as stopping, _only_one(settings.home):
+    with _stop_signals() as stopping, only_one(settings.home, "up"):
         for number in (port, dagster_port):
             _check_free(host, number)
         with open_installation(settings) as installation:
@@ -154,7 +177,7 @@ def _services(host: str, port: int, dagster_port: int) -> tuple[Service, ...]:
             (python, "-m", "dagster_webserver", "-h", "127.0.0.1", "-p", str(dagster_port), "-w", workspace),
             f"{dagster_ui}/server_info",
         ),
-        Service("dagster-daemon", (python, "-m", "dagster", "daemon", "run", "-w", workspace), None),
+        Service("dagster-daemon", (python, "-m", "dagster._daemon", "run", "-w", workspace), None),
     )
 
 
@@ -209,24 +232,6 @@ def _stop_signals() -> Iterator[_Stop]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
-
-
-@contextmanager
-def _only_one(home: Path) -> Iterator[None]:
-    home.mkdir(parents=True, exist_ok=True)
-    with (home / "up.lock").open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            raise AlreadyRunningError(
-                f"`up` already runs over {home} (process {lock.read().strip() or 'unknown'}); "
-                "stop it first, or set AUDIT_HOME to another folder"
-            ) from None
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
-        yield
 
 
 def _check_free(host: str, port: int) -> None:

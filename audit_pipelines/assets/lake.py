@@ -17,8 +17,8 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", dg.BetaWarning)
     _daily_asset = dg.asset(
         description=(
-            "Every event of the ledger as Parquet, one folder per tenant and UTC day of recorded_at. A day that is over "
-            "is one file and never changes; of today, only rows that are not there yet are appended. Deleted, it is made "
+            "Every event of the ledger as Parquet, a folder per tenant and UTC day of recorded_at. A past day is "
+            "one file and never changes; to today, only rows that are not there yet are added. Deleted, it is made "
             "again from the ledger."
         ),
         group_name="lake",
@@ -34,9 +34,10 @@ with warnings.catch_warnings():
 
 
 @_daily_asset
-def raw_events(  # type: ignore[type-arg]  # Dagster refuses MaterializeResult's parameter beside inline checks
-    context: dg.AssetExecutionContext, installation: dg.ResourceParam[Installation]
-) -> dg.MaterializeResult:
+def raw_events(
+    context: dg.AssetExecutionContext,
+    installation: dg.ResourceParam[Installation],
+) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster refuses the parameter beside inline checks
     """Bring the run's days of every tenant into the lake."""
     window = context.partition_time_window
     since, until = window.start.date(), window.end.date()

@@ -35,6 +35,7 @@ def run_server(settings: Settings, host: str, port: int) -> None:
     """
     configure_logging()
     with _orderly_stop(), _listen(host, port) as listener, open_installation(settings) as installation:
+        installation.database.keep_warm()
         server = uvicorn.Server(server_config(create_app(installation)))
         _LOG.info("listening host=%s port=%d", *listener.getsockname()[:2])
         server.run(sockets=[listener])
