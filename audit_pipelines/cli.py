@@ -242,10 +242,10 @@ def train(
         task = progress.add_task(f"training {model}", total=None)
         run_id = run_here(
             installation,
-            "model_training_job",
+            f"train_{model}_job",
             on_event=lambda event: progress.update(task, completed=event.done, total=event.total),
         )
-    out.print(f"trained; Dagster run {run_id}")
+    out.print(f"{model}: trained; Dagster run {run_id}")
 
 
 @db_app.command()

@@ -70,7 +70,19 @@ JOBS: Final = [
     full_refresh_job,
 ]
 
+TRAINING_JOBS: Final = {
+    model: dg.define_asset_job(
+        f"train_{model}_job",
+        selection=_INTAKE | (dg.AssetSelection.assets(model).upstream() - dg.AssetSelection.assets("audit_logs")),
+        description=f"Train {model} now, on everything up to date.",
+        tags={LANE: "derive"},
+    )
+    for model in ("anomaly_detector", "category_classifier", "risk_classifier")
+}
+"""One model alone, for the command `train`; Dagster's page shows the assets instead."""
+
 WINDOWED: Final = frozenset(
     {"embedding_generation_job", "anomaly_detection_job", "model_training_job", "full_refresh_job"}
+    | {job.name for job in TRAINING_JOBS.values()}
 )
 """Jobs that fill the lake, and so must be told for which days."""

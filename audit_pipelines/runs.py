@@ -16,7 +16,7 @@ import dagster as dg
 from audit_pipelines.definitions import build_definitions
 from audit_pipelines.errors import AuditError, ConfigurationError
 from audit_pipelines.installation import Installation
-from audit_pipelines.jobs import WINDOWED
+from audit_pipelines.jobs import JOBS, TRAINING_JOBS, WINDOWED
 from audit_pipelines.lake.export import pending_days
 from audit_pipelines.partitions import range_tags
 from audit_pipelines.supervise import dagster_environment
@@ -94,7 +94,7 @@ def run_here(
     Raises:
         AuditError: when a step fails, naming the steps and what went wrong first.
     """
-    definitions = build_definitions(resources={"installation": installation})
+    definitions = build_definitions(resources={"installation": installation}, jobs=[*JOBS, *TRAINING_JOBS.values()])
     days = pending_days(installation) if job_name in WINDOWED else None
     with dagster_instance(installation) as instance:
         return _succeeded(

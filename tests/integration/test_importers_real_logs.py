@@ -12,7 +12,7 @@ from audit_pipelines.importers import FORMATS
 from audit_pipelines.importers.run import ImportSummary, run_import
 from audit_pipelines.ledger.event import Event
 
-DATA = Path(os.environ.get("AUDIT_TEST_DATA", Path(__file__).parents[3].parent / "shared" / "data"))
+DATA = Path(os.environ.get("AUDIT_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
 
 pytestmark = [
     pytest.mark.needs_data,
