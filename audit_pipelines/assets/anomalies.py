@@ -32,7 +32,9 @@ def event_scores(
     return dg.MaterializeResult(
         metadata={
             **updates(done),
-            "distribution": picture("events by score, 0 to 1, logarithmic", sparkline_svg(shares)),
+            "distribution": picture(
+                "events by score, 0 to 1, logarithmic", sparkline_svg(shares, width=480, height=80)
+            ),
         }
     )
 

@@ -14,7 +14,7 @@ import polars as pl
 from audit_pipelines.db.queries import query
 from audit_pipelines.derive import lineage
 from audit_pipelines.derive.locks import exclusive
-from audit_pipelines.derive.models import registered
+from audit_pipelines.derive.models import digests
 from audit_pipelines.derive.scoring import detector
 from audit_pipelines.installation import Installation
 from audit_pipelines.intelligence.reasons import explain, severity
@@ -91,10 +91,10 @@ def _explained(installation: Installation, lake: Lake, tenant_id: UUID, over: pl
     hashes = lake.events(tenant_id, columns=("seq", "row_hash"))
     features = features.join(hashes, on="seq", how="inner", maintain_order="left")
     with installation.database.connection("audit_pipeline") as conn:
-        digests = {model.model_id: model.digest for model in registered(conn, tenant_id, "anomaly_detector")}
+        known = digests(conn, tenant_id, over["model_id"].unique().to_list())
     pieces = [_empty()]
     for (model_id,), piece in features.group_by("model_id", maintain_order=True):
-        told = explain(piece, detector(installation, digests[str(model_id)]))
+        told = explain(piece, detector(installation, known[str(model_id)]))
         graded = [severity(score, risk) for score, risk in zip(piece["score"], piece["risk"], strict=True)]
         reasons = [
             json.dumps([{"feature": one.feature, "text": one.text, "share": one.share} for one in reasons])

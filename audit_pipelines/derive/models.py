@@ -111,10 +111,21 @@ def register(
     return TrainedModel(tenant_id, identity, kind, artefact.digest, trained_on.rows, is_new, dict(metadata["metrics"]))
 
 
-def registered(conn: Connection, tenant_id: UUID, kind: ModelKind) -> list[RegisteredModel]:
-    """Return a tenant's models of a kind that the present code made, newest first."""
+def registered(conn: Connection, installation: Installation, tenant_id: UUID, kind: ModelKind) -> list[RegisteredModel]:
+    """Return a tenant's models of a kind that the present code made and whose artefact is there, newest first.
+
+    One whose file was lost counts as not made: fitted again it has the same digest, and the row finds its file again.
+    """
     parameters = {"tenant_id": tenant_id, "kind": kind, "code_version": lineage.code_version()}
-    return [RegisteredModel(*row) for row in conn.execute(query("derive/select_models"), parameters)]
+    rows = [RegisteredModel(*row) for row in conn.execute(query("derive/select_models"), parameters)]
+    storage = installation.settings.storage_dir
+    return [model for model in rows if registry.artefact_path(storage, kind, model.digest).exists()]
+
+
+def digests(conn: Connection, tenant_id: UUID, model_ids: list[str]) -> dict[str, str]:
+    """Return the full digest (hex) behind each of a tenant's model ids, whichever code made them."""
+    parameters = {"tenant_id": tenant_id, "model_ids": model_ids}
+    return dict(conn.execute(query("derive/select_model_digests"), parameters).fetchall())
 
 
 def load(installation: Installation, kind: ModelKind, digest: str) -> ModelArtefact:

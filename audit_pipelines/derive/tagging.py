@@ -75,7 +75,7 @@ def _in_use(
     embedder: Embedder,
     run_id: str,
 ) -> _InUse:
-    for newest in registered(conn, tenant_id, kind):
+    for newest in registered(conn, installation, tenant_id, kind):
         artefact = load(installation, kind, newest.digest)
         if artefact.metadata["embedder"] == embedding_model(embedder):
             return _InUse(TrainedClassifier.from_artefact(artefact), newest.model_id, newest.digest)

@@ -74,7 +74,9 @@ def walk_forward_models(
     `features` are all of the tenant's, ordered by (occurred_at, seq). A registered model counts only if the events it
     was fitted on are still exactly the first ones: an event that arrives late has its whole future scored anew.
     """
-    by_digest = {model.training_digest: model for model in registered(conn, tenant_id, "anomaly_detector")}
+    by_digest = {
+        model.training_digest: model for model in registered(conn, installation, tenant_id, "anomaly_detector")
+    }
     planned = {block.fitted_events for block in blocks(features.height)}
     sizes = sorted(planned | {model.rows for model in by_digest.values() if model.rows < features.height})
     found = []

@@ -1,0 +1,74 @@
+"""A stocked installation, Dagster instances of the test's own, and the embedder's graph, which is made once."""
+
+import os
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from audit_pipelines.definitions import build_definitions
+from audit_pipelines.generator.generate import generate
+from audit_pipelines.installation import Installation
+from audit_pipelines.intelligence.embed import MiniLMEmbedder
+from audit_pipelines.lake.export import pending_days
+from audit_pipelines.ledger.event import Event
+from audit_pipelines.runs import StepEvent, run_job
+
+Run = Callable[..., dg.ExecuteInProcessResult]
+
+
+@pytest.fixture(scope="session")
+def story() -> Sequence[Event]:
+    """600 events of a small company."""
+    return generate(3, datetime(2026, 11, 20, tzinfo=UTC), days=4, people=24, services=8).events[:600]
+
+
+@pytest.fixture(scope="session")
+def embedder_graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The ONNX graph, which takes 4 s to write."""
+    folder = tmp_path_factory.mktemp("embedder")
+    MiniLMEmbedder(folder).encode(["warm"])
+    return next(folder.glob("*.onnx"))
+
+
+@pytest.fixture
+def stocked(
+    installation: Installation, story: Sequence[Event], tenant_id: uuid.UUID, embedder_graph: Path
+) -> Installation:
+    """An installation with 500 events of one tenant and 100 of another."""
+    cache = installation.settings.storage_dir / "embedders"
+    cache.mkdir(parents=True)
+    os.link(embedder_graph, cache / embedder_graph.name)
+    installation.ledger.append(tenant_id, story[:500])
+    installation.ledger.append(uuid.uuid4(), story[500:])
+    return installation
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    """A Dagster instance in memory."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield instance
+
+
+@pytest.fixture
+def run(stocked: Installation, instance: dg.DagsterInstance) -> Run:
+    """Run a job of the graph over the stocked installation."""
+
+    def run(
+        job_name: str,
+        *,
+        days: tuple[date, date] | None = None,
+        config: Mapping[str, Any] | None = None,
+        on_event: Callable[[StepEvent], None] | None = None,
+        lake: bool = True,
+    ) -> dg.ExecuteInProcessResult:
+        definitions = build_definitions(resources={"installation": stocked})
+        chosen = (days or pending_days(stocked)) if lake else None
+        return run_job(definitions, job_name, instance=instance, days=chosen, config=config, on_event=on_event)
+
+    return run
