@@ -11,7 +11,9 @@ begin
             -- Roles belong to the whole server: another database may have made them, or is making them right now.
             when duplicate_object or unique_violation then null;
         end;
-        execute format('grant %I to current_user with inherit false, set true', wanted);
+        if not pg_has_role(current_user, wanted, 'set') then
+            execute format('grant %I to current_user with inherit false, set true', wanted);
+        end if;
     end loop;
 end $$;
 

@@ -1,5 +1,6 @@
 -- Meaning of events: each distinct text once, with its vector; events point to texts.
 
+-- Where only a superuser may create it, have one run this line in the database first.
 create extension if not exists vector;
 
 set local role audit_owner;

@@ -155,7 +155,10 @@ def _run(conn: psycopg.Connection[Any], script: str, what: str, bookkeeping: sql
             conn.execute("reset role")
             conn.execute(bookkeeping)
     except psycopg.Error as error:
-        raise MigrationError(f"{what} failed and was undone: {str(error).strip()}") from error
+        hint = ""
+        if isinstance(error, psycopg.errors.InsufficientPrivilege) and "extension" in str(error):
+            hint = "; have a superuser run `create extension vector` in this database, then repeat"
+        raise MigrationError(f"{what} failed and was undone: {str(error).strip()}{hint}") from error
 
 
 @contextmanager
