@@ -19,6 +19,7 @@ from uuid import UUID
 import duckdb
 import httpx
 import msgspec
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -207,18 +208,18 @@ def _artefacts(installation: Installation, story: Generated) -> list[Artefact]:
     models = list((settings.storage_dir / "ml_models").rglob("*.npz"))
     return [
         Artefact("Ledger (Postgres)", settings.home / "postgres", f"{len(events):,} hash-chained rows"),
-        Artefact("Checkpoints, kept outside", settings.anchors_dir, "signed tree heads"),
-        Artefact("Lake (Parquet)", settings.lake_dir, f"{len(events):,} rows of raw_events and what was derived"),
-        Artefact("DuckDB catalog", settings.catalog_path, f"{views} views over the lake"),
+        Artefact("Checkpoints", settings.anchors_dir, "signed, outside Postgres"),
+        Artefact("Lake (Parquet)", settings.lake_dir, f"{len(events):,} events"),
+        Artefact("DuckDB catalog", settings.catalog_path, f"{views} views"),
         Artefact("Models", settings.storage_dir / "ml_models", f"{len(models)} artefacts"),
         *(
             Artefact(f"{path.stem.partition('_')[0].capitalize()} report (PDF)", path, _size(path))
-            for path in sorted(exports.rglob("*.pdf"))
+            for path in _short_names(exports)
         ),
         Artefact("Events (CSV)", csv_path, f"{csv.rows:,} rows"),
-        Artefact("Evidence of an event", evidence_path, f"of the top anomaly ({worst[1]}); checked offline: proven"),
-        Artefact("Record of the Dagster run", settings.home / "dagster", "in Postgres; `up` shows it"),
-        Artefact("The truth", truth_path, f"{len(story.truth):,} labels; the pipeline never saw them"),
+        Artefact("Evidence of an anomaly", evidence_path, f"{worst[1]}; proven offline"),
+        Artefact("Record of the run", settings.home / "dagster", "seen in Dagster with `up`"),
+        Artefact("The truth", truth_path, f"{len(story.truth):,} labels, kept apart"),
     ]
 
 
@@ -241,6 +242,9 @@ def _verdict_table(verdict: Evaluation) -> Table:
         f"{verdict.events:,} events\n{verdict.false_alerts} alerts are on innocent events; average precision "
         f"{verdict.average_precision:.2f}",
         title_style="bold",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
     )
     for heading in verdict.header():
         table.add_column(heading, no_wrap=True, justify="left" if heading == "attack" else "right")
@@ -250,9 +254,15 @@ def _verdict_table(verdict: Evaluation) -> Table:
 
 
 def _artefact_table(artefacts: Sequence[Artefact], home: Path) -> Table:
-    table = Table(title=f"Made in {_relative(home)}", title_style="bold")
+    table = Table(
+        title=f"Made in {_relative(home)}",
+        title_style="bold",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
     table.add_column("what", no_wrap=True)
-    table.add_column("where", overflow="fold")
+    table.add_column("where", no_wrap=True)
     table.add_column("detail")
     for item in artefacts:
         if not item.path.exists():
@@ -275,6 +285,16 @@ def _print_next(console: Console, home: Path) -> None:
 
 def _relative(path: Path) -> Path:
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def _short_names(exports: Path) -> list[Path]:
+    """Link each report under a name that fits a terminal; its own name holds the tenant and the period."""
+    links = []
+    for report in sorted(exports.glob("*/*.pdf")):
+        link = exports / f"{report.stem.partition('-')[0]}.pdf"
+        link.symlink_to(report.relative_to(exports))
+        links.append(link)
+    return links
 
 
 def _size(path: Path) -> str:
