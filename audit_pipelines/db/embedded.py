@@ -9,6 +9,7 @@ import fcntl
 import hashlib
 import os
 import pwd
+import re
 import secrets
 import shutil
 import subprocess
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 from audit_pipelines.errors import ConfigurationError, DatabaseUnavailableError
 
@@ -27,6 +29,9 @@ SYSTEM_ROOT: Final = Path("/var/lib/audit-pipelines")
 SUPERUSER: Final = "postgres"
 # sun_path holds 108 bytes on Linux and 104 on macOS; the socket's file name takes 14 of them.
 _LONGEST_SOCKET_DIR: Final = 88
+_SOCKET_PREFIX: Final = "audit-pg-"
+# The setting goes through a shell and is a list with quotes of its own; other paths get a socket folder beside.
+_PLAIN_PATH: Final = re.compile(r"[\w./-]+", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -113,9 +118,8 @@ class EmbeddedPostgres:
 
     def conninfo(self, *, user: str, password: str, dbname: str) -> str:
         """Return a libpq URL over the server's Unix socket; the server listens on no network address."""
-        socket_dir = self._postmaster_line(4)
-        host = str(socket_dir).replace("%", "%25").replace("/", "%2F")
-        return f"postgresql://{user}:{password}@/{dbname}?host={host}"
+        host = quote(self._postmaster_line(4), safe="")
+        return f"postgresql://{quote(user, safe='')}:{quote(password, safe='')}@/{dbname}?host={host}"
 
     def _ensure_cluster(self, account: Account, binaries: Path) -> None:
         link = self.home / "postgres"
@@ -166,8 +170,8 @@ class EmbeddedPostgres:
     def _start_server(self, account: Account, binaries: Path) -> None:
         cluster = self.data_dir
         socket_dir = cluster
-        if len(os.fsencode(cluster)) > _LONGEST_SOCKET_DIR:
-            socket_dir = Path(tempfile.mkdtemp(prefix="audit-pg-"))
+        if len(os.fsencode(cluster)) > _LONGEST_SOCKET_DIR or not _PLAIN_PATH.fullmatch(str(cluster)):
+            socket_dir = Path(tempfile.mkdtemp(prefix=_SOCKET_PREFIX))
             os.chown(socket_dir, account.uid, account.gid)
         options = {
             "listen_addresses": "",
@@ -193,7 +197,10 @@ class EmbeddedPostgres:
         account = _account()
         binaries = _binaries(account)
         if self._is_running(account, binaries):
+            socket_dir = Path(self._postmaster_line(4))
             _run([binaries / "pg_ctl", "stop", "-w", "-t", "30", "-m", "fast", "-D", self.data_dir], account)
+            if socket_dir.name.startswith(_SOCKET_PREFIX):
+                shutil.rmtree(socket_dir, ignore_errors=True)
 
     def _is_running(self, account: Account, binaries: Path) -> bool:
         if not (self.data_dir / "postmaster.pid").exists():

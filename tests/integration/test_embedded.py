@@ -52,6 +52,18 @@ def test_no_parent_folder_changes_its_mode(home: Path) -> None:
     assert modes(home.parent) == before
 
 
+@pytest.mark.parametrize("name", ["with space", "it's", "ünïcode", "a,b", "x" * 120])
+def test_a_home_may_have_any_name(tmp_path: Path, name: str) -> None:
+    server = EmbeddedPostgres(tmp_path / name, durable=False)
+    server.start()
+    try:
+        conninfo = server.conninfo(user="postgres", password=server.password, dbname="postgres")
+        with psycopg.connect(conninfo) as conn:
+            assert conn.execute("select 1").fetchone() == (1,)
+    finally:
+        server.destroy()
+
+
 def test_it_asks_for_a_password(home: Path) -> None:
     server = EmbeddedPostgres(home)
     server.start()
