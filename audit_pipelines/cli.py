@@ -32,6 +32,10 @@ app = typer.Typer(
 )
 db_app = typer.Typer(help="The schema of the database.", no_args_is_help=True)
 app.add_typer(db_app, name="db")
+keys_app = typer.Typer(help="The key that signs checkpoints.", no_args_is_help=True)
+app.add_typer(keys_app, name="keys")
+ledger_app = typer.Typer(help="The ledger in the forms of others.", no_args_is_help=True)
+app.add_typer(ledger_app, name="ledger")
 
 out = Console()
 err = Console(stderr=True)
@@ -202,18 +206,26 @@ def evidence(
     tenant: Tenant,
     event: Annotated[list[str], typer.Option(help="An event's id; repeat the option for several.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="File to write.")],
+    disclose: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="POINTER", help="A sealed value to show in clear: /ip_address, /details/NAME; repeatable."
+        ),
+    ] = None,
 ) -> None:
     """Write one file with which a stranger can check events offline."""
     from audit_pipelines.files import replacing
+    from audit_pipelines.ledger.disclosure import Discloser
+    from audit_pipelines.ledger.evidence import signed_by
     from audit_pipelines.ledger.proof import evidence_for
 
     with _opened() as installation:
-        content = evidence_for(installation.database, tenant, event, installation.verifier_keys[0])
-        verifier_key = installation.verifier_keys[0]
+        discloser = Discloser(installation.database, installation.vault, disclose) if disclose else None
+        content = evidence_for(installation.database, tenant, event, *installation.verifier_keys, discloser=discloser)
     with replacing(output) as staging:
         staging.write_bytes(content)
     out.print(f"{output}: {len(event)} events; give the verifier key by another way than the file:", markup=False)
-    print(verifier_key)  # noqa: T201 - a key must come out unwrapped
+    print(signed_by(content))  # noqa: T201 - a key must come out unwrapped
 
 
 @app.command(name="verify-evidence")
@@ -246,6 +258,56 @@ def train(
             on_event=lambda event: progress.update(task, completed=event.done, total=event.total),
         )
     out.print(f"{model}: trained; Dagster run {run_id}")
+
+
+@keys_app.command(name="list")
+def list_keys(
+    notes: Annotated[
+        bool, typer.Option("--notes", help="Print the signed notes of former changes, for an auditor.")
+    ] = False,
+) -> None:
+    """Print the verifier keys of the present and of former signing keys."""
+    from audit_pipelines.keyring import open_key_ring, verifier_keys
+
+    settings = load_settings()
+    signer = open_keyring(settings).signer
+    ring = open_key_ring(settings)
+    rotations = ring.rotations if ring else ()
+    if notes:
+        print("".join(rotation.note for rotation in rotations), end="")  # noqa: T201 - what is signed must not be wrapped
+        return
+    retired = {rotation.retired: rotation.moment for rotation in rotations}
+    unfinished = ring.unfinished if ring else None
+    for key in verifier_keys(settings, signer):
+        is_next = unfinished is not None and key == unfinished.successor
+        state = "present" if key == signer.verifier_key else "next" if is_next else "former"
+        until = f"  retired {retired[key].isoformat(timespec='seconds')}" if key in retired else ""
+        print(f"{state:8}{key}{until}")  # noqa: T201 - a key must come out unwrapped
+    if unfinished:
+        err.print("the last rotation was interrupted; run `audit-pipelines keys rotate` to finish it", style="yellow")
+
+
+@keys_app.command()
+def rotate() -> None:
+    """Replace the key that signs checkpoints; what the old one signed stays valid."""
+    from audit_pipelines.keyring import rotate_signing_key
+
+    rotation = rotate_signing_key(load_settings())
+    out.print("The old private key is destroyed. Back up keys/ and give this verifier key to those who verify:")
+    print(rotation.successor)  # noqa: T201 - a key must come out unwrapped
+
+
+@ledger_app.command()
+def tiles(
+    tenant: Tenant,
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder of the log; made if absent.")],
+) -> None:
+    """Write the tenant's ledger up to its newest checkpoint as a C2SP tlog-tiles tree, or bring one up to date."""
+    from audit_pipelines.ledger.tiles import write_tiles
+
+    with _opened() as installation:
+        written = write_tiles(installation.database, tenant, output, installation.verifier_keys)
+    out.print(f"{output}: {written.size:,} leaves, {written.files:,} files written", highlight=False, soft_wrap=True)
 
 
 @db_app.command()

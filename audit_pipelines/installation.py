@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from audit_pipelines.db.database import Database, open_database
-from audit_pipelines.keyring import Keyring, open_keyring
+from audit_pipelines.keyring import Keyring, open_keyring, verifier_keys
 from audit_pipelines.ledger.checkpoint import Checkpoint, FileAnchor
 from audit_pipelines.ledger.entry import SealingPolicy
 from audit_pipelines.ledger.keys import VerifierKey
@@ -32,8 +32,8 @@ class Installation:
 
     @property
     def verifier_keys(self) -> tuple[VerifierKey, ...]:
-        """The public keys that checkpoints of this installation may be signed by."""
-        return (self.keyring.signer.verifier_key,)
+        """The public keys that checkpoints of this installation may be signed by; the present one comes first."""
+        return verifier_keys(self.settings, self.keyring.signer)
 
     @property
     def anchor(self) -> FileAnchor:

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from audit_pipelines.errors import ConfigurationError
-from audit_pipelines.ledger.keys import DEFAULT_NAME, Signer, load_or_create
+from audit_pipelines.errors import ConfigurationError, ValidationError
+from audit_pipelines.ledger.keys import DEFAULT_NAME, Signer, VerifierKey, load_or_create
+from audit_pipelines.ledger.rotation import KeyRing, Rotation, open_ring, rotate
 from audit_pipelines.settings import Settings
 
 
@@ -46,10 +47,68 @@ def open_keyring(settings: Settings) -> Keyring:
     if settings.audit_signing_key:
         signer = Signer(DEFAULT_NAME, _key_bytes(settings.audit_signing_key.get_secret_value(), "AUDIT_SIGNING_KEY"))
     elif generate:
-        signer = load_or_create(settings.keys_dir / "signing.key")
+        signer = load_or_create(_signing_key_path(settings))
     else:
         raise _missing("AUDIT_SIGNING_KEY")
     return Keyring(_key_bytes(encryption, "AUDIT_ENCRYPTION_KEY"), signer, jwt_secret)
+
+
+def open_key_ring(settings: Settings) -> KeyRing | None:
+    """Return the signing key of `AUDIT_HOME/keys` and its changes, as on disk now; None where AUDIT_SIGNING_KEY rules.
+
+    Raises:
+        ConfigurationError: when there is no such key, or it does not fit the record of changes.
+        TamperedError: when the record of changes was altered.
+    """
+    if settings.audit_signing_key or settings.database_url is not None:
+        return None
+    try:
+        return open_ring(_signing_key_path(settings))
+    except FileNotFoundError:
+        raise ConfigurationError(
+            f"{_signing_key_path(settings)}: expected a signing key, got no file; it is made at the first start"
+        ) from None
+
+
+def rotate_signing_key(settings: Settings) -> Rotation:
+    """Replace the generated signing key; see `rotation.rotate`.
+
+    Raises:
+        ConfigurationError: when the key is not one of ours to replace, or not there.
+        TamperedError: when the record of changes was altered.
+    """
+    if settings.audit_signing_key or settings.database_url is not None:
+        raise ConfigurationError(
+            "the signing key is given by AUDIT_SIGNING_KEY; expected a key in AUDIT_HOME/keys, which alone can be "
+            "replaced from here: add what `keys list` prints to AUDIT_FORMER_VERIFIER_KEYS, then give another key"
+        )
+    return rotate(_signing_key_path(settings))
+
+
+def verifier_keys(settings: Settings, signer: Signer) -> tuple[VerifierKey, ...]:
+    """Return the public keys that checkpoints may be signed by: the present one first, then former ones.
+
+    Read anew at each call, so that a process that runs since before a rotation accepts what the new key signs.
+    `signer` is the key this process signs with; it counts even if another has replaced it meanwhile.
+
+    Raises:
+        ConfigurationError: when AUDIT_FORMER_VERIFIER_KEYS is malformed or the files do not fit each other.
+        TamperedError: when the record of changes was altered.
+    """
+    ring = open_key_ring(settings)
+    recorded = ring.verifier_keys if ring else ()
+    return tuple(dict.fromkeys((*recorded, signer.verifier_key, *_given_former_keys(settings))))
+
+
+def _given_former_keys(settings: Settings) -> list[VerifierKey]:
+    try:
+        return [VerifierKey.parse(text) for text in settings.audit_former_verifier_keys]
+    except ValidationError as error:
+        raise ConfigurationError(f"AUDIT_FORMER_VERIFIER_KEYS: {error}") from error
+
+
+def _signing_key_path(settings: Settings) -> Path:
+    return settings.keys_dir / "signing.key"
 
 
 def _require_old_keys(settings: Settings) -> None:

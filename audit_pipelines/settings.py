@@ -60,6 +60,9 @@ class Settings(BaseSettings):
         default=None,
         description="Ed25519 private key, 32 bytes, base64: signs checkpoints. Generated for the embedded database.",
     )
+    audit_former_verifier_keys: CommaSeparated = Field(
+        default=(), description="Verifier keys of former signing keys, whose checkpoints stay valid."
+    )
     audit_enable_access_logging: bool = Field(
         default=True, description="Whether every read is written to audit_access_log."
     )
@@ -86,7 +89,13 @@ class Settings(BaseSettings):
         default=(), description="Origins a browser may call the API from; absent: none."
     )
 
-    @field_validator("audit_sealed_fields", "audit_person_entity_types", "cors_origins", mode="before")
+    @field_validator(
+        "audit_former_verifier_keys",
+        "audit_sealed_fields",
+        "audit_person_entity_types",
+        "cors_origins",
+        mode="before",
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):

@@ -7,6 +7,7 @@ accepts, and asks it before handing anything out.
 
 import base64
 import hashlib
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -116,6 +117,11 @@ def check_evidence(document: bytes, key: str | None = None) -> list[str]:
         raise TamperedError(f"evidence: {error}; rely on nothing in this file") from error
     except (ValueError, RecursionError) as error:
         raise ValidationError(f"evidence could not be checked: {error}") from error
+
+
+def signed_by(document: bytes) -> str:
+    """Return the verifier key in evidence that `build_evidence` made; in a file from elsewhere it proves nothing."""
+    return str(json.loads(document)["verifier_key"])
 
 
 def verifier_source() -> str:

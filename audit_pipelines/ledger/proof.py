@@ -1,46 +1,79 @@
-"""Fetching what an evidence file needs: the rows, the tree over the ledger, the newest checkpoint.
+"""Fetching what an evidence file needs: the rows, the tree over the ledger, the checkpoints that cover them.
 
-Reads the database; putting the file together is `evidence.py`. One pass over the leaves of the checkpoint serves any
-number of events.
+Reads the database; putting the file together is `evidence.py`, opening sealed values `disclosure.py`. One pass over the
+leaves serves any number of events.
 """
 
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
-from audit_pipelines.db.database import Database
+from audit_pipelines.db.database import Connection, Database
 from audit_pipelines.db.queries import query
 from audit_pipelines.errors import ValidationError
 from audit_pipelines.ledger import chain
-from audit_pipelines.ledger.evidence import EvidenceEntry, build_evidence
+from audit_pipelines.ledger.disclosure import Discloser
+from audit_pipelines.ledger.evidence import EvidenceEntry, LaterCheckpoint, build_evidence
 from audit_pipelines.ledger.keys import VerifierKey
 from audit_pipelines.ledger.merkle import Tree
 
 
-def evidence_for(database: Database, tenant_id: UUID, event_ids: Sequence[str], verifier_key: VerifierKey) -> bytes:
-    """Return one evidence file that proves the given events, under the tenant's newest checkpoint.
+def evidence_for(
+    database: Database,
+    tenant_id: UUID,
+    event_ids: Sequence[str],
+    *verifier_keys: VerifierKey,
+    discloser: Discloser | None = None,
+) -> bytes:
+    """Return one evidence file that proves the given events, under the oldest checkpoint that covers them all.
+
+    The oldest says most about when they were there; the newest goes with it as `later`, proven to begin with the same
+    events. Both are signed by the first of `verifier_keys` with a checkpoint that covers the events: one file is
+    checked with one key.
 
     Raises:
-        ValidationError: when an event is unknown or no checkpoint covers it yet.
+        ValidationError: when an event is unknown, no checkpoint covers it yet, or `discloser` cannot open a value.
         TamperedError: when the ledger itself does not prove what the file would say.
     """
-    with database.tenant_connection(tenant_id) as conn:
+    # The analysts' role: it sees the tenant alone and, unlike the server's, may read for as long as it takes.
+    with database.tenant_connection(tenant_id, "audit_reader") as conn:
         rows = conn.execute(query("ledger/select_events_by_id"), {"event_ids": list(event_ids)}, binary=True).fetchall()
         if missing := sorted(set(event_ids) - {row[5] for row in rows}):
             raise ValidationError(f"tenant {tenant_id} has no event {', '.join(map(repr, missing))}")
-        newest = conn.execute(query("ledger/select_newest_note")).fetchone()
-        size, note = newest or (0, "")
-        if late := [row[5] for row in rows if row[0] >= size]:
-            raise ValidationError(
-                f"no checkpoint covers {', '.join(map(repr, late))} yet (the newest covers {size} events); "
-                "wait for the next one, or run `audit-pipelines checkpoint`"
-            )
-        leaves = conn.execute(query("ledger/select_leaves"), {"size": size}, binary=True)
-        tree = Tree.of(
+        key, notes = _covering(conn, rows, verifier_keys)
+        (first, first_note), (last, last_note) = notes[0], notes[-1]
+        leaves = [
             chain.leaf_hash(chain.leaf(tenant_id, seq, chain.microseconds(recorded_at), entry_hash))
-            for seq, recorded_at, entry_hash in leaves
-        )
+            for seq, recorded_at, entry_hash in conn.execute(query("ledger/select_leaves"), {"size": last}, binary=True)
+        ]
+    tree = Tree.of(leaves[:first])
     entries = [
         EvidenceEntry(seq, chain.microseconds(recorded_at), entry, prev_hash, row_hash, tree.inclusion_proof(seq))
         for seq, recorded_at, entry, prev_hash, row_hash, _ in rows
     ]
-    return build_evidence(tenant_id, entries, note, verifier_key)
+    later = [LaterCheckpoint(last_note, Tree.of(leaves).consistency_proof(first))] if last > first else []
+    disclosures = discloser.disclose(tenant_id, [(row[0], row[2]) for row in rows]) if discloser else []
+    return build_evidence(tenant_id, entries, first_note, key, later=later, disclosures=disclosures)
+
+
+def _covering(
+    conn: Connection, rows: Sequence[Any], verifier_keys: Sequence[VerifierKey]
+) -> tuple[VerifierKey, list[tuple[int, str]]]:
+    """Return the first key that signed a checkpoint over all of `rows`, the oldest such checkpoint and its newest."""
+    last_seq = rows[-1][0]
+    for key in verifier_keys:
+        wanted = {"key_id": key.key_hash.hex(), "seq": last_seq}
+        if notes := conn.execute(query("ledger/select_covering_notes"), wanted).fetchall():
+            return key, notes
+    newest = conn.execute(query("ledger/select_newest_note")).fetchone()
+    size = newest[0] if newest else 0
+    if size > last_seq:
+        raise ValidationError(
+            f"the checkpoint over the first {size} events is by none of the {len(verifier_keys)} known keys; "
+            "name the key that signed it in AUDIT_FORMER_VERIFIER_KEYS"
+        )
+    late = ", ".join(repr(row[5]) for row in rows if row[0] >= size)
+    raise ValidationError(
+        f"no checkpoint covers {late} yet (the newest covers {size} events); "
+        "wait for the next one, or run `audit-pipelines checkpoint`"
+    )

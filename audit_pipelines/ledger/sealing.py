@@ -24,10 +24,10 @@ NONCE_LENGTH = 12
 
 def seal(key: bytes, plaintext: str) -> str:
     """Return the sealed text of `plaintext` under a 32-byte key; two calls never give the same text."""
-    salt = secrets.token_bytes(SALT_LENGTH)
-    nonce = secrets.token_bytes(NONCE_LENGTH)
+    noise = secrets.token_bytes(NONCE_LENGTH + SALT_LENGTH)
+    nonce, salt = noise[:NONCE_LENGTH], noise[NONCE_LENGTH:]
     content = plaintext.encode()
-    box = nonce + AESGCM(key).encrypt(nonce, salt + content, None)
+    box = nonce + _cipher(key).encrypt(nonce, salt + content, None)
     return f"{PREFIX}{_encode(box)}.{_encode(_commitment(salt, content))}"
 
 
@@ -49,7 +49,7 @@ def open_sealed(key: bytes, sealed: str) -> tuple[bytes, str]:
     try:
         version, box_text, commitment = sealed.split(".")
         box = _decode(box_text)
-        opened = AESGCM(key).decrypt(box[:NONCE_LENGTH], box[NONCE_LENGTH:], None)
+        opened = _cipher(key).decrypt(box[:NONCE_LENGTH], box[NONCE_LENGTH:], None)
         salt, content = opened[:SALT_LENGTH], opened[SALT_LENGTH:]
         if version != "v1" or _decode(commitment) != _commitment(salt, content):
             raise TamperedError("sealed text: the commitment does not fit what was sealed")
@@ -78,6 +78,12 @@ def ip_index(key: bytes, address: str) -> bytes:
     return keyed_hash(key, "ip-network", str(network).encode())[:8] + keyed_hash(key, "ip", str(parsed).encode())[:8]
 
 
+# Expanding a key costs as much as sealing an address under it. Few, so that an erased key does not linger.
+@lru_cache(maxsize=4_096)
+def _cipher(key: bytes) -> AESGCM:
+    return AESGCM(key)
+
+
 @lru_cache(maxsize=65_536)
 def _subkey(key: bytes, purpose: str) -> bytes:
     return hmac.digest(key, purpose.encode(), "sha256")
@@ -88,7 +94,7 @@ def _commitment(salt: bytes, content: bytes) -> bytes:
 
 
 def _encode(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
 
 
 def _decode(text: str) -> bytes:

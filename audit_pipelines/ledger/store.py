@@ -1,13 +1,15 @@
 """Appending events: the one Python caller of `audit_append`.
 
 Content is prepared and sealed before the database is asked for anything; then one transaction stores all events of a
-call or none. Reading for people is the server's, checking is `verify.py`'s.
+call or none. Reading is the server's, checking `verify.py`'s, putting writes together `group_commit.py`'s.
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from itertools import groupby
 from typing import Final
 from uuid import UUID
 
@@ -16,15 +18,19 @@ import psycopg
 
 from audit_pipelines.db.database import Connection, Database
 from audit_pipelines.db.queries import query
-from audit_pipelines.errors import ConflictError, ValidationError
-from audit_pipelines.ledger.entry import Draft, SealingPolicy, make_draft
+from audit_pipelines.errors import AuditError, ConflictError, ValidationError
+from audit_pipelines.ledger.entry import Draft, SealingPolicy, Subject, make_draft
 from audit_pipelines.ledger.event import Event
 from audit_pipelines.ledger.vault import Vault
 
 # The database appends each row's hashes to one growing value: 1,000 rows copy 48 MB in all, 10,000 would copy 5 GB.
-_CHUNK: Final = 1_000
+CHUNK: Final = 1_000
 _LINK: Final = 96
-_COLUMNS: Final = tuple(Draft.__dataclass_fields__)
+_COLUMNS: Final = Draft.__struct_fields__
+_UUID7: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+# In the year 9000: Postgres can add days to it, and no server made later ids.
+_LATEST_MS: Final = 221_845_392_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,33 @@ class Receipt:
     prev_hash: bytes
     row_hash: bytes
     duplicate: bool
+
+
+Receipts = Mapping[tuple[UUID, str], Receipt]
+"""Receipts by tenant and event_id."""
+
+
+class ClashError(ConflictError):
+    """Some `event_id`s of a call are bound to other content; nothing of the call was stored.
+
+    `event_ids` names them without their tenants, so an event of another tenant may bear one innocently.
+    """
+
+    def __init__(self, event_ids: frozenset[str], drafts: Sequence[Draft]) -> None:
+        faults = tuple(
+            (
+                f"/{place}/event_id",
+                f"{draft.event_id!r} was stored before with other content; expected a new id or the same event",
+            )
+            for place, draft in enumerate(drafts)
+            if draft.event_id in event_ids
+        )
+        super().__init__(f"{len(faults)} events reuse an event_id for other content; nothing was stored", faults)
+        self.event_ids = event_ids
+
+
+class HeadLockedError(AuditError):
+    """Another transaction holds a tenant's head for longer than the caller would wait; nothing was stored."""
 
 
 class Ledger:
@@ -62,26 +95,44 @@ class Ledger:
             ConflictError: an `event_id` is bound to other content; faults as above, nothing is stored.
             DatabaseUnavailableError: nothing is known to be stored; repeating with the same `event_id`s is safe.
         """
-        drafts = self._drafts(tenant_id, events, default_actor)
-        fresh = _without_repeats(drafts)
-        receipts: dict[str, Receipt] = {}
-        try:
-            with self._database.connection("audit_app") as conn:
-                for start in range(0, len(fresh), _CHUNK):
-                    chunk = fresh[start : start + _CHUNK]
-                    receipts |= {receipt.event_id: receipt for receipt in _append(conn, chunk)}
-        except psycopg.errors.UniqueViolation as error:
-            raise _clash(error, drafts) from error
-        return _in_order(drafts, receipts)
+        drafts = self.prepare(tenant_id, events, default_actor=default_actor)
+        with self._database.connection("audit_app") as conn:
+            receipts = store_drafts(conn, without_repeats(drafts))
+        return in_order(drafts, receipts)
 
-    def _drafts(self, tenant_id: UUID, events: Sequence[Event], default_actor: str | None) -> list[Draft]:
-        received_at = datetime.now(UTC)
-        if default_actor is not None:
-            events = [event if event.actor else msgspec.structs.replace(event, actor=default_actor) for event in events]
+    def prepare(self, tenant_id: UUID, events: Sequence[Event], *, default_actor: str | None = None) -> list[Draft]:
+        """Return the rows for `events`, ready to be stored; persons who are new get their reference in the vault.
+
+        Raises:
+            ValidationError, DatabaseUnavailableError: as `append`.
+        """
+        events = _with_actor(events, default_actor)
+        persons = self._persons(events)
+        return self._drafts(
+            tenant_id, events, self._vault.tenant_key(tenant_id), self._vault.subjects(tenant_id, persons)
+        )
+
+    def prepare_at_once(self, tenant_id: UUID, event: Event, *, default_actor: str | None = None) -> Draft | None:
+        """Return the row for `event` if this process knows all its persons, else None; never asks the database.
+
+        Raises:
+            ValidationError: as `append`.
+        """
+        events = _with_actor([event], default_actor)
+        known = self._vault.known_subjects(tenant_id, self._persons(events))
+        if known is None:
+            return None
+        tenant_key, subjects = known
+        return self._drafts(tenant_id, events, tenant_key, subjects)[0]
+
+    def _persons(self, events: Sequence[Event]) -> set[str]:
         persons = {event.actor for event in events if event.actor}
-        persons |= {event.entity_id for event in events if event.entity_type in self._policy.person_entity_types}
-        tenant_key = self._vault.tenant_key(tenant_id)
-        subjects = self._vault.subjects(tenant_id, persons)
+        return persons | {event.entity_id for event in events if event.entity_type in self._policy.person_entity_types}
+
+    def _drafts(
+        self, tenant_id: UUID, events: Sequence[Event], tenant_key: bytes, subjects: Mapping[str, Subject]
+    ) -> list[Draft]:
+        received_at = datetime.now(UTC)
         drafts: list[Draft] = []
         faults: list[tuple[str, str]] = []
         for place, event in enumerate(events):
@@ -105,27 +156,36 @@ class Ledger:
         return drafts
 
 
-def _append(conn: Connection, drafts: Sequence[Draft]) -> Iterator[Receipt]:
-    """Call `audit_append` for drafts of one tenant with no id twice."""
-    columns = {name: [getattr(draft, name) for draft in drafts] for name in _COLUMNS}
-    rows = conn.execute(query("ledger/append"), columns, binary=True).fetchall()
-    known = {row[1] for row in rows if row[1] is not None}
-    new = [draft for draft in drafts if not (draft.is_client_id and draft.event_id in known)]
-    for _, event_id, first_seq, recorded_at, links in rows:
-        if event_id is not None:
-            yield _receipt(event_id, first_seq, recorded_at, links, duplicate=True)
-            continue
-        for place, draft in enumerate(new):
-            link = links[place * _LINK : (place + 1) * _LINK]
-            yield _receipt(draft.event_id, first_seq + place, recorded_at, link, duplicate=False)
+def store_drafts(conn: Connection, drafts: Sequence[Draft], *, lock_timeout_ms: int = 0) -> Receipts:
+    """Append drafts of any tenants, no `event_id` twice in a tenant, in the transaction of `conn`.
+
+    More than `CHUNK` drafts, or such as `needs_transaction` names, need a transaction to be stored whole or not at
+    all; for fewer a connection that commits by itself saves two round trips.
+
+    Raises:
+        ClashError: the transaction is to be rolled back.
+        HeadLockedError: a tenant's head was locked for more than `lock_timeout_ms` (0: no limit of this call).
+    """
+    ordered = sorted(drafts, key=lambda draft: draft.tenant_id.int)
+    _refuse_server_made_ids(conn, ordered)
+    receipts: dict[tuple[UUID, str], Receipt] = {}
+    try:
+        for start in range(0, len(ordered), CHUNK):
+            receipts.update(_append(conn, ordered[start : start + CHUNK], lock_timeout_ms))
+    except psycopg.errors.UniqueViolation as error:
+        raise ClashError(frozenset(msgspec.json.decode(error.diag.message_detail or "[]")), drafts) from error
+    except psycopg.errors.LockNotAvailable as error:
+        raise HeadLockedError(f"a tenant's head was locked for more than {lock_timeout_ms} ms") from error
+    return receipts
 
 
-def _receipt(event_id: str, seq: int, recorded_at: datetime, link: bytes, *, duplicate: bool) -> Receipt:
-    return Receipt(event_id, seq, recorded_at, link[:32], link[32:64], link[64:], duplicate)
+def needs_transaction(drafts: Sequence[Draft]) -> bool:
+    """Return whether `store_drafts` takes more than one statement for these."""
+    return len(drafts) > CHUNK or any(_resembles_server_made(draft) for draft in drafts)
 
 
-def _without_repeats(drafts: Sequence[Draft]) -> list[Draft]:
-    """Drop later copies of one event within a call.
+def without_repeats(drafts: Sequence[Draft]) -> list[Draft]:
+    """Drop later copies of one event within a call of one tenant.
 
     Raises:
         ConflictError: when the same id comes with other content.
@@ -142,24 +202,74 @@ def _without_repeats(drafts: Sequence[Draft]) -> list[Draft]:
     return list(first.values())
 
 
-def _in_order(drafts: Sequence[Draft], receipts: dict[str, Receipt]) -> list[Receipt]:
+def in_order(drafts: Sequence[Draft], receipts: Receipts) -> list[Receipt]:
+    """Return the receipt of each draft, in their order; those of later copies say `duplicate`."""
     answered: set[str] = set()
     result = []
     for draft in drafts:
-        receipt = receipts[draft.event_id]
+        receipt = receipts[draft.tenant_id, draft.event_id]
         result.append(dataclasses.replace(receipt, duplicate=True) if draft.event_id in answered else receipt)
         answered.add(draft.event_id)
     return result
 
 
-def _clash(error: psycopg.errors.UniqueViolation, drafts: Sequence[Draft]) -> ConflictError:
-    clashing = set(msgspec.json.decode(error.diag.message_detail or "[]"))
-    faults = tuple(
-        (
-            f"/{place}/event_id",
-            f"{draft.event_id!r} was stored before with other content; expected a new id or the same event",
-        )
-        for place, draft in enumerate(drafts)
-        if draft.event_id in clashing
-    )
-    return ConflictError(f"{len(faults)} events reuse an event_id for other content; nothing was stored", faults)
+def _with_actor(events: Sequence[Event], default_actor: str | None) -> Sequence[Event]:
+    if default_actor is None:
+        return events
+    return [event if event.actor else msgspec.structs.replace(event, actor=default_actor) for event in events]
+
+
+def _append(
+    conn: Connection, drafts: Sequence[Draft], lock_timeout_ms: int
+) -> Iterator[tuple[tuple[UUID, str], Receipt]]:
+    columns = zip(*map(msgspec.structs.astuple, drafts), strict=True)
+    arguments = {name: list(column) for name, column in zip(_COLUMNS, columns, strict=True)}
+    rows = conn.execute(
+        query("ledger/append"), arguments | {"lock_timeout_ms": str(lock_timeout_ms)}, binary=True
+    ).fetchall()
+    known = {(row[0], row[1]) for row in rows if row[1] is not None}
+    new: dict[UUID, list[Draft]] = {}
+    for draft in drafts:
+        if not (draft.is_client_id and (draft.tenant_id, draft.event_id) in known):
+            new.setdefault(draft.tenant_id, []).append(draft)
+    for tenant_id, event_id, first_seq, recorded_at, links in rows:
+        if event_id is not None:
+            yield (tenant_id, event_id), _receipt(event_id, first_seq, recorded_at, links, duplicate=True)
+            continue
+        for place, draft in enumerate(new[tenant_id]):
+            link = links[place * _LINK : (place + 1) * _LINK]
+            yield (
+                (tenant_id, draft.event_id),
+                _receipt(draft.event_id, first_seq + place, recorded_at, link, duplicate=False),
+            )
+
+
+def _receipt(event_id: str, seq: int, recorded_at: datetime, link: bytes, *, duplicate: bool) -> Receipt:
+    return Receipt(event_id, seq, recorded_at, link[:32], link[32:64], link[64:], duplicate)
+
+
+def _resembles_server_made(draft: Draft) -> bool:
+    return draft.is_client_id and len(draft.event_id) == 36 and _UUID7.fullmatch(draft.event_id) is not None
+
+
+def _refuse_server_made_ids(conn: Connection, drafts: Sequence[Draft]) -> None:
+    """Refuse ids that the server gave to events before: `audit_event_ids`, which keeps ids unique, has no such ids.
+
+    Looked up before the heads are locked. That is early enough: nobody can know an id before the event that has it was
+    answered for, and then it is committed.
+    """
+    for tenant_id, group in groupby(
+        (draft for draft in drafts if _resembles_server_made(draft)), key=lambda draft: draft.tenant_id
+    ):
+        suspects = [draft.event_id for draft in group]
+        conn.execute(query("ledger/set_tenant"), {"tenant_id": tenant_id})
+        taken = conn.execute(
+            query("ledger/select_server_made_ids"),
+            {"event_ids": suspects, "made_at": [_made_at(event_id) for event_id in suspects]},
+        ).fetchall()
+        if taken:
+            raise ClashError(frozenset(event_id for (event_id,) in taken), drafts)
+
+
+def _made_at(event_id: str) -> datetime:
+    return _EPOCH + timedelta(milliseconds=min(int(event_id[:8] + event_id[9:13], 16), _LATEST_MS))

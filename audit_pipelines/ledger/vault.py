@@ -48,6 +48,19 @@ class Vault:
         found = self._ensure(tenant_id, {index: identity for identity, index in by_identity.items()})
         return {identity: found[index] for identity, index in by_identity.items()}
 
+    def known_subjects(self, tenant_id: UUID, identities: Iterable[str]) -> tuple[bytes, dict[str, Subject]] | None:
+        """Return the tenant's key and the subjects, or None unless this process holds all of them already."""
+        tenant = self._cache.get((tenant_id, _TENANT_INDEX))
+        if tenant is None:
+            return None
+        subjects: dict[str, Subject] = {}
+        for identity in identities:
+            subject = self._cache.get((tenant_id, self._index(tenant.key, identity)))
+            if subject is None:
+                return None
+            subjects[identity] = subject
+        return tenant.key, subjects
+
     def identities(self, conn: Connection, refs: Iterable[UUID]) -> dict[UUID, str]:
         """Return the names behind references, `erased` for those erased; unknown references are absent.
 

@@ -1,48 +1,30 @@
 """Verification: recompute everything and say where it differs.
 
-Reads every row's bytes again; no stored hash is believed. What is compared: content, columns, links, sequence, head,
-register of ids, checkpoints with their signatures, and the anchors outside the database, which alone show that a tail,
-a whole tenant or the entire database was replaced by something older. It repairs nothing.
+Reads every row's bytes again; no stored hash is believed. Compared are content, columns, links and sequence (in
+`verify_rows.py`), head, register of ids, checkpoints with their signatures, and the anchors outside the database, which
+alone show that a tail, a whole tenant or the entire database was replaced by something older. It repairs nothing; what
+it cannot see, docs/ledger_format.md says.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Any
 from uuid import UUID
-
-import msgspec
 
 from audit_pipelines.db.database import Connection, Database
 from audit_pipelines.db.queries import query
 from audit_pipelines.errors import TamperedError
 from audit_pipelines.ledger import chain
-from audit_pipelines.ledger.checkpoint import Checkpoint, FileAnchor, open_note
-from audit_pipelines.ledger.entry import FORMAT_VERSION, format_moment
+from audit_pipelines.ledger.checkpoint import AnchorLog, Checkpoint, FileAnchor, open_note
+from audit_pipelines.ledger.findings import Finding, Findings, Kind
 from audit_pipelines.ledger.keys import VerifierKey
 from audit_pipelines.ledger.merkle import Frontier
+from audit_pipelines.ledger.verify_rows import Walk, check_columns, read_rows
 
-Kind = Literal["sequence", "content", "column", "link", "order", "head", "event_id", "checkpoint", "anchor"]
+__all__ = ["Finding", "OnRows", "Verification", "tenants", "verify_all", "verify_tenant"]
+
 OnRows = Callable[[int], None]
-
-_FETCH: Final = 5_000
-# A destroyed ledger has as many findings as rows; the first ones tell all that a person can use.
-_MOST_FINDINGS: Final = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One difference between what is stored and what was vouched for."""
-
-    tenant_id: UUID
-    seq: int | None
-    """The row concerned; None where the evidence does not point to one row."""
-    kind: Kind
-    what: str
-
-    def __str__(self) -> str:
-        place = f"seq {self.seq}" if self.seq is not None else "whole ledger"
-        return f"tenant {self.tenant_id}, {place}: {self.kind}: {self.what}"
+_NOTHING_ANCHORED = AnchorLog((), ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,34 +35,26 @@ class Verification:
     events: int
     checkpoints: int
     last_seq: int | None
+    """The last row read; None where none was."""
     head: bytes
     findings: tuple[Finding, ...]
+    warnings: tuple[str, ...] = ()
+    """What is no sign of tampering and still wants a look, such as damage in an anchor file."""
+    first_seq: int = 0
+    """Where reading began; rows before it were vouched for by a signed checkpoint and not read again."""
 
     @property
     def intact(self) -> bool:
-        """Whether nothing differs."""
+        """Whether nothing differs in what was read."""
         return not self.findings
 
 
-class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An entry as its bytes say it; the fields that have a column besides."""
+@dataclass(frozen=True, slots=True)
+class _Vouched:
+    """What signed notes say: by size, and the newest one in the database that is right in every respect."""
 
-    v: int
-    event_id: str
-    occurred_at: str
-    actor_ref: str | None
-    event_type: str
-    entity_type: str
-    entity_id: str
-    outcome: str | None
-    ip_address: str | None
-    ip_index: str | None
-    user_agent: str | None
-    details: msgspec.Raw
-
-
-_decode_entry = msgspec.json.Decoder(_Entry).decode
-_COLUMNS: Final = tuple(name for name in _Entry.__struct_fields__ if name not in {"v", "details"})
+    by_size: Mapping[int, Sequence[Checkpoint]]
+    newest: tuple[Checkpoint, Frontier] | None
 
 
 def tenants(conn: Connection) -> list[UUID]:
@@ -95,20 +69,32 @@ def verify_all(
     anchor: FileAnchor,
     tenant_id: UUID | None = None,
     on_rows: OnRows | None = None,
+    since_checkpoint: bool = False,
 ) -> list[Verification]:
     """Verify one tenant or all, those included that are only left in the anchors.
 
-    All of it is one snapshot, so events that arrive meanwhile never look like tampering.
+    All of it is one snapshot, so events that arrive meanwhile never look like tampering. With `since_checkpoint` each
+    tenant's rows are read from its newest sound checkpoint on; a change of older rows is then not noticed.
 
     Raises:
         DatabaseUnavailableError: when it could not check.
     """
     # Anchors first: a checkpoint that is published after the snapshot was taken must not look like one that vanished.
-    anchored = anchor.read_all()
+    anchored = {tenant: anchor.read(tenant) for tenant in anchor.read_all()}
     with database.connection("audit_pipeline") as conn:
         conn.execute("set transaction isolation level repeatable read, read only")
         chosen = [tenant_id] if tenant_id else sorted({*tenants(conn), *anchored})
-        return [_verify(conn, tenant, verifier_keys, anchored.get(tenant, []), on_rows) for tenant in chosen]
+        return [
+            _verify(
+                conn,
+                tenant,
+                verifier_keys=verifier_keys,
+                anchored=anchored.get(tenant, _NOTHING_ANCHORED),
+                on_rows=on_rows,
+                since_checkpoint=since_checkpoint,
+            )
+            for tenant in chosen
+        ]
 
 
 def verify_tenant(
@@ -118,218 +104,126 @@ def verify_tenant(
     verifier_keys: Sequence[VerifierKey],
     anchor: FileAnchor,
     on_rows: OnRows | None = None,
+    since_checkpoint: bool = False,
 ) -> Verification:
     """Verify one tenant over a connection that sees it; the caller answers for the snapshot."""
-    return _verify(conn, tenant_id, verifier_keys, list(anchor.read(tenant_id).notes), on_rows)
+    return _verify(
+        conn,
+        tenant_id,
+        verifier_keys=verifier_keys,
+        anchored=anchor.read(tenant_id),
+        on_rows=on_rows,
+        since_checkpoint=since_checkpoint,
+    )
 
 
 def _verify(
     conn: Connection,
     tenant_id: UUID,
+    *,
     verifier_keys: Sequence[VerifierKey],
-    anchored: Sequence[str],
+    anchored: AnchorLog,
     on_rows: OnRows | None,
+    since_checkpoint: bool,
 ) -> Verification:
-    findings = _Findings(tenant_id)
-    stored = conn.execute(query("ledger/select_checkpoints"), {"tenant_id": tenant_id}).fetchall()
-    vouched = _open_checkpoints(stored, anchored, verifier_keys, findings)
-    walk = _Walk(tenant_id, findings, vouched)
-    for rows in _batches(conn, tenant_id):
-        walk.take(rows)
+    findings = Findings(tenant_id)
+    stored = conn.execute(query("ledger/select_checkpoints_to_verify"), {"tenant_id": tenant_id}).fetchall()
+    vouched = _open_checkpoints(tenant_id, stored, anchored.notes, verifier_keys, findings)
+    start = vouched.newest if since_checkpoint else None
+    walk = Walk(tenant_id, findings, vouched.by_size, *(start or ()))
+    rows = read_rows(conn, tenant_id, walk.first_seq)
+    while taken := walk.take(rows):
         if on_rows:
-            on_rows(len(rows))
+            on_rows(taken)
     walk.finish()
-    head = conn.execute(query("ledger/select_head"), {"tenant_id": tenant_id}).fetchone()
-    _check_head(head, walk, findings)
-    for seq, event_id, what in conn.execute(query("ledger/select_event_id_faults"), {"tenant_id": tenant_id}):
+    check_columns(conn, tenant_id, walk.suspects, findings)
+    _check_head(conn, tenant_id, walk, findings)
+    parameters = {"tenant_id": tenant_id, "first_seq": walk.first_seq}
+    for seq, event_id, what in conn.execute(query("ledger/select_event_id_faults"), parameters):
         findings.add(seq, "event_id", f"{event_id!r}: {what}")
+    warnings = tuple(
+        f"the anchor file of tenant {tenant_id} is damaged in bytes {first} to {end}: nothing there can be compared"
+        for first, end in anchored.damaged
+    )
     last_seq = walk.next_seq - 1 if walk.rows else None
-    return Verification(tenant_id, walk.rows, len(stored), last_seq, walk.head, findings.all())
-
-
-class _Findings:
-    def __init__(self, tenant_id: UUID) -> None:
-        self._tenant_id = tenant_id
-        self._found: list[Finding] = []
-        self._more = 0
-
-    def add(self, seq: int | None, kind: Kind, what: str) -> None:
-        if len(self._found) < _MOST_FINDINGS:
-            self._found.append(Finding(self._tenant_id, seq, kind, what))
-        else:
-            self._more += 1
-
-    def all(self) -> tuple[Finding, ...]:
-        if not self._more:
-            return tuple(self._found)
-        rest = Finding(self._tenant_id, None, "content", f"{self._more} further findings are not listed")
-        return (*self._found, rest)
-
-
-class _Walk:
-    """One pass along a tenant's chain, in order; knows the tree at every size a checkpoint speaks of."""
-
-    def __init__(self, tenant_id: UUID, findings: _Findings, vouched: dict[int, list[Checkpoint]]) -> None:
-        self.rows = 0
-        self.next_seq = 0
-        self.head = chain.genesis(tenant_id)
-        self._tenant_id = tenant_id
-        self._findings = findings
-        self._vouched = vouched
-        self._sizes = sorted(vouched, reverse=True)
-        self._frontier = Frontier()
-        self._leaves: list[bytes] = []
-        self._recorded_at: datetime | None = None
-        self._check_tree()
-
-    def take(self, rows: Iterable[Any]) -> None:
-        for row in rows:
-            self._take_row(row)
-        self._frontier = self._frontier.append(self._leaves)
-        self._leaves = []
-
-    def finish(self) -> None:
-        for size in self._sizes:
-            self._findings.add(
-                None,
-                "anchor",
-                f"a signed checkpoint covers {size} events, the ledger has {self.rows}: the end is missing",
-            )
-
-    def _take_row(self, row: Any) -> None:
-        seq, recorded_at, entry, entry_hash, prev_hash, row_hash, *columns = row
-        add = self._findings.add
-        if seq != self.next_seq:
-            what = f"expected seq {self.next_seq}, got {seq}: " + (
-                "rows are missing" if seq > self.next_seq else "a copy"
-            )
-            add(seq, "sequence", what)
-        if self._recorded_at and recorded_at < self._recorded_at:
-            add(seq, "order", f"recorded_at {recorded_at.isoformat()} lies before that of the row before")
-        if prev_hash != self.head:
-            add(seq, "link", f"prev_hash is {prev_hash.hex()[:16]}…, the row before has {self.head.hex()[:16]}…")
-        content_hash = chain.entry_hash(entry)
-        if content_hash != entry_hash:
-            add(seq, "content", f"entry hashes to {content_hash.hex()[:16]}…, stored is {entry_hash.hex()[:16]}…")
-        leaf_hash = chain.leaf_hash(chain.leaf(self._tenant_id, seq, chain.microseconds(recorded_at), content_hash))
-        if (expected := chain.row_hash(prev_hash, leaf_hash)) != row_hash:
-            add(seq, "link", f"row_hash should be {expected.hex()[:16]}…, stored is {row_hash.hex()[:16]}…")
-        for what in _column_faults(entry, columns):
-            add(seq, "column", what)
-        self.head = row_hash
-        self.next_seq = seq + 1
-        self.rows += 1
-        self._recorded_at = recorded_at
-        self._leaves.append(leaf_hash)
-        if self._sizes and self._sizes[-1] == self.rows:
-            self._check_tree()
-
-    def _check_tree(self) -> None:
-        if not self._sizes or self._sizes[-1] != self.rows:
-            return
-        self._frontier = self._frontier.append(self._leaves)
-        self._leaves = []
-        root = self._frontier.root()
-        for checkpoint in self._vouched[self._sizes.pop()]:
-            where = f"the checkpoint over the first {self.rows} events, sealed {format_moment(checkpoint.sealed_at)},"
-            if checkpoint.root != root:
-                self._findings.add(
-                    None, "checkpoint", f"{where} has another root: rows before seq {self.rows} were changed"
-                )
-            if checkpoint.chain_head != self.head:
-                self._findings.add(self.rows - 1, "checkpoint", f"{where} has another chain head")
+    return Verification(
+        tenant_id, walk.rows, len(stored), last_seq, walk.head, findings.all(), warnings, walk.first_seq
+    )
 
 
 def _open_checkpoints(
-    stored: Sequence[Any], anchored: Sequence[str], keys: Sequence[VerifierKey], findings: _Findings
-) -> dict[int, list[Checkpoint]]:
-    """Return what signed notes vouch for, by size; what is unsigned, altered or only left outside is a finding."""
-    vouched: dict[int, list[Checkpoint]] = {}
+    tenant_id: UUID, stored: Sequence[Any], anchored: Sequence[str], keys: Sequence[VerifierKey], findings: Findings
+) -> _Vouched:
+    """Return what signed notes vouch for; what is unsigned, altered or only left outside is a finding."""
+    by_size: dict[int, list[Checkpoint]] = {}
+    newest = None
     in_database = set()
-    for size, root, chain_head, note, frontier in stored:
+    for size, root, chain_head, note, edge, key_id, sealed_at_us in stored:
         in_database.add(note)
-        opened = _open(note, keys, findings, "checkpoint")
+        opened = _open(tenant_id, note, keys, findings, "checkpoint")
         if opened is None:
             continue
-        if (opened.size, opened.root, opened.chain_head) != (size, root, chain_head):
-            findings.add(
-                None, "checkpoint", f"the columns of the checkpoint of size {size} differ from its signed note"
-            )
-        if not _frontier_fits(frontier, opened):
+        by_size.setdefault(opened.size, []).append(opened)
+        said = (opened.size, opened.root, opened.chain_head, chain.microseconds(opened.sealed_at))
+        fits = said == (size, root, chain_head, sealed_at_us) and _is_signed_by(key_id, note, keys)
+        if not fits:
+            what = f"the columns of the checkpoint of size {size} differ from its signed note"
+            findings.add(None, "checkpoint", what)
+        frontier = _frontier(edge, opened)
+        if frontier is None:
             findings.add(None, "checkpoint", f"the stored tree edge of the checkpoint of size {size} has another root")
-        vouched.setdefault(opened.size, []).append(opened)
+        elif fits:
+            newest = opened, frontier
     for note in dict.fromkeys(anchored):
         if note in in_database:
             continue
-        opened = _open(note, keys, findings, "anchor")
+        opened = _open(tenant_id, note, keys, findings, "anchor")
         if opened is not None:
             findings.add(None, "anchor", f"the anchored checkpoint of size {opened.size} is not in the database")
-            vouched.setdefault(opened.size, []).append(opened)
-    return vouched
+            by_size.setdefault(opened.size, []).append(opened)
+    return _Vouched(by_size, newest)
 
 
-def _open(note: str, keys: Sequence[VerifierKey], findings: _Findings, kind: Kind) -> Checkpoint | None:
+def _open(tenant_id: UUID, note: str, keys: Sequence[VerifierKey], findings: Findings, kind: Kind) -> Checkpoint | None:
     try:
-        return open_note(note, keys)
+        opened = open_note(note, keys)
     except TamperedError as error:
         findings.add(None, kind, str(error))
         return None
+    if opened.tenant_id != tenant_id:
+        findings.add(None, kind, f"a checkpoint of tenant {opened.tenant_id} lies among this tenant's")
+        return None
+    return opened
 
 
-def _frontier_fits(frontier: bytes, checkpoint: Checkpoint) -> bool:
+def _is_signed_by(key_id: str, note: str, keys: Sequence[VerifierKey]) -> bool:
     try:
-        edge = Frontier.from_bytes(frontier)
+        open_note(note, [key for key in keys if key.key_hash.hex() == key_id])
     except TamperedError:
         return False
-    return edge.size == checkpoint.size and edge.root() == checkpoint.root
+    return True
 
 
-def _column_faults(entry: bytes, columns: Sequence[Any]) -> Iterator[str]:
-    event_id, occurred_at, actor_ref, event_type, entity_type, entity_id, outcome, ip_address, ip_index, agent = columns
+def _frontier(edge: bytes, checkpoint: Checkpoint) -> Frontier | None:
+    """Return the stored tree edge if it is that of the signed tree."""
     try:
-        said = _decode_entry(entry)
-    except msgspec.DecodeError as error:
-        yield f"the entry is not one of format {FORMAT_VERSION}: {error}"
-        return
-    shown = (
-        event_id,
-        format_moment(occurred_at),
-        None if actor_ref is None else str(actor_ref),
-        event_type,
-        entity_type,
-        entity_id,
-        outcome,
-        ip_address,
-        None if ip_index is None else ip_index.hex(),
-        agent,
-    )
-    for name, column in zip(_COLUMNS, shown, strict=True):
-        if (expected := getattr(said, name)) != column:
-            yield f"column {name} is {_short(column)}, the hashed entry says {_short(expected)}"
+        frontier = Frontier.from_bytes(edge)
+    except TamperedError:
+        return None
+    return frontier if frontier.size == checkpoint.size and frontier.root() == checkpoint.root else None
 
 
-def _check_head(head: Any, walk: _Walk, findings: _Findings) -> None:
+def _check_head(conn: Connection, tenant_id: UUID, walk: Walk, findings: Findings) -> None:
+    head = conn.execute(query("ledger/select_head"), {"tenant_id": tenant_id}).fetchone()
     if head is None:
-        if walk.rows:
+        if walk.next_seq:
             findings.add(None, "head", "the chain's head row is missing")
         return
-    next_seq, head_hash = head
+    next_seq, head_hash, recorded_at_us = head
     if next_seq != walk.next_seq:
         findings.add(None, "head", f"the head says {next_seq} events were stored, the chain ends after {walk.next_seq}")
     if head_hash != walk.head:
-        findings.add(
-            None, "head", f"the head's hash is {head_hash.hex()[:16]}…, the chain ends in {walk.head.hex()[:16]}…"
-        )
-
-
-def _batches(conn: Connection, tenant_id: UUID) -> Iterator[list[Any]]:
-    with conn.cursor(name="verify") as cursor:
-        cursor.itersize = _FETCH
-        cursor.execute(query("ledger/select_rows_to_verify"), {"tenant_id": tenant_id}, binary=True)
-        while rows := cursor.fetchmany(_FETCH):
-            yield rows
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "…'"
+        what = f"the head's hash is {head_hash.hex()[:16]}…, the chain ends in {walk.head.hex()[:16]}…"
+        findings.add(None, "head", what)
+    if walk.recorded_at_us is not None and recorded_at_us != walk.recorded_at_us:
+        findings.add(None, "head", "the head's recorded_at is not that of the last row")

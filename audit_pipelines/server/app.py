@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
+import anyio.to_thread
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -41,7 +42,8 @@ def create_app(installation: Installation) -> Starlette:
     """Return the application over an open installation; it may run in several processes at once."""
     settings = installation.settings
     workers = Workers(min(_MOST_THREADS, settings.database_pool_max), _QUEUE)
-    writing = EventWriting(installation.ledger, workers, Workers(_BATCH_THREADS, _BATCH_QUEUE))
+    batches = Workers(_BATCH_THREADS, _BATCH_QUEUE)
+    writing = EventWriting(installation.ledger, installation.database, workers, batches)
     reading = EventReading(installation, workers)
     health = Health(installation)
 
@@ -72,7 +74,7 @@ def create_app(installation: Installation) -> Starlette:
                 CORSMiddleware,
                 allow_origins=settings.cors_origins,
                 allow_methods=["GET", "POST"],
-                allow_headers=["Authorization", "Content-Type", "Content-Encoding"],
+                allow_headers=["Authorization", "Content-Type", "Content-Encoding", "Idempotency-Key"],
                 expose_headers=["Location", "Retry-After", "WWW-Authenticate"],
             )
         )
@@ -81,6 +83,7 @@ def create_app(installation: Installation) -> Starlette:
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         await workers.run(lambda: _ensure_partitions(installation.database))
         yield
+        await anyio.to_thread.run_sync(writing.close)
 
     app = Starlette(
         routes=routes,

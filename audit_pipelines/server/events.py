@@ -12,39 +12,59 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from audit_pipelines.db.database import Database
 from audit_pipelines.errors import ConflictError, ValidationError
-from audit_pipelines.ledger.entry import format_moment
+from audit_pipelines.ledger.entry import Draft, format_moment
 from audit_pipelines.ledger.event import Event
-from audit_pipelines.ledger.store import Ledger, Receipt
+from audit_pipelines.ledger.group_commit import GroupCommit, QueueFullError
+from audit_pipelines.ledger.store import HeadLockedError, Ledger, Receipt
 from audit_pipelines.server.auth import Principal
 from audit_pipelines.server.body import read_body, require_content_type
 from audit_pipelines.server.decoding import decode_array, decode_event, decode_lines
-from audit_pipelines.server.problems import Fault, RequestError
-from audit_pipelines.server.workers import Workers
+from audit_pipelines.server.idempotency import Answer, RequestKey, request_key
+from audit_pipelines.server.problems import Fault
+from audit_pipelines.server.workers import Workers, busy
+from audit_pipelines.server.writing import EventWrite, store
 
 EVENTS_PATH: Final = "/api/audit/events"
 EVENT_BYTES: Final = 2 * 1024 * 1024
 BATCH_BYTES: Final = 32 * 1024 * 1024
 _JSON: Final = "application/json"
 _NDJSON: Final = "application/x-ndjson"
+# Decoding and sealing this much takes less than handing it to a thread and back.
+_SMALL_BYTES: Final = 16_384
 
 
 class EventWriting:
     """The handlers that append; batches have workers of their own, so that they never starve single events."""
 
-    def __init__(self, ledger: Ledger, single: Workers, batches: Workers) -> None:
+    def __init__(self, ledger: Ledger, database: Database, single: Workers, batches: Workers) -> None:
         self._ledger = ledger
+        self._database = database
         self._single = single
         self._batches = batches
+        self._group: GroupCommit[EventWrite, Answer] = GroupCommit(partial(store, database))
+
+    def close(self) -> None:
+        """Finish what is queued."""
+        self._group.close()
 
     async def append(self, request: Request, principal: Principal) -> Response:
-        """Store one event: 201 with its receipt, 200 with the first receipt when it was stored before."""
-        _refuse_idempotency_key(request)
+        """Store one event: 201 with its receipt, 200 with the first receipt when it was stored before.
+
+        It shares its transaction with the events that wait beside it.
+        """
         require_content_type(request, _JSON)
-        event = decode_event(await read_body(request, EVENT_BYTES))
-        receipt = await self._single.run(partial(self._append_one, principal, event))
-        location = f"{EVENTS_PATH}/{quote(receipt.event_id, safe='')}"
-        return _answer(200 if receipt.duplicate else 201, _receipt(receipt), {"Location": location})
+        body = await read_body(request, EVENT_BYTES)
+        key = request_key(request, principal, body)
+        event = decode_event(body)
+        write = EventWrite([await self._draft(principal, event, len(body))], key, _answer_to_one)
+        try:
+            return _response(await self._group.append(write))
+        except (QueueFullError, HeadLockedError):
+            raise busy() from None
+        except ConflictError as error:
+            raise ConflictError("The event_id belongs to another event.", _without_index(error.faults)) from error
 
     async def append_batch(self, request: Request, principal: Principal) -> Response:
         """Store all events of a JSON array or NDJSON body, or none of them.
@@ -52,43 +72,49 @@ class EventWriting:
         201 when any is new, 200 when all were stored before; `first_seq`, `last_seq` and the `row_hash` of the last
         cover the events stored before too, so that a repeated request has the first one's answer.
         """
-        _refuse_idempotency_key(request)
         media_type = require_content_type(request, _JSON, _NDJSON)
         body = await read_body(request, BATCH_BYTES, gzip=True)
-        receipts = await self._batches.run(partial(self._append_all, principal, body, media_type))
-        last = max(receipts, key=lambda receipt: receipt.seq)
-        accepted = sum(not receipt.duplicate for receipt in receipts)
-        summary = {
-            "accepted": accepted,
-            "duplicates": len(receipts) - accepted,
-            "first_seq": min(receipt.seq for receipt in receipts),
-            "last_seq": last.seq,
-            "row_hash": last.row_hash.hex(),
-        }
-        return _answer(201 if accepted else 200, summary)
+        key = request_key(request, principal, body)
+        return _response(await self._batches.run(partial(self._append_all, principal, body, media_type, key)))
 
-    def _append_one(self, principal: Principal, event: Event) -> Receipt:
+    async def _draft(self, principal: Principal, event: Event, size: int) -> Draft:
+        """Seal the event here if that takes microseconds; on a thread if it is large or has somebody new in it."""
         try:
-            return self._ledger.append(principal.tenant_id, [event], default_actor=principal.subject)[0]
+            if size <= _SMALL_BYTES:
+                draft = self._ledger.prepare_at_once(principal.tenant_id, event, default_actor=principal.subject)
+                if draft is not None:
+                    return draft
+            prepare = partial(self._ledger.prepare, principal.tenant_id, [event], default_actor=principal.subject)
+            return (await self._single.run(prepare))[0]
         except ValidationError as error:
             raise ValidationError("The event cannot be stored.", _without_index(error.faults)) from error
-        except ConflictError as error:
-            raise ConflictError("The event_id belongs to another event.", _without_index(error.faults)) from error
 
-    def _append_all(self, principal: Principal, body: bytes, media_type: str) -> list[Receipt]:
+    def _append_all(self, principal: Principal, body: bytes, media_type: str, key: RequestKey | None) -> Answer:
         events = decode_lines(body) if media_type == _NDJSON else decode_array(body)
-        return self._ledger.append(principal.tenant_id, events, default_actor=principal.subject)
+        drafts = self._ledger.prepare(principal.tenant_id, events, default_actor=principal.subject)
+        [outcome] = store(self._database, [EventWrite(drafts, key, _answer_to_batch)])
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
 
 
-def _refuse_idempotency_key(request: Request) -> None:
-    """Refuse what would otherwise be a promise not kept: the key is not remembered."""
-    if "idempotency-key" in request.headers:
-        raise RequestError(
-            400,
-            "idempotency-key",
-            "The header Idempotency-Key is not honoured; expected an event_id of your own in the event, which makes a "
-            "repeated request safe. Nothing was stored.",
-        )
+def _answer_to_one(receipts: Sequence[Receipt]) -> Answer:
+    [receipt] = receipts
+    location = f"{EVENTS_PATH}/{quote(receipt.event_id, safe='')}"
+    return Answer(200 if receipt.duplicate else 201, msgspec.json.encode(_receipt(receipt)).decode(), location)
+
+
+def _answer_to_batch(receipts: Sequence[Receipt]) -> Answer:
+    last = max(receipts, key=lambda receipt: receipt.seq)
+    accepted = sum(not receipt.duplicate for receipt in receipts)
+    summary = {
+        "accepted": accepted,
+        "duplicates": len(receipts) - accepted,
+        "first_seq": min(receipt.seq for receipt in receipts),
+        "last_seq": last.seq,
+        "row_hash": last.row_hash.hex(),
+    }
+    return Answer(201 if accepted else 200, msgspec.json.encode(summary).decode())
 
 
 def _without_index(faults: Sequence[Fault]) -> tuple[Fault, ...]:
@@ -107,5 +133,6 @@ def _receipt(receipt: Receipt) -> dict[str, Any]:
     }
 
 
-def _answer(status: int, content: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
-    return Response(msgspec.json.encode(content), status, headers=headers, media_type=_JSON)
+def _response(answer: Answer) -> Response:
+    headers = {"Location": answer.location} if answer.location else None
+    return Response(answer.body, answer.status, headers=headers, media_type=_JSON)

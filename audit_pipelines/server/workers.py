@@ -30,14 +30,19 @@ class Workers:
             RequestError: 503 when the queue is full; `work` was not begun.
         """
         if self._pending >= self._capacity:
-            raise RequestError(
-                503,
-                "busy",
-                "The server has as many requests waiting as it takes. Nothing was stored: repeat the request later.",
-                headers={"Retry-After": str(RETRY_AFTER_S)},
-            )
+            raise busy()
         self._pending += 1
         try:
             return await anyio.to_thread.run_sync(work, limiter=self._limiter)
         finally:
             self._pending -= 1
+
+
+def busy() -> RequestError:
+    """Return the refusal of a request that was not begun, because too many wait."""
+    return RequestError(
+        503,
+        "busy",
+        "The server has as many requests waiting as it takes. Nothing was stored: repeat the request later.",
+        headers={"Retry-After": str(RETRY_AFTER_S)},
+    )

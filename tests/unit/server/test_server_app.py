@@ -65,7 +65,7 @@ def broken_by(monkeypatch: pytest.MonkeyPatch, offline: Installation, error: Exc
     def append(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(offline.ledger, "append", append)
+    monkeypatch.setattr(offline.ledger, "prepare", append)
 
 
 def test_health_needs_nothing(app: Starlette) -> None:
@@ -113,11 +113,12 @@ def test_cors_is_for_the_configured_origins(app: Starlette) -> None:
     assert "access-control-allow-origin" not in other.headers
 
 
-def test_an_idempotency_key_is_not_silently_ignored(app: Starlette, token: str) -> None:
+@pytest.mark.parametrize("key", ["", " ", "x" * 256, "a\tb", "caf\xe9"])
+def test_a_malformed_idempotency_key_is_refused(app: Starlette, token: str, key: str) -> None:
     for path in ("/api/audit/events", "/api/audit/events/batch"):
-        response = call(app, "POST", path, token=token, json=EVENT, headers={"Idempotency-Key": "k"})
-        assert response.status_code == 400
-        assert "event_id" in response.json()["detail"]
+        headers = {"Idempotency-Key": key.encode("latin-1")}
+        response = call(app, "POST", path, token=token, json=EVENT, headers=headers)
+        assert (response.status_code, response.json()["type"]) == (400, "urn:audit-pipelines:problem:idempotency-key")
 
 
 def test_an_unexpected_error_says_nothing_but_is_found_in_the_log(

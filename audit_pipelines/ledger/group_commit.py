@@ -1,0 +1,214 @@
+"""Group commit: writes that arrive together, of all tenants, become one transaction.
+
+A flush begins as soon as the one before has ended; nothing waits for a timer. Knows queues, limits and how to keep one
+write's trouble from its neighbours; what a write is and how it is stored, its caller says.
+"""
+
+import asyncio
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Final, Generic, Protocol, TypeVar
+from uuid import UUID
+
+import psycopg
+
+from audit_pipelines.errors import AuditError, DatabaseUnavailableError
+from audit_pipelines.ledger.store import HeadLockedError
+
+# 500 rows are where the database's rate levels off; bytes are bound too, since an event may have a million.
+FLUSH_WRITES: Final = 500
+FLUSH_BYTES: Final = 8_000_000
+QUEUE_WRITES: Final = 2_000
+QUEUE_BYTES: Final = 64_000_000
+# A head is held for a millisecond or two by a flush and for some hundred by a large batch.
+_LOCK_TIMEOUT_MS: Final = 250
+
+
+class Write(Protocol):
+    """What is queued: one request's events of one tenant, stored all or not at all."""
+
+    @property
+    def tenant_id(self) -> UUID:
+        """Whose head it needs."""
+
+    @property
+    def names(self) -> frozenset[Hashable]:
+        """What no two writes of one transaction may share, such as an event_id or an idempotency key."""
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it holds."""
+
+
+W = TypeVar("W", bound=Write)
+R = TypeVar("R")
+Store = Callable[[Sequence[W], int], Sequence[R | Exception]]
+"""Stores writes in one transaction, waiting for locked heads as many milliseconds as its second argument says (0: no
+limit), and returns for each what came of it. It raises when it stored none of them."""
+
+
+class QueueFullError(AuditError):
+    """More writes are waiting than the queue takes; this one was not begun."""
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting(Generic[W, R]):
+    write: W
+    answer: asyncio.Future[R]
+
+
+@dataclass(slots=True, eq=False)
+class _Lane(Generic[W, R]):
+    """A queue and whether a thread is at it; the slow lane takes one tenant at a time and waits for its head."""
+
+    is_slow: bool
+    queue: deque[_Waiting[W, R]] = field(default_factory=deque)
+    is_running: bool = False
+
+
+class GroupCommit(Generic[W, R]):
+    """Puts concurrent writes together; answers each after its transaction, from any event loop.
+
+    Two lanes: a tenant whose head somebody else holds goes on in the slow one, so that the others need not wait.
+    """
+
+    def __init__(self, store: Store[W, R]) -> None:
+        self._store = store
+        self._lock = threading.Lock()
+        self._fast: _Lane[W, R] = _Lane(is_slow=False)
+        self._slow: _Lane[W, R] = _Lane(is_slow=True)
+        self._slow_tenants: Counter[UUID] = Counter()
+        self._writes = 0
+        self._bytes = 0
+        self._threads = ThreadPoolExecutor(2, thread_name_prefix="group-commit")
+
+    async def append(self, write: W) -> R:
+        """Return what `write` came to, once its transaction has ended. It is finished even if the caller is cancelled.
+
+        Raises:
+            QueueFullError: `write` was not begun.
+            AuditError: whatever storing it raised.
+        """
+        answer: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self._enqueue(_Waiting(write, answer))
+        return await answer
+
+    def close(self) -> None:
+        """Finish what is queued; later writes are refused."""
+        self._threads.shutdown()
+
+    def _enqueue(self, waiting: _Waiting[W, R]) -> None:
+        write = waiting.write
+        with self._lock:
+            if self._writes >= QUEUE_WRITES or self._bytes + write.size > QUEUE_BYTES:
+                raise QueueFullError(f"{self._writes:,} writes of {self._bytes:,} bytes wait; repeat this one later")
+            lane = self._slow if write.tenant_id in self._slow_tenants else self._fast
+            if lane.is_slow:
+                self._slow_tenants[write.tenant_id] += 1
+            self._put(lane, [waiting])
+            self._writes += 1
+            self._bytes += write.size
+
+    def _put(self, lane: _Lane[W, R], waiting: Sequence[_Waiting[W, R]]) -> None:
+        if not lane.is_running:
+            self._threads.submit(self._run, lane)
+            lane.is_running = True
+        lane.queue.extend(waiting)
+
+    def _run(self, lane: _Lane[W, R]) -> None:
+        while True:
+            with self._lock:
+                flush = _take(lane)
+                if not flush:
+                    lane.is_running = False
+                    return
+            self._settle(flush, lane)
+
+    def _settle(self, flush: Sequence[_Waiting[W, R]], lane: _Lane[W, R]) -> None:
+        """Store a flush; one that fails is taken apart until the trouble is alone."""
+        outcomes: Sequence[R | BaseException]
+        try:
+            outcomes = self._store([waiting.write for waiting in flush], 0 if lane.is_slow else _LOCK_TIMEOUT_MS)
+        except HeadLockedError:
+            parts = _by_tenant(flush)
+            if len(parts) == 1:
+                self._move_to_slow_lane(flush)
+                return
+            for part in parts:
+                self._settle(part, lane)
+            return
+        except (AuditError, psycopg.Error) as error:
+            # What the database refused is known not to be stored. Of other errors nobody knows on which side of the
+            # commit they arose, and storing again could store twice.
+            if len(flush) > 1 and not isinstance(error, DatabaseUnavailableError):
+                middle = len(flush) // 2
+                self._settle(flush[:middle], lane)
+                self._settle(flush[middle:], lane)
+                return
+            outcomes = [error] * len(flush)
+        except BaseException as error:  # noqa: BLE001 - every waiting request must be answered, whatever went wrong
+            outcomes = [error] * len(flush)
+        self._answer(flush, outcomes, lane)
+
+    def _move_to_slow_lane(self, flush: Sequence[_Waiting[W, R]]) -> None:
+        with self._lock:
+            self._slow_tenants[flush[0].write.tenant_id] += len(flush)
+            self._put(self._slow, flush)
+
+    def _answer(
+        self, flush: Sequence[_Waiting[W, R]], outcomes: Sequence[R | BaseException], lane: _Lane[W, R]
+    ) -> None:
+        with self._lock:
+            self._writes -= len(flush)
+            self._bytes -= sum(waiting.write.size for waiting in flush)
+            if lane.is_slow:
+                self._slow_tenants.subtract(waiting.write.tenant_id for waiting in flush)
+                self._slow_tenants = +self._slow_tenants
+        # One wake-up of the loop for all of them: each costs a system call.
+        by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[R], R | BaseException]]] = {}
+        for waiting, outcome in zip(flush, outcomes, strict=True):
+            by_loop.setdefault(waiting.answer.get_loop(), []).append((waiting.answer, outcome))
+        for loop, answers in by_loop.items():
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(_set_all, answers)
+
+
+def _take(lane: _Lane[W, R]) -> list[_Waiting[W, R]]:
+    """Take from the queue what one transaction holds; what shares a name with it stays first in the queue."""
+    flush: list[_Waiting[W, R]] = []
+    left: list[_Waiting[W, R]] = []
+    names: set[Hashable] = set()
+    size = 0
+    while lane.queue and len(flush) < FLUSH_WRITES and size < FLUSH_BYTES:
+        waiting = lane.queue.popleft()
+        write = waiting.write
+        if not names.isdisjoint(write.names) or (
+            lane.is_slow and flush and write.tenant_id != flush[0].write.tenant_id
+        ):
+            left.append(waiting)
+            continue
+        names |= write.names
+        size += write.size
+        flush.append(waiting)
+    lane.queue.extendleft(reversed(left))
+    return flush
+
+
+def _by_tenant(flush: Sequence[_Waiting[W, R]]) -> list[list[_Waiting[W, R]]]:
+    parts: dict[UUID, list[_Waiting[W, R]]] = {}
+    for waiting in flush:
+        parts.setdefault(waiting.write.tenant_id, []).append(waiting)
+    return list(parts.values())
+
+
+def _set_all(answers: Sequence[tuple[asyncio.Future[Any], Any]]) -> None:
+    for answer, outcome in answers:
+        if answer.done():
+            continue  # the client has gone; what was to be stored is stored
+        if isinstance(outcome, BaseException):
+            answer.set_exception(outcome)
+        else:
+            answer.set_result(outcome)
