@@ -234,7 +234,7 @@ def _are_values(details: Sequence[bytes]) -> bool:
     """Return whether each is one JSON value and no more: `null,"v":2` would be a second key of the entry."""
     try:
         values = _decode_values(b"[" + b",".join(details) + b"]")
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
     return list(map(bytes, values)) == details
 
@@ -242,7 +242,7 @@ def _are_values(details: Sequence[bytes]) -> bool:
 def _column_faults(entry: bytes | None, columns: Sequence[str | None]) -> Iterator[str]:
     try:
         said = _decode_entry(entry or b"")
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         yield f"the entry is not one of format {FORMAT_VERSION}: {error}"
         return
     for name, column in zip(_COLUMNS, columns, strict=True):
