@@ -167,11 +167,20 @@ def test_a_crash_at_any_step_leaves_a_working_key_and_the_next_call_finishes(
 
 def test_two_rotations_at_once_take_turns(key_file: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from audit_pipelines.ledger import rotation; sys.stdin.readline(); "
+        "import sys; from pathlib import Path; from audit_pipelines.ledger import rotation; "
+        "print(flush=True); sys.stdin.readline(); "
         "[rotation.rotate(Path(sys.argv[1])) for _ in range(5)]"
     )
     command = [sys.executable, "-c", code, str(key_file)]
-    starters = [subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    pipe = subprocess.PIPE
+    starters = [subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) for _ in range(3)]
+    for process in starters:
+        assert process.stdout
+        assert process.stdout.readline() == "\n"
+    for process in starters:
+        assert process.stdin
+        process.stdin.write("go\n")
+        process.stdin.flush()
     seen: set[str] = set()
     stop = threading.Event()
 
@@ -181,7 +190,7 @@ def test_two_rotations_at_once_take_turns(key_file: Path) -> None:
 
     reader = threading.Thread(target=read)
     reader.start()
-    errors = [process.communicate("go\n", timeout=60)[1] for process in starters]
+    errors = [process.communicate(timeout=60)[1] for process in starters]
     stop.set()
     reader.join()
     assert errors == ["", "", ""]
