@@ -123,8 +123,7 @@ class Database:
 
                 def configure(conn: Connection) -> None:
                     line.is_down = False
-                    if role == "audit_app":
-                        self._limit_statements(conn)
+                    self._set_up(conn, role)
 
                 self._pools[role] = ConnectionPool(
                     conninfo,
@@ -139,9 +138,12 @@ class Database:
                 )
             return self._pools[role]
 
-    def _limit_statements(self, conn: Connection) -> None:
-        # The server's requests must end; verification and derivation read whole tenants and may take long.
-        conn.execute(sql.SQL("set statement_timeout = {}").format(sql.Literal(self._settings.database_timeout)))
+    def _set_up(self, conn: Connection, role: Role) -> None:
+        # Compiling the plans of `audit_append` anew for each batch took as long as running them: 13 of 29 µs an event.
+        conn.execute("set jit = off")
+        if role == "audit_app":
+            # The server's requests must end; verification and derivation read whole tenants and may take long.
+            conn.execute(sql.SQL("set statement_timeout = {}").format(sql.Literal(self._settings.database_timeout)))
         conn.commit()
 
     @contextmanager

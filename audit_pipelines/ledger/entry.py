@@ -208,14 +208,19 @@ def _seal_address(address: str | None, key: bytes, tenant_key: bytes) -> tuple[s
     if address is None:
         return None, None
     try:
-        canonical = _canonical_address(address)
+        canonical = canonical_address(address)
     except ValueError:
         raise _fault("/ip_address", f"expected an IPv4 or IPv6 address, got {address!r}") from None
     return sealing.seal(key, canonical), sealing.ip_index(tenant_key, canonical)
 
 
 @lru_cache(maxsize=65_536)
-def _canonical_address(address: str) -> str:
+def canonical_address(address: str) -> str:
+    """Return an IP address as its family writes it, without outer space.
+
+    Raises:
+        ValueError: when `address` is none.
+    """
     return str(ipaddress.ip_address(address.strip()))
 
 

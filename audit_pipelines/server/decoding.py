@@ -4,7 +4,6 @@ The decoder stops at the first fault; a client wants all of them. So only a body
 field. Also the few checks beyond types that must hold before the ledger is asked.
 """
 
-import ipaddress
 import re
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from audit_pipelines.errors import ValidationError
+from audit_pipelines.ledger.entry import canonical_address
 from audit_pipelines.ledger.event import Event
 from audit_pipelines.server.problems import FAULTS_LISTED, Fault, RequestError
 
@@ -30,6 +30,7 @@ _OBJECT: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ARRAY: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _MESSAGE: Final = re.compile(r"(?P<what>.*?)(?: - at `(?P<path>[^`]*)`)?", re.DOTALL)
 _STEP: Final = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]")
+_PLAIN: Final = frozenset({str, int, float, bool, type(None)})
 _TOO_DEEP: Final = f"expected at most {MAX_DEPTH} levels of nesting"
 
 
@@ -173,13 +174,13 @@ def _array_faults(body: bytes, first: Exception) -> list[Fault]:
 
 def _beyond_types(event: Event, where: str, *, deep: bool) -> list[Fault]:
     faults: list[Fault] = []
-    if event.occurred_at is not None:
+    if event.occurred_at is not None and event.occurred_at.tzinfo is not UTC:
         faults += _moment_faults(event.occurred_at, f"{where}/occurred_at")
     if event.ip_address is not None:
         faults += _address_faults(event.ip_address, f"{where}/ip_address")
     if event.sealed_fields:
         faults += _pointers_faults(event.sealed_fields, f"{where}/sealed_fields")
-    if deep and event.details is not None:
+    if deep and event.details:
         faults += _details_faults(event.details, f"{where}/action_details")
     return faults
 
@@ -193,7 +194,7 @@ def _moment_faults(moment: datetime, where: str) -> Iterator[Fault]:
 
 def _address_faults(address: str, where: str) -> Iterator[Fault]:
     try:
-        ipaddress.ip_address(address.strip())
+        canonical_address(address)
     except ValueError:
         yield where, "expected an IPv4 or IPv6 address"
 
@@ -215,6 +216,11 @@ def _may_be_deep(text: bytes | msgspec.Raw) -> bool:
 
 def _details_faults(details: dict[str, Any], where: str) -> Iterator[Fault]:
     """Find nesting that later readers could not recurse into, and NUL, which no Postgres text holds."""
+    if _PLAIN.issuperset(map(type, details.values())):
+        # A batch has more brackets than one event may have, so its events all come here; most hold plain values.
+        if any("\x00" in text for text in (*details, *(item for item in details.values() if isinstance(item, str)))):
+            yield where, "expected text without the character U+0000"
+        return
     pending: list[tuple[Any, int]] = [(details, 1)]
     while pending:
         value, depth = pending.pop()
