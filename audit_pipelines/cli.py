@@ -338,7 +338,7 @@ def erase(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Erase a person by destroying their key; no hash of the ledger changes. There is no way back."""
-    if not yes and not typer.confirm("Destroy this person's key? What is sealed under it can never be read again"):
+    if not yes and not _confirmed("Destroy this person's key? What is sealed under it can never be read again"):
         raise AuditError("expected a yes or --yes to confirm, nothing was done")
     with _opened() as installation:
         erasure = installation.erase(tenant, person)
@@ -426,6 +426,13 @@ class _ImportProgress:
     def update(self, path: Path, read_bytes: int, total_bytes: int, records: int) -> None:
         description = f"{path.name}: {records:,} records"
         self._progress.update(self._task, description=description, completed=read_bytes, total=total_bytes)
+
+
+def _confirmed(question: str) -> bool:
+    try:
+        return typer.confirm(question)
+    except typer.Abort:
+        return False  # nobody is there to answer
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from audit_pipelines.errors import TamperedError
 PREFIX = "v1."
 SALT_LENGTH = 16
 NONCE_LENGTH = 12
+NETWORK_BITS = {4: 24, 6: 48}
 
 
 def seal(key: bytes, plaintext: str) -> str:
@@ -80,8 +81,16 @@ def ip_index(key: bytes, address: str) -> bytes:
         ValueError: when `address` is no IP address.
     """
     parsed = ipaddress.ip_address(address)
-    network = ipaddress.ip_network((parsed, 24 if parsed.version == 4 else 48), strict=False)
-    return keyed_hash(key, "ip-network", str(network).encode())[:8] + keyed_hash(key, "ip", str(parsed).encode())[:8]
+    network = ipaddress.ip_network((parsed, NETWORK_BITS[parsed.version]), strict=False)
+    return network_index(key, str(network)) + keyed_hash(key, "ip", str(parsed).encode())[:8]
+
+
+def network_index(key: bytes, network: str) -> bytes:
+    """Return the first half of the blind indexes of all addresses of a network, 8 bytes.
+
+    `network` is a /24 or /48 as `ipaddress` writes it: of others the indexes tell nothing.
+    """
+    return keyed_hash(key, "ip-network", network.encode())[:8]
 
 
 # Expanding a key costs as much as sealing an address under it. Few, so that an erased key does not linger.

@@ -76,7 +76,10 @@ class EventWriting:
         media_type = require_content_type(request, _JSON, _NDJSON)
         body = await read_body(request, BATCH_BYTES, gzip=True)
         key = request_key(request, principal, body)
-        return _response(await self._batches.run(partial(self._append_all, principal, body, media_type, key)))
+        try:
+            return _response(await self._batches.run(partial(self._append_all, principal, body, media_type, key)))
+        except StaleKeysError:
+            raise busy() from None
 
     async def _draft(self, principal: Principal, event: Event, size: int) -> Draft:
         """Seal the event here if that takes microseconds; on a thread if it is large or has somebody new in it."""

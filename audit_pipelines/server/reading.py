@@ -81,7 +81,7 @@ class EventReading:
         access = self._access(principal, "events.list")
         actor_ref = self._actor_ref(tenant_id, filters)
         entity_ref = self._vault.find(tenant_id, filters.entity_id) if filters.entity_id else None
-        ip_index = sealing.ip_index(tenant_key, filters.ip_address) if filters.ip_address else None
+        ip_index = _ip_index(tenant_key, filters.ip_address) if filters.ip_address else None
         parameters = {
             "event_type": filters.event_type,
             "entity_type": filters.entity_type,
@@ -231,6 +231,11 @@ def _logged(
 
 def _hashed(tenant_key: bytes, text: str) -> str:
     return "hmac-sha256:" + sealing.keyed_hash(tenant_key, "access-log", text.encode())[:16].hex()
+
+
+def _ip_index(tenant_key: bytes, place: str) -> bytes:
+    """Return what the index of an address equals, or what those of a network's addresses begin with."""
+    return sealing.network_index(tenant_key, place) if "/" in place else sealing.ip_index(tenant_key, place)
 
 
 def _present(values: Sequence[str | None]) -> list[str] | None:

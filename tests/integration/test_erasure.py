@@ -194,6 +194,18 @@ def test_a_reader_who_was_erased_is_logged_as_somebody_new(
     assert len(set(logged)) == len(logged) == 2
 
 
+def test_their_address_is_still_found_by_its_keyed_hash(
+    api: Api, elsewhere: Installation, admin: psycopg.Connection[Any], tenant_id: uuid.UUID
+) -> None:
+    """Documented, since it is in the hashed entry and cannot go: the tenant's key still links events and addresses."""
+    api.installation.ledger.append(tenant_id, [event(), event(BOB, ip_address="192.0.2.78")])
+    elsewhere.erase(tenant_id, ALICE)
+    client = api.client(tenant_id)
+    for place, found in ((ADDRESS, ["erased"]), ("192.0.2.0/24", ["erased", BOB]), ("192.0.2.79", [])):
+        shown = client.get(EVENTS, params={"ip_address": place, "order": "asc"}).json()["events"]
+        assert [item["actor"] for item in shown] == found
+
+
 def test_nothing_sealed_about_them_is_disclosed(
     installation: Installation, elsewhere: Installation, tenant_id: uuid.UUID
 ) -> None:

@@ -32,6 +32,7 @@ from psycopg import sql
 
 from audit_pipelines.db.database import DAGSTER_DATABASE, EMBEDDED_DATABASE
 from audit_pipelines.db.embedded import EmbeddedPostgres
+from audit_pipelines.derive.archiving import archive_segments
 from audit_pipelines.generator.company import Company
 from audit_pipelines.generator.generate import generate
 from audit_pipelines.installation import Installation, open_installation
@@ -275,6 +276,9 @@ def _export(installation: Installation, events: Sequence[Event]) -> None:
     with duckdb.connect(str(installation.settings.catalog_path), read_only=True) as catalog:
         write_csv([catalog.sql("select * from raw_events order by seq").pl()], exports / "events.csv")
     chosen = [event.event_id or "" for event in events if event.event_type == COMMON][:3]
+    # As in a year: whole months go into archives.
+    later = datetime.now(UTC) + timedelta(days=installation.settings.audit_retention_days + 60)
+    assert archive_segments(installation, run_id="leaks", now=later)
     installation.seal(TENANT)
     content = evidence_for(installation.database, TENANT, chosen, *installation.verifier_keys)
     (exports / "evidence.json").write_bytes(content)
