@@ -53,7 +53,7 @@ begin
         on conflict do nothing;
     -- Whoever sealed under keys read before an erasure may have used the destroyed one. Under the heads' locks no erasure
     -- can come between this comparison and the commit.
-    select array_agg(h.erasures order by h.tenant_id) into v_erasures
+    select array_agg(h.erasures) into v_erasures
     from (select tenant_id, erasures from audit_chain_heads
           where tenant_id = any (p_tenant_id) order by tenant_id for update) h;
     if v_erasures is distinct from p_erasures then

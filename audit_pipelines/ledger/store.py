@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
+from operator import attrgetter
 from typing import Final, TypeVar
 from uuid import UUID
 
@@ -28,7 +29,7 @@ T = TypeVar("T")
 # The database appends each row's hashes to one growing value: 1,000 rows copy 48 MB in all, 10,000 would copy 5 GB.
 CHUNK: Final = 1_000
 _LINK: Final = 96
-_COLUMNS: Final = Draft.__struct_fields__
+_COLUMNS: Final = tuple(name for name in Draft.__struct_fields__ if name != "erasures")
 _STALE_KEYS: Final = "AU001"
 # Each takes another erasure within the tenant, in the milliseconds since the keys were read.
 SEALING_ATTEMPTS: Final = 20
@@ -262,11 +263,12 @@ def _append(
     conn: Connection, drafts: Sequence[Draft], lock_timeout_ms: int
 ) -> Iterator[tuple[tuple[UUID, str], Receipt]]:
     columns = zip(*map(msgspec.structs.astuple, drafts), strict=True)
-    arguments = {name: list(column) for name, column in zip(_COLUMNS, columns, strict=True)}
-    erasures: dict[UUID, int] = {}
-    for tenant_id, count in zip(arguments["tenant_id"], arguments["erasures"], strict=True):
-        # Events that came before an erasure may share the call with some that came after it.
-        erasures[tenant_id] = min(count, erasures.get(tenant_id, count))
+    arguments = {name: list(column) for name, column in zip(_COLUMNS, columns, strict=False)}
+    # Events that came before an erasure may share the call with some that came after it.
+    erasures = {
+        tenant_id: min(draft.erasures for draft in group)
+        for tenant_id, group in groupby(drafts, key=attrgetter("tenant_id"))
+    }
     limits = {"erasures": list(erasures.values()), "lock_timeout_ms": str(lock_timeout_ms)}
     try:
         rows = conn.execute(query("ledger/append"), arguments | limits, binary=True).fetchall()

@@ -5,6 +5,7 @@ import multiprocessing
 import secrets
 import uuid
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from multiprocessing.synchronize import Event as Flag
 from multiprocessing.synchronize import Semaphore
@@ -135,6 +136,21 @@ def test_who_acts_again_is_somebody_new(
     with installation.database.tenant_connection(tenant_id) as conn:
         assert elsewhere.vault.identities(conn, [old, new]) == {old: "erased", new: ALICE}
     assert_intact(installation)
+
+
+def test_an_append_that_waits_for_an_erasure_comes_after_it(
+    installation: Installation, elsewhere: Installation, admin: psycopg.Connection[Any], tenant_id: uuid.UUID
+) -> None:
+    elsewhere.ledger.append(tenant_id, [event()])
+    [old] = refs(admin, tenant_id)
+    with ThreadPoolExecutor(1) as pool:
+        with installation.database.tenant_connection(tenant_id, "audit_custodian") as conn:
+            conn.execute("select audit_erase_subject(%s)", [old])
+            waiting = pool.submit(elsewhere.ledger.append, tenant_id, [event()])
+            while not admin.execute("select 1 from pg_stat_activity where wait_event_type = 'Lock'").fetchone():
+                assert not waiting.done()
+        waiting.result(60)
+    assert old != refs(admin, tenant_id)[1]
 
 
 def test_a_single_event_and_a_batch_of_a_server_that_holds_the_key(
