@@ -32,7 +32,7 @@ app = typer.Typer(
 )
 db_app = typer.Typer(help="The schema of the database.", no_args_is_help=True)
 app.add_typer(db_app, name="db")
-keys_app = typer.Typer(help="The key that signs checkpoints.", no_args_is_help=True)
+keys_app = typer.Typer(help="The keys that sign checkpoints and wrap persons' keys.", no_args_is_help=True)
 app.add_typer(keys_app, name="keys")
 ledger_app = typer.Typer(help="The ledger in the forms of others.", no_args_is_help=True)
 app.add_typer(ledger_app, name="ledger")
@@ -267,6 +267,7 @@ def list_keys(
     ] = False,
 ) -> None:
     """Print the verifier keys of the present and of former signing keys."""
+    from audit_pipelines.encryption_rotation import is_unfinished
     from audit_pipelines.keyring import open_key_ring, verifier_keys
 
     settings = load_settings()
@@ -283,6 +284,11 @@ def list_keys(
         state = "present" if key == signer.verifier_key else "next" if is_next else "former"
         until = f"  retired {retired[key].isoformat(timespec='seconds')}" if key in retired else ""
         print(f"{state:8}{key}{until}")  # noqa: T201 - a key must come out unwrapped
+    if is_unfinished(settings):
+        err.print(
+            "the last rotation of the encryption key was interrupted; run `audit-pipelines keys rotate-encryption`",
+            style="yellow",
+        )
     if unfinished:
         err.print("the last rotation was interrupted; run `audit-pipelines keys rotate` to finish it", style="yellow")
 
@@ -295,6 +301,65 @@ def rotate() -> None:
     rotation = rotate_signing_key(load_settings())
     out.print("The old private key is destroyed. Back up keys/ and give this verifier key to those who verify:")
     print(rotation.successor)  # noqa: T201 - a key must come out unwrapped
+
+
+@keys_app.command(name="rotate-encryption")
+def rotate_encryption() -> None:
+    """Replace the master key that wraps the keys of persons; the ledger is not touched, servers go on."""
+    from audit_pipelines.encryption_rotation import rotate_encryption_key
+
+    with _opened() as installation, _progress("keys") as progress:
+        task = progress.add_task("wrapping keys of persons anew", total=None)
+        rotation = rotate_encryption_key(
+            installation.settings, installation.database, on_rows=lambda count: progress.advance(task, count)
+        )
+    out.print(
+        f"{rotation.rewrapped:,} keys wrapped anew; all are wrapped in master key {rotation.master_key_id} now.",
+        highlight=False,
+        soft_wrap=True,
+    )
+    if rotation.former_destroyed:
+        out.print(
+            "The former master key was overwritten and deleted. Back up keys/ anew and keep the former copy exactly as "
+            "long as the backups of the database that were made before: they need it.",
+            soft_wrap=True,
+        )
+    else:
+        out.print(
+            "Nothing needs AUDIT_FORMER_ENCRYPTION_KEYS any more but backups of the database that were made before.",
+            soft_wrap=True,
+        )
+
+
+@app.command()
+def erase(
+    tenant: Tenant,
+    person: Annotated[str, typer.Option(help="The person's identity as it was posted, or their actor_ref.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Erase a person by destroying their key; no hash of the ledger changes. There is no way back."""
+    if not yes and not _confirmed("Destroy this person's key? What is sealed under it can never be read again"):
+        raise AuditError("expected a yes or --yes to confirm, nothing was done")
+    with _opened() as installation:
+        erasure = installation.erase(tenant, person)
+    moment = erasure.erased_at.isoformat(timespec="seconds")
+    if erasure.receipt is None:
+        out.print(f"{erasure.actor_ref} was erased before, at {moment}: nothing to do", highlight=False, soft_wrap=True)
+        return
+    out.print(
+        f"{erasure.actor_ref} is erased since {moment}: key, name and index are destroyed; the ledger says so at seq "
+        f"{erasure.receipt.seq}.",
+        highlight=False,
+        soft_wrap=True,
+    )
+    out.print(
+        "Gone: their name, and what was sealed under their key: addresses, details, user agents. The ledger verifies "
+        "as before. Lake, vectors, models and anomalies hold references alone and stay.\n"
+        "Remains: what they did, when, under the reference above; keyed hashes of their addresses (ip_index); what "
+        "others' events say about them, sealed under those others' keys or in clear; evidence files with disclosures; "
+        "backups of the database, which open with the present master key until `keys rotate-encryption` replaces it.",
+        soft_wrap=True,
+    )
 
 
 @ledger_app.command()
@@ -361,6 +426,13 @@ class _ImportProgress:
     def update(self, path: Path, read_bytes: int, total_bytes: int, records: int) -> None:
         description = f"{path.name}: {records:,} records"
         self._progress.update(self._task, description=description, completed=read_bytes, total=total_bytes)
+
+
+def _confirmed(question: str) -> bool:
+    try:
+        return typer.confirm(question)
+    except typer.Abort:
+        return False  # nobody is there to answer
 
 
 @contextmanager

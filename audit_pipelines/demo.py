@@ -55,6 +55,7 @@ _NOT_THE_USERS: Final = (
     "dagster_postgres_url",
     "jwt_secret",
     "audit_encryption_key",
+    "audit_former_encryption_keys",
     "audit_signing_key",
     "audit_storage_url",
 )

@@ -12,6 +12,7 @@ from audit_pipelines.db.database import Database, open_database
 from audit_pipelines.keyring import Keyring, open_keyring, verifier_keys
 from audit_pipelines.ledger.checkpoint import Checkpoint, FileAnchor
 from audit_pipelines.ledger.entry import SealingPolicy
+from audit_pipelines.ledger.erasure import Erasure, erase
 from audit_pipelines.ledger.keys import VerifierKey
 from audit_pipelines.ledger.sealer import seal_checkpoint
 from audit_pipelines.ledger.store import Ledger
@@ -60,6 +61,10 @@ class Installation:
             on_rows=on_rows,
         )
 
+    def erase(self, tenant_id: UUID, person: str) -> Erasure:
+        """Destroy a person's key; see `erasure.erase`."""
+        return erase(self.database, self.vault, self.ledger, tenant_id, person)
+
 
 @contextmanager
 def open_installation(settings: Settings) -> Iterator[Installation]:
@@ -76,6 +81,6 @@ def open_installation(settings: Settings) -> Iterator[Installation]:
 
 def assemble(settings: Settings, keyring: Keyring, database: Database) -> Installation:
     """Wire the parts over an open database."""
-    vault = Vault(database, keyring.encryption_key)
+    vault = Vault(database, keyring.master_keys)
     policy = SealingPolicy(settings.audit_sealed_fields, frozenset(settings.audit_person_entity_types))
     return Installation(settings, keyring, database, vault, Ledger(database, vault, policy))

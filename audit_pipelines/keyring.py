@@ -10,22 +10,29 @@ import os
 import secrets
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Final
 
 from pydantic import SecretStr
 
 from audit_pipelines.errors import ConfigurationError, ValidationError
-from audit_pipelines.ledger.keys import DEFAULT_NAME, Signer, VerifierKey, load_or_create
+from audit_pipelines.ledger.keys import DEFAULT_NAME, Signer, VerifierKey, load_or_create, sync_directory
+from audit_pipelines.ledger.master_keys import KEY_LENGTH, MasterKeys
 from audit_pipelines.ledger.rotation import KeyRing, Rotation, open_ring, rotate
 from audit_pipelines.settings import Settings
+
+ENCRYPTION_FILE: Final = "encryption.key"
+FORMER_ENCRYPTION_FILE: Final = "encryption.key.former"
+"""The master key that another has replaced, until every key wrapped in it is wrapped in the other."""
 
 
 @dataclass(frozen=True)
 class Keyring:
     """The keys one installation works with; `repr` shows none of them."""
 
-    encryption_key: bytes = field(repr=False)
-    """32 bytes; wraps the keys of persons and derives the blind indexes."""
+    master_keys: MasterKeys
+    """Wrap the keys of persons."""
     signer: Signer
     """Signs checkpoints (Ed25519)."""
     jwt_secret: str = field(repr=False)
@@ -42,7 +49,7 @@ def open_keyring(settings: Settings) -> Keyring:
     if generate:
         settings.keys_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         _require_old_keys(settings)
-    encryption = _given_or_made(settings.audit_encryption_key, "AUDIT_ENCRYPTION_KEY", settings, "encryption.key")
+    master_keys = MasterKeys(partial(read_master_keys, settings))
     jwt_secret = _given_or_made(settings.jwt_secret, "JWT_SECRET", settings, "jwt.secret")
     if settings.audit_signing_key:
         signer = Signer(DEFAULT_NAME, _key_bytes(settings.audit_signing_key.get_secret_value(), "AUDIT_SIGNING_KEY"))
@@ -50,7 +57,28 @@ def open_keyring(settings: Settings) -> Keyring:
         signer = load_or_create(_signing_key_path(settings))
     else:
         raise _missing("AUDIT_SIGNING_KEY")
-    return Keyring(_key_bytes(encryption, "AUDIT_ENCRYPTION_KEY"), signer, jwt_secret)
+    return Keyring(master_keys, signer, jwt_secret)
+
+
+def read_master_keys(settings: Settings) -> tuple[bytes, ...]:
+    """Return the keys that may wrap keys of persons, 32 bytes each, as they are now: the present one first.
+
+    Raises:
+        ConfigurationError: as `open_keyring`.
+    """
+    present = _given_or_made(settings.audit_encryption_key, "AUDIT_ENCRYPTION_KEY", settings, ENCRYPTION_FILE)
+    others = [(text.strip(), "AUDIT_FORMER_ENCRYPTION_KEYS") for text in _former_keys(settings) if text.strip()]
+    if settings.audit_encryption_key is None:
+        # In this order: where the file of the present key was just replaced, the former one is there already.
+        with suppress(FileNotFoundError):
+            others.append((read_secret(settings.keys_dir / FORMER_ENCRYPTION_FILE), FORMER_ENCRYPTION_FILE))
+    keys = [_key_bytes(present, "AUDIT_ENCRYPTION_KEY"), *(_key_bytes(text, name) for text, name in others)]
+    return tuple(dict.fromkeys(keys))
+
+
+def _former_keys(settings: Settings) -> list[str]:
+    given = settings.audit_former_encryption_keys
+    return given.get_secret_value().split(",") if given else []
 
 
 def open_key_ring(settings: Settings) -> KeyRing | None:
@@ -115,7 +143,7 @@ def _require_old_keys(settings: Settings) -> None:
     """Refuse to make new keys over old data: they would open nothing and vouch for nothing in it."""
     if not (settings.home / "postgres").exists():
         return
-    given = {"encryption.key": settings.audit_encryption_key, "signing.key": settings.audit_signing_key}
+    given = {ENCRYPTION_FILE: settings.audit_encryption_key, "signing.key": settings.audit_signing_key}
     for name, value in given.items():
         if value is None and not (settings.keys_dir / name).exists():
             raise ConfigurationError(
@@ -129,10 +157,15 @@ def _given_or_made(given: SecretStr | None, name: str, settings: Settings, file_
         return given.get_secret_value()
     if settings.database_url is not None:
         raise _missing(name)
-    return _load_or_create(settings.keys_dir / file_name)
+    return make_secret(settings.keys_dir / file_name)
 
 
-def _load_or_create(path: Path) -> str:
+def make_secret(path: Path) -> str:
+    """Return the 32 bytes in `path` as base64, made first where there is no such file; mode 0600, whole or not there.
+
+    Raises:
+        ConfigurationError: as `read_secret`.
+    """
     if not path.exists():
         draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
         handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -146,6 +179,17 @@ def _load_or_create(path: Path) -> str:
                 os.link(draft, path)
         finally:
             draft.unlink()
+        sync_directory(path.parent)
+    return read_secret(path)
+
+
+def read_secret(path: Path) -> str:
+    """Return the text of a secret's file.
+
+    Raises:
+        FileNotFoundError: when there is none.
+        ConfigurationError: when others may read it.
+    """
     if path.stat().st_mode & 0o077:
         raise ConfigurationError(f"{path}: expected a key that only its owner can read (mode 600); run chmod 600 on it")
     return path.read_text().strip()
@@ -156,7 +200,7 @@ def _key_bytes(text: str, name: str) -> bytes:
         key = base64.b64decode(text, validate=True)
     except binascii.Error:
         key = b""
-    if len(key) != 32:
+    if len(key) != KEY_LENGTH:
         raise ConfigurationError(f"{name}: expected 32 bytes in base64, got text that is not")
     return key
 

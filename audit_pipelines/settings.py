@@ -56,6 +56,9 @@ class Settings(BaseSettings):
     audit_encryption_key: SecretStr | None = Field(
         default=None, description="32 bytes, base64: wraps the keys of persons. Generated for the embedded database."
     )
+    audit_former_encryption_keys: SecretStr | None = Field(
+        default=None, description="Other keys that may still wrap keys of persons, in the form of the first, by commas."
+    )
     audit_signing_key: SecretStr | None = Field(
         default=None,
         description="Ed25519 private key, 32 bytes, base64: signs checkpoints. Generated for the embedded database.",

@@ -17,7 +17,7 @@ from audit_pipelines.errors import ValidationError
 from audit_pipelines.ledger import sealing
 from audit_pipelines.ledger.entry import SEALED_KEY
 from audit_pipelines.ledger.evidence import Disclosure
-from audit_pipelines.ledger.vault import ERASED, Vault
+from audit_pipelines.ledger.vault import Vault
 
 _POINTER: Final = re.compile("(?:/(?:[^~/]|~[01])*)+")
 _SEALED: Final = re.compile(r"v1\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]{43}")
@@ -71,16 +71,14 @@ class Discloser:
         persons = {UUID(ref): seq for ref, seq in refs.items() if ref is not None}
         with self.database.tenant_connection(tenant_id) as conn:
             # Asked of the database and not of the vault's cache: an erasure elsewhere counts from its commit on.
-            names = self.vault.identities(conn, persons)
+            keys = self.vault.living_keys(conn, persons)
         for ref, seq in persons.items():
-            if names.get(ref, ERASED) == ERASED:
+            if ref not in keys:
                 raise ValidationError(
                     f"seq {seq}: expected a person whose key exists, got {ref}, who was erased; what was sealed under "
                     "that key can never be shown again: leave this event out or disclose nothing of it"
                 )
-        subjects = self.vault.subjects(tenant_id, names.values())
-        for ref in persons:
-            yield str(ref), subjects[names[ref]].key
+            yield str(ref), keys[ref]
         if None in refs:
             yield None, self.vault.tenant_key(tenant_id)
 

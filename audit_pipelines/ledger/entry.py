@@ -67,6 +67,8 @@ class Draft(msgspec.Struct, frozen=True):
     ip_address: str | None
     ip_index: bytes | None
     user_agent: str | None
+    erasures: int = 0
+    """The count at which the keys it is sealed under were read; see `vault.Keys`. No column of the row."""
 
 
 class _Entry(msgspec.Struct):
@@ -116,6 +118,7 @@ def make_draft(
     entity: Subject | None,
     policy: SealingPolicy,
     received_at: datetime,
+    erasures: int = 0,
 ) -> Draft:
     """Return the row for `event`.
 
@@ -176,6 +179,7 @@ def make_draft(
         ip_address=address,
         ip_index=index,
         user_agent=user_agent,
+        erasures=erasures,
     )
 
 

@@ -22,6 +22,7 @@ PREFIX = "v1."
 SALT_LENGTH = 16
 NONCE_LENGTH = 12
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
+NETWORK_BITS = {4: 24, 6: 48}
 
 
 def seal(key: bytes, plaintext: str) -> str:
@@ -65,6 +66,12 @@ def keyed_hash(key: bytes, purpose: str, content: bytes) -> bytes:
     return hmac.digest(_subkey(key, purpose), content, "sha256")
 
 
+def forget_keys() -> None:
+    """Let go of all keys kept here for speed, such as those of persons who were erased."""
+    _cipher.cache_clear()
+    _subkey.cache_clear()
+
+
 # A tenant's events come from few addresses and actors: parsing an address takes 20 µs, a look-up 0.1.
 @lru_cache(maxsize=65_536)
 def ip_index(key: bytes, address: str) -> bytes:
@@ -76,8 +83,16 @@ def ip_index(key: bytes, address: str) -> bytes:
         ValueError: when `address` is no IP address.
     """
     parsed = ipaddress.ip_address(address)
-    network = ipaddress.ip_network((parsed, 24 if parsed.version == 4 else 48), strict=False)
-    return keyed_hash(key, "ip-network", str(network).encode())[:8] + keyed_hash(key, "ip", str(parsed).encode())[:8]
+    network = ipaddress.ip_network((parsed, NETWORK_BITS[parsed.version]), strict=False)
+    return network_index(key, str(network)) + keyed_hash(key, "ip", str(parsed).encode())[:8]
+
+
+def network_index(key: bytes, network: str) -> bytes:
+    """Return the first half of the blind indexes of all addresses of a network, 8 bytes.
+
+    `network` is a /24 or /48 as `ipaddress` writes it: of others the indexes tell nothing.
+    """
+    return keyed_hash(key, "ip-network", network.encode())[:8]
 
 
 # Expanding a key costs as much as sealing an address under it. Few, so that an erased key does not linger.

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from operator import attrgetter
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -19,14 +19,16 @@ from audit_pipelines.db import arrays
 from audit_pipelines.db.database import Connection, Database
 from audit_pipelines.db.queries import query
 from audit_pipelines.errors import AuditError, ConflictError, ValidationError
-from audit_pipelines.ledger.entry import Draft, SealingPolicy, Subject, make_draft
+from audit_pipelines.ledger.entry import Draft, SealingPolicy, make_draft
 from audit_pipelines.ledger.event import Event
-from audit_pipelines.ledger.vault import Vault
+from audit_pipelines.ledger.vault import Keys, Vault
+
+T = TypeVar("T")
 
 # The database appends each row's hashes to one growing value: 1,000 rows copy 48 MB in all, 10,000 would copy 5 GB.
 CHUNK: Final = 1_000
 _LINK: Final = 96
-_COLUMNS: Final = Draft.__struct_fields__
+_COLUMNS: Final = tuple(name for name in Draft.__struct_fields__ if name != "erasures")
 _ARRAYS: Final[Mapping[str, Callable[[Sequence[Any]], arrays.BinaryArray]]] = dict.fromkeys(_COLUMNS, arrays.texts) | {
     "tenant_id": arrays.uuids,
     "is_client_id": arrays.bools,
@@ -36,6 +38,9 @@ _ARRAYS: Final[Mapping[str, Callable[[Sequence[Any]], arrays.BinaryArray]]] = di
     "actor_ref": arrays.uuids,
     "ip_index": arrays.byteas,
 }
+_STALE_KEYS: Final = "AU001"
+# Each takes another erasure within the tenant, in the milliseconds since the keys were read.
+SEALING_ATTEMPTS: Final = 20
 _UUID7: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 # In the year 9000: Postgres can add days to it, and no server made later ids.
@@ -84,6 +89,19 @@ class HeadLockedError(AuditError):
     """Another transaction holds a tenant's head for longer than the caller would wait; nothing was stored."""
 
 
+class StaleKeysError(AuditError):
+    """Persons were erased since the keys of some events were read; nothing was stored.
+
+    `tenants` maps those concerned to the counts of erasures at which the keys were read.
+    """
+
+    def __init__(self, tenants: Mapping[UUID, int]) -> None:
+        super().__init__(
+            f"{len(tenants)} tenants erased persons while their events were on the way; nothing was stored: repeat it"
+        )
+        self.tenants = tenants
+
+
 class Ledger:
     """The ledger as writers see it."""
 
@@ -103,22 +121,32 @@ class Ledger:
             ConflictError: an `event_id` is bound to other content; faults as above, nothing is stored.
             DatabaseUnavailableError: nothing is known to be stored; repeating with the same `event_id`s is safe.
         """
-        drafts = self.prepare(tenant_id, events, default_actor=default_actor)
-        with self._database.connection("audit_app") as conn:
-            receipts = store_drafts(conn, without_repeats(drafts))
-        return in_order(drafts, receipts)
 
-    def prepare(self, tenant_id: UUID, events: Sequence[Event], *, default_actor: str | None = None) -> list[Draft]:
+        def attempt(stale: int | None) -> list[Receipt]:
+            drafts = self.prepare(tenant_id, events, default_actor=default_actor, stale=stale)
+            with self._database.connection("audit_app") as conn:
+                receipts = store_drafts(conn, without_repeats(drafts))
+            return in_order(drafts, receipts)
+
+        return until_fresh(attempt, tenant_id)
+
+    def prepare(
+        self,
+        tenant_id: UUID,
+        events: Sequence[Event],
+        *,
+        default_actor: str | None = None,
+        stale: int | None = None,
+    ) -> list[Draft]:
         """Return the rows for `events`, ready to be stored; persons who are new get their reference in the vault.
+
+        After a `StaleKeysError`, `stale` is the count it names for the tenant: the keys are then read anew.
 
         Raises:
             ValidationError, DatabaseUnavailableError: as `append`.
         """
         events = _with_actor(events, default_actor)
-        persons = self._persons(events)
-        return self._drafts(
-            tenant_id, events, self._vault.tenant_key(tenant_id), self._vault.subjects(tenant_id, persons)
-        )
+        return self._drafts(tenant_id, events, self._vault.keys(tenant_id, self._persons(events), stale=stale))
 
     def prepare_at_once(self, tenant_id: UUID, event: Event, *, default_actor: str | None = None) -> Draft | None:
         """Return the row for `event` if this process knows all its persons, else None; never asks the database.
@@ -127,19 +155,14 @@ class Ledger:
             ValidationError: as `append`.
         """
         events = _with_actor([event], default_actor)
-        known = self._vault.known_subjects(tenant_id, self._persons(events))
-        if known is None:
-            return None
-        tenant_key, subjects = known
-        return self._drafts(tenant_id, events, tenant_key, subjects)[0]
+        keys = self._vault.known_keys(tenant_id, self._persons(events))
+        return None if keys is None else self._drafts(tenant_id, events, keys)[0]
 
     def _persons(self, events: Sequence[Event]) -> set[str]:
         persons = {event.actor for event in events if event.actor}
         return persons | {event.entity_id for event in events if event.entity_type in self._policy.person_entity_types}
 
-    def _drafts(
-        self, tenant_id: UUID, events: Sequence[Event], tenant_key: bytes, subjects: Mapping[str, Subject]
-    ) -> list[Draft]:
+    def _drafts(self, tenant_id: UUID, events: Sequence[Event], keys: Keys) -> list[Draft]:
         received_at = datetime.now(UTC)
         drafts: list[Draft] = []
         faults: list[tuple[str, str]] = []
@@ -150,11 +173,12 @@ class Ledger:
                     make_draft(
                         event,
                         tenant_id=tenant_id,
-                        tenant_key=tenant_key,
-                        actor=subjects[event.actor] if event.actor else None,
-                        entity=subjects[event.entity_id] if is_person else None,
+                        tenant_key=keys.tenant_key,
+                        actor=keys.subjects[event.actor] if event.actor else None,
+                        entity=keys.subjects[event.entity_id] if is_person else None,
                         policy=self._policy,
                         received_at=received_at,
+                        erasures=keys.erasures,
                     )
                 )
             except ValidationError as error:
@@ -173,6 +197,7 @@ def store_drafts(conn: Connection, drafts: Sequence[Draft], *, lock_timeout_ms: 
     Raises:
         ClashError: the transaction is to be rolled back.
         HeadLockedError: a tenant's head was locked for more than `lock_timeout_ms` (0: no limit of this call).
+        StaleKeysError: drafts may be sealed under a key that was destroyed; the transaction is to be rolled back.
     """
     ordered = sorted(drafts, key=lambda draft: draft.tenant_id.int)
     _refuse_server_made_ids(conn, ordered)
@@ -185,6 +210,20 @@ def store_drafts(conn: Connection, drafts: Sequence[Draft], *, lock_timeout_ms: 
     except psycopg.errors.LockNotAvailable as error:
         raise HeadLockedError(f"a tenant's head was locked for more than {lock_timeout_ms} ms") from error
     return receipts
+
+
+def until_fresh(attempt: Callable[[int | None], T], tenant_id: UUID) -> T:
+    """Return what `attempt` returns, which prepares and stores events of one tenant, repeating it after erasures.
+
+    Its argument is what `Ledger.prepare` takes as `stale`.
+    """
+    stale = None
+    for _ in range(SEALING_ATTEMPTS - 1):
+        try:
+            return attempt(stale)
+        except StaleKeysError as error:
+            stale = error.tenants.get(tenant_id)
+    return attempt(stale)
 
 
 def needs_transaction(drafts: Sequence[Draft]) -> bool:
@@ -231,10 +270,26 @@ def _append(
     conn: Connection, drafts: Sequence[Draft], lock_timeout_ms: int
 ) -> Iterator[tuple[tuple[UUID, str], Receipt]]:
     columns = zip(*map(msgspec.structs.astuple, drafts), strict=True)
-    arguments = {name: _ARRAYS[name](column) for name, column in zip(_COLUMNS, columns, strict=True)}
-    rows = conn.execute(
-        query("ledger/append"), arguments | {"lock_timeout_ms": str(lock_timeout_ms)}, binary=True
-    ).fetchall()
+    arguments = {name: _ARRAYS[name](column) for name, column in zip(_COLUMNS, columns, strict=False)}
+    # Events that came before an erasure may share the call with some that came after it.
+    erasures = {
+        tenant_id: min(draft.erasures for draft in group)
+        for tenant_id, group in groupby(drafts, key=attrgetter("tenant_id"))
+    }
+    limits = {"erasures": list(erasures.values()), "lock_timeout_ms": str(lock_timeout_ms)}
+    try:
+        rows = conn.execute(query("ledger/append"), arguments | limits, binary=True).fetchall()
+    except psycopg.DatabaseError as error:
+        if error.sqlstate != _STALE_KEYS:
+            raise
+        present = msgspec.json.decode(error.diag.message_detail or "[]")
+        raise StaleKeysError(
+            {
+                tenant_id: count
+                for (tenant_id, count), now in zip(erasures.items(), present, strict=True)
+                if count != now
+            }
+        ) from error
     known = {(row[0], row[1]) for row in rows if row[1] is not None}
     # Looked up once for a tenant and not for each event: hashing a UUID takes longer than making a receipt.
     new = {

@@ -3,7 +3,7 @@
 Decoding and limits are elsewhere; here is what a request means and what its answer holds.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final
 from urllib.parse import quote
@@ -17,7 +17,7 @@ from audit_pipelines.errors import ConflictError, ValidationError
 from audit_pipelines.ledger.entry import Draft, format_moment
 from audit_pipelines.ledger.event import Event
 from audit_pipelines.ledger.group_commit import GroupCommit, QueueFullError
-from audit_pipelines.ledger.store import HeadLockedError, Ledger, Receipt
+from audit_pipelines.ledger.store import HeadLockedError, Ledger, Receipt, StaleKeysError
 from audit_pipelines.server.auth import Principal
 from audit_pipelines.server.body import read_body, require_content_type
 from audit_pipelines.server.decoding import decode_array, decode_event, decode_lines
@@ -58,10 +58,11 @@ class EventWriting:
         body = await read_body(request, EVENT_BYTES)
         key = request_key(request, principal, body)
         event = decode_event(body)
-        write = EventWrite([await self._draft(principal, event, len(body))], key, _answer_to_one)
+        drafts = [await self._draft(principal, event, len(body))]
+        write = EventWrite(drafts, key, _answer_to_one, self._preparing(principal, [event]))
         try:
             return _response(await self._group.append(write))
-        except (QueueFullError, HeadLockedError):
+        except (QueueFullError, HeadLockedError, StaleKeysError):
             raise busy() from None
         except ConflictError as error:
             raise ConflictError("The event_id belongs to another event.", _without_index(error.faults)) from error
@@ -75,7 +76,10 @@ class EventWriting:
         media_type = require_content_type(request, _JSON, _NDJSON)
         body = await read_body(request, BATCH_BYTES, gzip=True)
         key = request_key(request, principal, body)
-        return _response(await self._batches.run(partial(self._append_all, principal, body, media_type, key)))
+        try:
+            return _response(await self._batches.run(partial(self._append_all, principal, body, media_type, key)))
+        except StaleKeysError:
+            raise busy() from None
 
     async def _draft(self, principal: Principal, event: Event, size: int) -> Draft:
         """Seal the event here if that takes microseconds; on a thread if it is large or has somebody new in it."""
@@ -84,18 +88,20 @@ class EventWriting:
                 draft = self._ledger.prepare_at_once(principal.tenant_id, event, default_actor=principal.subject)
                 if draft is not None:
                     return draft
-            prepare = partial(self._ledger.prepare, principal.tenant_id, [event], default_actor=principal.subject)
-            return (await self._single.run(prepare))[0]
+            return (await self._single.run(self._preparing(principal, [event])))[0]
         except ValidationError as error:
             raise ValidationError("The event cannot be stored.", _without_index(error.faults)) from error
 
     def _append_all(self, principal: Principal, body: bytes, media_type: str, key: RequestKey | None) -> Answer:
         events = decode_lines(body) if media_type == _NDJSON else decode_array(body)
-        drafts = self._ledger.prepare(principal.tenant_id, events, default_actor=principal.subject)
-        [outcome] = store(self._database, [EventWrite(drafts, key, _answer_to_batch)])
+        prepare = self._preparing(principal, events)
+        [outcome] = store(self._database, [EventWrite(prepare(), key, _answer_to_batch, prepare)])
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
+
+    def _preparing(self, principal: Principal, events: Sequence[Event]) -> Callable[..., list[Draft]]:
+        return partial(self._ledger.prepare, principal.tenant_id, events, default_actor=principal.subject)
 
 
 def _answer_to_one(receipts: Sequence[Receipt]) -> Answer:

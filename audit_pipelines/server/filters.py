@@ -17,6 +17,7 @@ from starlette.datastructures import QueryParams
 
 from audit_pipelines.errors import ValidationError
 from audit_pipelines.ledger.event import Moment
+from audit_pipelines.ledger.sealing import NETWORK_BITS
 from audit_pipelines.server.decoding import escape_pointer
 from audit_pipelines.server.problems import Fault
 
@@ -111,10 +112,19 @@ def _uuid(text: str) -> UUID:
 
 
 def _address(text: str) -> str:
+    """Return an address, or a network as far as its blind index goes, in canonical form."""
     try:
-        return str(ipaddress.ip_address(text.strip()))
+        if "/" not in text:
+            return str(ipaddress.ip_address(text.strip()))
+        network = ipaddress.ip_network(text.strip(), strict=False)
     except ValueError:
-        raise ValueError("expected an IPv4 or IPv6 address") from None
+        raise ValueError("expected an IPv4 or IPv6 address, or a network such as 192.0.2.0/24") from None
+    if network.prefixlen != NETWORK_BITS[network.version]:
+        raise ValueError(
+            f"expected an IPv4 network of /24 or an IPv6 network of /48, got /{network.prefixlen}: addresses are kept "
+            "as keyed hashes of themselves and of these networks, which say nothing about others"
+        )
+    return str(network)
 
 
 def _moment(text: str) -> datetime:

@@ -5,9 +5,9 @@ tenant. Names in clear come out of the vault, for those allowed alone.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -19,7 +19,7 @@ from starlette.responses import Response
 
 from audit_pipelines.db.database import Connection
 from audit_pipelines.db.queries import query
-from audit_pipelines.errors import DatabaseUnavailableError
+from audit_pipelines.errors import AuditError, DatabaseUnavailableError
 from audit_pipelines.installation import Installation
 from audit_pipelines.ledger import sealing
 from audit_pipelines.ledger.entry import format_moment
@@ -30,11 +30,17 @@ from audit_pipelines.server.problems import RequestError
 from audit_pipelines.server.rows import EventRow, content_is_intact, shown
 from audit_pipelines.server.workers import Workers
 
+T = TypeVar("T")
+
 # What one page may hold in memory; a page of events with large details is shorter than asked and has a next_cursor.
 _PAGE_BYTES: Final = 16 * 1024 * 1024
 # No subject ever has it, so filtering by it finds nothing: what a question about an unknown person must answer.
 _NOBODY: Final = UUID(int=0)
 _VOCABULARY: Final = ("event_type", "entity_type", "entity_id", "outcome")
+
+
+class _ReaderErasedError(AuditError):
+    """The reference under which a read was to be logged belongs to somebody erased; nothing was answered."""
 
 
 class EventReading:
@@ -50,14 +56,24 @@ class EventReading:
     async def timeline(self, request: Request, principal: Principal) -> Response:
         """Return one page of events, newest first unless asked otherwise."""
         filters = parse_filters(request.query_params)
-        return _answer(await self._workers.run(partial(self._timeline, principal, filters)))
+        return _answer(await self._workers.run(partial(self._read, principal, self._timeline, filters)))
 
     async def event(self, request: Request, principal: Principal) -> Response:
         """Return one event with its proof state, anomalies and tags; 404 for what this tenant does not have."""
         # Not from the route: an event may be called "batch", whose path is a route of its own. Nor from request.url,
         # which takes the decoded "?" of an id for the start of a query.
         event_id = request.scope["path"].removeprefix(f"{EVENTS_PATH}/")
-        return _answer(await self._workers.run(partial(self._event, principal, event_id)))
+        return _answer(await self._workers.run(partial(self._read, principal, self._event, event_id)))
+
+    def _read(
+        self, principal: Principal, read: Callable[[Principal, T], dict[str, Any]], question: T
+    ) -> dict[str, Any]:
+        """Answer a question; once more for a reader who was erased since this process learnt their reference."""
+        try:
+            return read(principal, question)
+        except _ReaderErasedError:
+            self._vault.forget(principal.tenant_id)
+            return read(principal, question)
 
     def _timeline(self, principal: Principal, filters: Filters) -> dict[str, Any]:
         tenant_id = principal.tenant_id
@@ -65,7 +81,7 @@ class EventReading:
         access = self._access(principal, "events.list")
         actor_ref = self._actor_ref(tenant_id, filters)
         entity_ref = self._vault.find(tenant_id, filters.entity_id) if filters.entity_id else None
-        ip_index = sealing.ip_index(tenant_key, filters.ip_address) if filters.ip_address else None
+        ip_index = _ip_index(tenant_key, filters.ip_address) if filters.ip_address else None
         parameters = {
             "event_type": filters.event_type,
             "entity_type": filters.entity_type,
@@ -131,12 +147,14 @@ class EventReading:
 
     def _access(self, principal: Principal, action: str) -> dict[str, Any]:
         """Return who reads and how; before the read, since the vault takes a connection of its own."""
-        reader = self._vault.subjects(principal.tenant_id, [principal.subject])[principal.subject]
+        reader = self._vault.keys(principal.tenant_id, [principal.subject]).subjects[principal.subject]
         return {"tenant_id": principal.tenant_id, "subject_ref": reader.ref, "action": action}
 
     def _log_access(self, conn: Connection, access: dict[str, Any], filters: dict[str, Any], count: int) -> None:
         if self._logs_access:
-            conn.execute(query("server/insert_access"), access | {"filters": Jsonb(filters), "result_count": count})
+            row = access | {"filters": Jsonb(filters), "result_count": count}
+            if conn.execute(query("server/insert_access"), row).rowcount == 0:
+                raise _ReaderErasedError("the reader was erased meanwhile; expected to be asked again")
 
 
 def _with_proof(conn: Connection, row: EventRow, names: dict[UUID, str] | None) -> dict[str, Any]:
@@ -213,6 +231,11 @@ def _logged(
 
 def _hashed(tenant_key: bytes, text: str) -> str:
     return "hmac-sha256:" + sealing.keyed_hash(tenant_key, "access-log", text.encode())[:16].hex()
+
+
+def _ip_index(tenant_key: bytes, place: str) -> bytes:
+    """Return what the index of an address equals, or what those of a network's addresses begin with."""
+    return sealing.network_index(tenant_key, place) if "/" in place else sealing.ip_index(tenant_key, place)
 
 
 def _present(values: Sequence[str | None]) -> list[str] | None:

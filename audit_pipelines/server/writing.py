@@ -5,15 +5,17 @@ The one place where requests become transactions, be it one batch or a flush of 
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from audit_pipelines.db.database import Connection, Database
 from audit_pipelines.errors import AuditError
 from audit_pipelines.ledger.entry import Draft
 from audit_pipelines.ledger.store import (
+    SEALING_ATTEMPTS,
     ClashError,
     Receipt,
+    StaleKeysError,
     in_order,
     needs_transaction,
     store_drafts,
@@ -29,6 +31,8 @@ class EventWrite:
     drafts: Sequence[Draft]
     key: RequestKey | None
     answer: Callable[[Sequence[Receipt]], Answer]
+    prepare: Callable[..., Sequence[Draft]]
+    """Makes the drafts again, with keys of another count of erasures than its argument `stale`."""
 
     @property
     def tenant_id(self) -> UUID:
@@ -59,7 +63,7 @@ def store(database: Database, writes: Sequence[EventWrite], lock_timeout_ms: int
         HeadLockedError, DatabaseUnavailableError: as `store_drafts` and `Database.connection`; nothing was stored.
     """
     try:
-        return _in_one_transaction(database, writes, lock_timeout_ms)
+        return _with_living_keys(database, writes, lock_timeout_ms)
     except ClashError as clash:
         if len(writes) == 1:
             return [ClashError(clash.event_ids, writes[0].drafts)]
@@ -77,6 +81,32 @@ def _alone(database: Database, write: EventWrite, lock_timeout_ms: int) -> Answe
         return store(database, [write], lock_timeout_ms)[0]
     except Exception as error:  # noqa: BLE001 - its neighbours are stored: raising would say that they are not
         return error
+
+
+def _with_living_keys(
+    database: Database, writes: Sequence[EventWrite], lock_timeout_ms: int
+) -> Sequence[Answer | Exception]:
+    """Store all writes; those whose tenants erased somebody meanwhile are sealed anew, the others as they are."""
+    present = list(writes)
+    refused: dict[int, Exception] = {}
+    for _ in range(SEALING_ATTEMPTS):
+        places = [place for place in range(len(writes)) if place not in refused]
+        try:
+            stored = _in_one_transaction(database, [present[place] for place in places], lock_timeout_ms)
+        except StaleKeysError as error:
+            stale = error
+        else:
+            answers = dict(zip(places, stored, strict=True))
+            return [refused[place] if place in refused else answers[place] for place in range(len(writes))]
+        for place in places:
+            write = present[place]
+            if write.tenant_id in stale.tenants:
+                try:
+                    drafts = write.prepare(stale=stale.tenants[write.tenant_id])
+                    present[place] = replace(write, drafts=drafts)
+                except Exception as error:  # noqa: BLE001 - its neighbours can still be stored
+                    refused[place] = error
+    raise stale
 
 
 def _in_one_transaction(

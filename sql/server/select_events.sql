@@ -10,7 +10,7 @@ with matching as not materialized (
       and (%(entity_ids)s::text[] is null or entity_id = any (%(entity_ids)s))
       and (%(actor_ref)s::uuid is null or actor_ref = %(actor_ref)s)
       and (%(outcome)s::text is null or outcome = %(outcome)s)
-      and (%(ip_index)s::bytea is null or ip_index = %(ip_index)s)
+      and (%(ip_index)s::bytea is null or substring(ip_index for length(%(ip_index)s)) = %(ip_index)s)
       and (%(since)s::timestamptz is null or occurred_at >= %(since)s)
       and (%(until)s::timestamptz is null or occurred_at < %(until)s)
       -- Words of the columns and of details, without sealed texts and JSON's escapes; punctuation only separates. The

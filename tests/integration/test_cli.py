@@ -145,6 +145,30 @@ def test_evidence_is_proven_by_the_product_and_by_python_alone(imported: Home, t
     imported.run("verify-evidence", file, "--key", key, expect=1)
 
 
+def test_erasing_somebody_asks_first_and_says_what_remains(imported: Home) -> None:
+    command = ("erase", "--tenant", TENANT, "--person", "person-3")
+    assert "expected a yes or --yes" in imported.run(*command, expect=2).stderr
+    said = imported.run(*command, "--yes").stdout
+    assert "the ledger says so at seq 40" in said
+    assert "backups of the database, which open with the present master key" in said
+    ref = said.split()[0]
+    assert f"{ref} was erased before" in imported.run(*command[:-1], ref, "--yes").stdout
+    refused = imported.run(*command, "--yes", expect=2)
+    assert "no living person" in refused.stderr
+    assert "person-3" not in refused.stderr
+    imported.run("verify")
+
+
+def test_the_encryption_key_is_replaced(imported: Home) -> None:
+    old = (imported.path / "keys" / "encryption.key").read_text()
+    said = imported.run("keys", "rotate-encryption").stdout
+    assert "keys wrapped anew" in said
+    assert "The former master key was overwritten and deleted" in said
+    assert (imported.path / "keys" / "encryption.key").read_text() != old
+    imported.run("erase", "--tenant", TENANT, "--person", "person-2", "--yes")
+    imported.run("verify")
+
+
 def test_schema_commands_show_undo_and_need_a_yes(imported: Home) -> None:
     assert "pending" not in imported.run("db", "status").stdout
     refused = imported.run("db", "rollback", "--to", "7", expect=2)

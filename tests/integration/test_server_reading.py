@@ -44,6 +44,7 @@ STORY: list[dict[str, Any]] = [
         "entity_id": "Carol Danvers",
         "actor": "bob",
         "outcome": "success",
+        "ip_address": "2001:db8:0:7::1",
         "occurred_at": "2026-03-02T10:00:00+02:00",
         "action_details": {"rows": 12_000, "reason": "quarterly review"},
     },
@@ -96,6 +97,12 @@ def as_superuser(api: Api, statement: bytes, *parameters: Any) -> None:
         ({"outcome": "failure"}, ["2"]),
         ({"ip_address": "198.51.100.7"}, ["1"]),
         ({"ip_address": "198.51.100.9"}, []),
+        ({"ip_address": "198.51.100.0/24"}, ["2", "1"]),
+        ({"ip_address": "198.51.100.200/24"}, ["2", "1"]),
+        ({"ip_address": "198.51.101.0/24"}, []),
+        ({"ip_address": "2001:db8:0::/48"}, ["3"]),
+        ({"ip_address": "2001:DB8:0:7:0::1"}, ["3"]),
+        ({"ip_address": "2001:db8:1::/48"}, []),
         ({"from": "2026-03-01T11:00:00Z"}, ["3", "2"]),
         ({"to": "2026-03-01T11:00:00Z"}, ["1"]),
         ({"from": "2026-03-02T08:00:00Z", "to": "2026-03-02T08:00:01Z"}, ["3"]),
@@ -268,6 +275,7 @@ def test_every_read_is_written_down_without_names(api: Api, reader: httpx.Client
         {"actor": "Mallory Unknown"},
         {"ip_address": "198.51.100.7", "from": "2026-01-01T00:00:00Z"},
         {"q": "liddell"},
+        {"ip_address": "198.51.100.0/24"},
         {"entity_id": "Carol Danvers", "entity_type": "patient"},
         {"event_type": "mallory unknown"},
         {"event_type": "user.login", "limit": 1},
@@ -277,14 +285,14 @@ def test_every_read_is_written_down_without_names(api: Api, reader: httpx.Client
     reader.get(f"{EVENTS}/2")
     reader.get(f"{EVENTS}/mallory")
     log = access_log(api, tenant_id)
-    assert [row[2] for row in log] == [3, 1, 0, 1, 0, 1, 0, 1, 1, 0]
+    assert [row[2] for row in log] == [3, 1, 0, 1, 0, 2, 1, 0, 1, 1, 0]
     assert {row[3] for row in log} == {api.installation.vault.find(tenant_id, "auditor@example.org")}
-    assert [row[0] for row in log] == ["events.list"] * 8 + ["events.show"] * 2
+    assert [row[0] for row in log] == ["events.list"] * 9 + ["events.show"] * 2
     alice, carol = (str(api.installation.vault.find(tenant_id, name)) for name in ("Alice Liddell", "Carol Danvers"))
     assert log[1][1]["actor_ref"] == alice
-    assert log[5][1]["entity_id"] == carol
-    assert log[7][1]["event_type"] == "user.login"
-    assert log[8][1] == {"event_id": "2"}
+    assert log[6][1]["entity_id"] == carol
+    assert log[8][1]["event_type"] == "user.login"
+    assert log[9][1] == {"event_id": "2"}
     written = json.dumps([row[1] for row in log]).casefold()
     for clear in ("liddell", "mallory", "carol", "198.51", "auditor"):
         assert clear not in written

@@ -113,7 +113,7 @@ def test_events_of_mixed_order_are_refused_by_the_database(installation: Install
     nothing = [None, None]
     arguments = [
         [uuid.UUID(int=2), uuid.UUID(int=1)], ["a", "b"], [False, False], [b"x", b"x"], [b"{}", b"{}"], nothing,
-        nothing, ["t", "t"], ["e", "e"], ["1", "2"], nothing, nothing, nothing, nothing,
+        nothing, ["t", "t"], ["e", "e"], ["1", "2"], nothing, nothing, nothing, nothing, [0, 0],
     ]  # fmt: skip
     call = f"select * from audit_append({', '.join(['%s'] * len(arguments))})"
     conninfo = installation.database.conninfo("audit_app")

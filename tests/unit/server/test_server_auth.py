@@ -67,7 +67,7 @@ def test_an_unknown_permission_grants_nothing() -> None:
         pytest.param(signed(claims(), secret="another secret of thirty-two bytes!!"), id="wrong secret"),
         pytest.param(signed(claims(), algorithm="HS512", secret=SECRET * 2), id="other algorithm"),
         pytest.param(signed(claims(exp=datetime.now(UTC) - timedelta(seconds=1))), id="expired"),
-        pytest.param(signed(claims(nbf=datetime.now(UTC) + timedelta(minutes=1))), id="not yet valid"),
+        pytest.param(signed(claims(nbf=datetime.now(UTC) + timedelta(hours=1))), id="not yet valid"),
         pytest.param(signed(claims(aud="another service")), id="another audience"),
         pytest.param(with_payload(signed(claims()), lambda c: c.update(tenant_id=str(uuid4()))), id="tampered tenant"),
         pytest.param(signed(claims(exp=None)), id="no exp"),

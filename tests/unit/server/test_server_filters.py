@@ -59,7 +59,35 @@ def test_every_fault_is_named() -> None:
     ]
 
 
-@pytest.mark.parametrize("text", ["limit=1001", "limit=-1", "limit=1e2", "limit=١", "event_type=a%00", "q=%0a"])
+@pytest.mark.parametrize(
+    ("place", "network"),
+    [("192.0.2.0%2F24", "192.0.2.0/24"), ("192.0.2.77/24", "192.0.2.0/24"), ("2001:DB8:1:2::3/48", "2001:db8:1::/48")],
+)
+def test_a_network_is_what_its_address_is_in(place: str, network: str) -> None:
+    assert parse_filters(QueryParams(f"ip_address={place}")).ip_address == network
+
+
+@pytest.mark.parametrize("place", ["192.0.2.0/25", "10.0.0.0/8", "192.0.2.7/32", "2001:db8::/64", "2001:db8::/24"])
+def test_other_networks_are_refused_with_the_reason(place: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        parse_filters(QueryParams(ip_address=place))
+    [(where, what)] = refused.value.faults
+    assert (where, "of /24 or an IPv6 network of /48" in what) == ("/ip_address", True)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ip_address=192.0.2.0/",
+        "ip_address=192.0.2.0/99",
+        "limit=1001",
+        "limit=-1",
+        "limit=1e2",
+        "limit=١",
+        "event_type=a%00",
+        "q=%0a",
+    ],
+)
 def test_faulty_values(text: str) -> None:
     with pytest.raises(ValidationError):
         parse_filters(QueryParams(text))
