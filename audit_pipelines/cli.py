@@ -8,7 +8,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 from uuid import UUID
@@ -153,12 +153,17 @@ def import_events(
 @app.command()
 def verify(
     tenant: Annotated[UUID | None, typer.Option("--tenant", help="One tenant; absent: all of them.")] = None,
+    since: Annotated[
+        datetime | None,
+        typer.Option(help="Read only rows behind the newest checkpoint sealed by this time (UTC); absent: all rows."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Recompute every hash, link, signature and anchor: exit 0 intact, 1 tampered, 2 could not check."""
+    moment = since.replace(tzinfo=UTC) if since else None
     with _opened() as installation, _progress("events", hidden=as_json) as progress:
         task = progress.add_task("verifying", total=None)
-        results = installation.verify(tenant, on_rows=lambda count: progress.advance(task, count))
+        results = installation.verify(tenant, on_rows=lambda count: progress.advance(task, count), since=moment)
     intact = all(result.intact for result in results)
     if as_json:
         tenants = [
@@ -166,9 +171,11 @@ def verify(
                 "tenant_id": str(result.tenant_id),
                 "intact": result.intact,
                 "events": result.events,
+                "first_seq": result.first_seq,
                 "checkpoints": result.checkpoints,
                 "head": result.head.hex(),
                 "findings": [{"seq": item.seq, "kind": item.kind, "what": item.what} for item in result.findings],
+                "warnings": result.warnings,
             }
             for result in results
         ]
@@ -177,9 +184,12 @@ def verify(
         for result in results:
             state = "intact" if result.intact else "TAMPERED"
             out.print(
-                f"{state}: tenant {result.tenant_id}: {result.events:,} events, {result.checkpoints} checkpoints",
+                f"{state}: tenant {result.tenant_id}: {result.events:,} events"
+                f"{f' from seq {result.first_seq}' if result.first_seq else ''}, {result.checkpoints} checkpoints",
                 highlight=False,
             )
+            for warning in result.warnings:
+                out.print(f"  warning: {warning}", markup=False, highlight=False, soft_wrap=True)
             for finding in result.findings:
                 out.print(f"  {finding}", markup=False, highlight=False, soft_wrap=True)
         if not results:

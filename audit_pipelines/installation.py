@@ -6,6 +6,7 @@ The command line, the server, Dagster's resource and the tests all start here, s
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from audit_pipelines.db.database import Database, open_database
@@ -17,7 +18,8 @@ from audit_pipelines.ledger.keys import VerifierKey
 from audit_pipelines.ledger.sealer import seal_checkpoint
 from audit_pipelines.ledger.store import Ledger
 from audit_pipelines.ledger.vault import Vault
-from audit_pipelines.ledger.verify import OnRows, Verification, verify_all
+from audit_pipelines.ledger.verify import Verification, verify_all
+from audit_pipelines.ledger.verify_parts import OnRows
 from audit_pipelines.settings import Settings
 
 
@@ -51,7 +53,9 @@ class Installation:
             anchor=self.anchor,
         )
 
-    def verify(self, tenant_id: UUID | None = None, on_rows: OnRows | None = None) -> list[Verification]:
+    def verify(
+        self, tenant_id: UUID | None = None, on_rows: OnRows | None = None, *, since: datetime | None = None
+    ) -> list[Verification]:
         """Verify one tenant or all; see `verify.verify_all`."""
         return verify_all(
             self.database,
@@ -59,6 +63,7 @@ class Installation:
             anchor=self.anchor,
             tenant_id=tenant_id,
             on_rows=on_rows,
+            since=since,
         )
 
     def erase(self, tenant_id: UUID, person: str) -> Erasure:

@@ -53,6 +53,12 @@ retention_job: Final = dg.define_asset_job(
     description="Make the ledger's partitions ahead; copy months beyond AUDIT_RETENTION_DAYS to the archive.",
     tags={LANE: "retention"},
 )
+verification_job: Final = dg.define_asset_job(
+    "verification_job",
+    selection=dg.AssetSelection.checks(dg.AssetCheckKey(dg.AssetKey("audit_logs"), "history_intact")),
+    description="Recompute the whole ledger from the first event on; fails when anything differs.",
+    tags={LANE: "verification"},
+)
 full_refresh_job: Final = dg.define_asset_job(
     "full_refresh_job",
     selection=_VERIFIED | dg.AssetSelection.all() - dg.AssetSelection.assets("audit_logs"),
@@ -67,6 +73,7 @@ JOBS: Final = [
     scheduled_reports_job,
     checkpoint_job,
     retention_job,
+    verification_job,
     full_refresh_job,
 ]
 

@@ -16,6 +16,7 @@ from audit_pipelines.jobs import (
     embedding_generation_job,
     model_training_job,
     retention_job,
+    verification_job,
 )
 from audit_pipelines.lake.export import pending_days
 from audit_pipelines.partitions import range_tags
@@ -60,6 +61,8 @@ SCHEDULES: Final = [
     _schedule(embedding_generation_job, "*/15 * * * *"),
     # Seven minutes past, between two runs of the job above, with which it shares a lane.
     _schedule(anomaly_detection_job, "7 * * * *"),
+    # After midnight UTC, when the day's checkpoints are signed and the lake's day is closed.
+    _schedule(verification_job, "11 1 * * *"),
     _schedule(retention_job, "23 2 * * *"),
     _schedule(model_training_job, "37 3 * * 0"),
 ]

@@ -1,5 +1,6 @@
 """What verification finds: one difference, and the list of them that is kept short enough to read."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 from uuid import UUID
@@ -39,6 +40,11 @@ class Findings:
             self._found.append(Finding(self._tenant_id, seq, kind, what))
         else:
             self._more += 1
+
+    def extend(self, findings: Iterable[Finding]) -> None:
+        """Note what was found elsewhere."""
+        for finding in findings:
+            self.add(finding.seq, finding.kind, finding.what)
 
     def all(self) -> tuple[Finding, ...]:
         """Return what was found, in the order of finding, and how much more there is."""

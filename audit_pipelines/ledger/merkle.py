@@ -58,6 +58,28 @@ class Frontier:
             size += 1
         return Frontier(size, tuple(nodes))
 
+    def join(self, following: "Frontier") -> "Frontier":
+        """Return the frontier after the leaves that `following`, a tree of its own, was made of.
+
+        Its subtrees must fall where this tree has room for them whole: `size` is a multiple of a power of two that is
+        no smaller than `following.size`. Parts of a ledger can so be hashed side by side.
+
+        Raises:
+            ValidationError: when they do not.
+        """
+        size, nodes = self.size, list(self.nodes)
+        levels = [level for level in reversed(range(following.size.bit_length())) if following.size >> level & 1]
+        for level, whole in zip(levels, following.nodes, strict=True):
+            if size % (1 << level):
+                raise ValidationError(f"a tree of {self.size} leaves cannot be joined by one of {following.size}")
+            node, carry = whole, size >> level
+            while carry & 1:
+                node = node_hash(nodes.pop(), node)
+                carry >>= 1
+            nodes.append(node)
+            size += 1 << level
+        return Frontier(size, tuple(nodes))
+
     def root(self) -> bytes:
         """Return the root of the tree of `size` leaves; `EMPTY_ROOT` if there are none."""
         if not self.nodes:

@@ -1,13 +1,14 @@
 """Verification: recompute everything and say where it differs.
 
 Reads every row's bytes again; no stored hash is believed. Compared are content, columns, links and sequence (in
-`verify_rows.py`), head, register of ids, checkpoints with their signatures, and the anchors outside the database, which
-alone show that a tail, a whole tenant or the entire database was replaced by something older. It repairs nothing; what
-it cannot see, docs/ledger_format.md says.
+`verify_rows.py` and `verify_parts.py`), head, register of ids, checkpoints with their signatures, and the anchors
+outside the database, which alone show that a tail, a whole tenant or the entire database was replaced by something
+older. It repairs nothing; what it cannot see, docs/ledger_format.md says.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -16,14 +17,15 @@ from audit_pipelines.db.queries import query
 from audit_pipelines.errors import TamperedError
 from audit_pipelines.ledger import chain
 from audit_pipelines.ledger.checkpoint import AnchorLog, Checkpoint, FileAnchor, open_note
+from audit_pipelines.ledger.entry import format_moment
 from audit_pipelines.ledger.findings import Finding, Findings, Kind
 from audit_pipelines.ledger.keys import VerifierKey
 from audit_pipelines.ledger.merkle import Frontier
-from audit_pipelines.ledger.verify_rows import Walk, check_columns, read_rows
+from audit_pipelines.ledger.verify_parts import OnRows, Walked, Walkers, walkers
+from audit_pipelines.ledger.verify_rows import Start
 
-__all__ = ["Finding", "OnRows", "Verification", "tenants", "verify_all", "verify_tenant"]
+__all__ = ["Finding", "OnRows", "Verification", "tenants", "verify_all"]
 
-OnRows = Callable[[int], None]
 _NOTHING_ANCHORED = AnchorLog((), ())
 
 
@@ -51,10 +53,17 @@ class Verification:
 
 @dataclass(frozen=True, slots=True)
 class _Vouched:
-    """What signed notes say: by size, and the newest one in the database that is right in every respect."""
+    """What signed notes say: by size, and those in the database that are right in every respect, oldest first."""
 
     by_size: Mapping[int, Sequence[Checkpoint]]
-    newest: tuple[Checkpoint, Frontier] | None
+    sound: Sequence[tuple[Checkpoint, Frontier]]
+
+    def start(self, tenant_id: UUID, since: datetime | None) -> Start:
+        """Return where to begin: behind the newest sound checkpoint sealed by `since`, else at the first row."""
+        for checkpoint, frontier in reversed(self.sound):
+            if since and checkpoint.sealed_at <= since:
+                return Start(checkpoint.size, checkpoint.chain_head, None, frontier)
+        return Start(0, chain.genesis(tenant_id))
 
 
 def tenants(conn: Connection) -> list[UUID]:
@@ -69,12 +78,13 @@ def verify_all(
     anchor: FileAnchor,
     tenant_id: UUID | None = None,
     on_rows: OnRows | None = None,
-    since_checkpoint: bool = False,
+    since: datetime | None = None,
 ) -> list[Verification]:
     """Verify one tenant or all, those included that are only left in the anchors.
 
-    All of it is one snapshot, so events that arrive meanwhile never look like tampering. With `since_checkpoint` each
-    tenant's rows are read from its newest sound checkpoint on; a change of older rows is then not noticed.
+    All of it is one snapshot, so events that arrive meanwhile never look like tampering. With `since` each tenant's
+    rows are read from its newest sound checkpoint of that time on, for which its signature vouches; a change of older
+    rows is then not noticed. Long chains are walked by several processes.
 
     Raises:
         DatabaseUnavailableError: when it could not check.
@@ -84,37 +94,19 @@ def verify_all(
     with database.connection("audit_pipeline") as conn:
         conn.execute("set transaction isolation level repeatable read, read only")
         chosen = [tenant_id] if tenant_id else sorted({*tenants(conn), *anchored})
-        return [
-            _verify(
-                conn,
-                tenant,
-                verifier_keys=verifier_keys,
-                anchored=anchored.get(tenant, _NOTHING_ANCHORED),
-                on_rows=on_rows,
-                since_checkpoint=since_checkpoint,
-            )
-            for tenant in chosen
-        ]
-
-
-def verify_tenant(
-    conn: Connection,
-    tenant_id: UUID,
-    *,
-    verifier_keys: Sequence[VerifierKey],
-    anchor: FileAnchor,
-    on_rows: OnRows | None = None,
-    since_checkpoint: bool = False,
-) -> Verification:
-    """Verify one tenant over a connection that sees it; the caller answers for the snapshot."""
-    return _verify(
-        conn,
-        tenant_id,
-        verifier_keys=verifier_keys,
-        anchored=anchor.read(tenant_id),
-        on_rows=on_rows,
-        since_checkpoint=since_checkpoint,
-    )
+        with walkers(database, conn) as helping:
+            return [
+                _verify(
+                    conn,
+                    tenant,
+                    verifier_keys=verifier_keys,
+                    anchored=anchored.get(tenant, _NOTHING_ANCHORED),
+                    helping=helping,
+                    on_rows=on_rows,
+                    since=since,
+                )
+                for tenant in chosen
+            ]
 
 
 def _verify(
@@ -123,31 +115,36 @@ def _verify(
     *,
     verifier_keys: Sequence[VerifierKey],
     anchored: AnchorLog,
+    helping: Walkers,
     on_rows: OnRows | None,
-    since_checkpoint: bool,
+    since: datetime | None,
 ) -> Verification:
     findings = Findings(tenant_id)
     stored = conn.execute(query("ledger/select_checkpoints_to_verify"), {"tenant_id": tenant_id}).fetchall()
     vouched = _open_checkpoints(tenant_id, stored, anchored.notes, verifier_keys, findings)
-    start = vouched.newest if since_checkpoint else None
-    walk = Walk(tenant_id, findings, vouched.by_size, *(start or ()))
-    rows = read_rows(conn, tenant_id, walk.first_seq)
-    while taken := walk.take(rows):
-        if on_rows:
-            on_rows(taken)
-    walk.finish()
-    check_columns(conn, tenant_id, walk.suspects, findings)
-    _check_head(conn, tenant_id, walk, findings)
-    parameters = {"tenant_id": tenant_id, "first_seq": walk.first_seq}
+    start = vouched.start(tenant_id, since)
+    head = conn.execute(query("ledger/select_head"), {"tenant_id": tenant_id}).fetchone()
+    sizes = [size for size in vouched.by_size if size >= start.first_seq]
+    walked = helping.walk(conn, tenant_id, start, sizes, last_seq=head[0] if head else 0, on_rows=on_rows)
+    findings.extend(walked.findings)
+    _check_tree(walked, start.first_seq, vouched.by_size, findings)
+    _check_head(head, walked, findings)
+    parameters = {"tenant_id": tenant_id, "first_seq": start.first_seq}
     for seq, event_id, what in conn.execute(query("ledger/select_event_id_faults"), parameters):
         findings.add(seq, "event_id", f"{event_id!r}: {what}")
     warnings = tuple(
         f"the anchor file of tenant {tenant_id} is damaged in bytes {first} to {end}: nothing there can be compared"
         for first, end in anchored.damaged
     )
-    last_seq = walk.next_seq - 1 if walk.rows else None
     return Verification(
-        tenant_id, walk.rows, len(stored), last_seq, walk.head, findings.all(), warnings, walk.first_seq
+        tenant_id,
+        walked.rows,
+        len(stored),
+        walked.next_seq - 1 if walked.rows else None,
+        walked.head,
+        findings.all(),
+        warnings,
+        start.first_seq,
     )
 
 
@@ -156,7 +153,7 @@ def _open_checkpoints(
 ) -> _Vouched:
     """Return what signed notes vouch for; what is unsigned, altered or only left outside is a finding."""
     by_size: dict[int, list[Checkpoint]] = {}
-    newest = None
+    sound = []
     in_database = set()
     for size, root, chain_head, note, edge, key_id, sealed_at_us in stored:
         in_database.add(note)
@@ -173,7 +170,7 @@ def _open_checkpoints(
         if frontier is None:
             findings.add(None, "checkpoint", f"the stored tree edge of the checkpoint of size {size} has another root")
         elif fits:
-            newest = opened, frontier
+            sound.append((opened, frontier))
     for note in dict.fromkeys(anchored):
         if note in in_database:
             continue
@@ -181,7 +178,7 @@ def _open_checkpoints(
         if opened is not None:
             findings.add(None, "anchor", f"the anchored checkpoint of size {opened.size} is not in the database")
             by_size.setdefault(opened.size, []).append(opened)
-    return _Vouched(by_size, newest)
+    return _Vouched(by_size, sound)
 
 
 def _open(tenant_id: UUID, note: str, keys: Sequence[VerifierKey], findings: Findings, kind: Kind) -> Checkpoint | None:
@@ -213,17 +210,46 @@ def _frontier(edge: bytes, checkpoint: Checkpoint) -> Frontier | None:
     return frontier if frontier.size == checkpoint.size and frontier.root() == checkpoint.root else None
 
 
-def _check_head(conn: Connection, tenant_id: UUID, walk: Walk, findings: Findings) -> None:
-    head = conn.execute(query("ledger/select_head"), {"tenant_id": tenant_id}).fetchone()
-    if head is None:
-        if walk.next_seq:
+def _check_tree(
+    walked: Walked, first_seq: int, vouched: Mapping[int, Sequence[Checkpoint]], findings: Findings
+) -> None:
+    """Compare the tree and the chain's head at every size a signed checkpoint speaks of."""
+    marks = {mark.size: mark for mark in walked.marks}
+    ledger_size = first_seq + walked.rows
+    fitting_size = first_seq
+    for size in sorted(size for size in vouched if size >= first_seq):
+        if size > ledger_size:
+            what = f"a signed checkpoint covers {size} events, the ledger has {ledger_size}: the end is missing"
+            findings.add(None, "anchor", what)
+            continue
+        mark = marks.get(size)
+        root = mark.frontier.root() if mark else None
+        last_seq = size - 1 if size else None
+        for checkpoint in vouched[size]:
+            where = f"the checkpoint over the first {size} events, sealed {format_moment(checkpoint.sealed_at)},"
+            if checkpoint.root != root:
+                # A tree with another leaf stays another one, so this is the place only if all before it fitted.
+                between = f"between seq {fitting_size} and {size - 1}"
+                only = last_seq if size - fitting_size == 1 else None
+                what = f"{where} has another root: rows {between} are not those that were signed"
+                findings.add(only, "checkpoint", what)
+            if mark and checkpoint.chain_head != mark.head:
+                findings.add(last_seq, "checkpoint", f"{where} has another chain head")
+        if all(checkpoint.root == root for checkpoint in vouched[size]):
+            fitting_size = size
+
+
+def _check_head(stored: Any, walked: Walked, findings: Findings) -> None:
+    if stored is None:
+        if walked.next_seq:
             findings.add(None, "head", "the chain's head row is missing")
         return
-    next_seq, head_hash, recorded_at_us = head
-    if next_seq != walk.next_seq:
-        findings.add(None, "head", f"the head says {next_seq} events were stored, the chain ends after {walk.next_seq}")
-    if head_hash != walk.head:
-        what = f"the head's hash is {head_hash.hex()[:16]}…, the chain ends in {walk.head.hex()[:16]}…"
+    next_seq, head_hash, recorded_at_us = stored
+    if next_seq != walked.next_seq:
+        what = f"the head says {next_seq} events were stored, the chain ends after {walked.next_seq}"
         findings.add(None, "head", what)
-    if walk.recorded_at_us is not None and recorded_at_us != walk.recorded_at_us:
+    if head_hash != walked.head:
+        what = f"the head's hash is {head_hash.hex()[:16]}…, the chain ends in {walked.head.hex()[:16]}…"
+        findings.add(None, "head", what)
+    if walked.recorded_at_us is not None and recorded_at_us != walked.recorded_at_us:
         findings.add(None, "head", "the head's recorded_at is not that of the last row")

@@ -9,7 +9,8 @@ row costs two comparisons of bytes. Rows where that does not fit are decoded and
 
 import struct
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from itertools import islice
 from typing import Final
@@ -20,8 +21,7 @@ import msgspec
 from audit_pipelines.db.database import Connection
 from audit_pipelines.db.queries import query
 from audit_pipelines.ledger import chain
-from audit_pipelines.ledger.checkpoint import Checkpoint
-from audit_pipelines.ledger.entry import FORMAT_VERSION, format_moment
+from audit_pipelines.ledger.entry import FORMAT_VERSION
 from audit_pipelines.ledger.findings import Findings
 from audit_pipelines.ledger.merkle import Frontier
 
@@ -38,6 +38,7 @@ _YEAR_2000_US: Final = 946_684_800_000_000
 _UINT64: Final = (1 << 64) - 1
 # The end of an entry, `,"entity_id":"…", … ,"v":1}`, has ten keys and five values that are never null.
 _QUOTES: Final = 30
+_EMPTY: Final = Frontier()
 
 
 class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -63,12 +64,12 @@ _encode = msgspec.json.Encoder(order="sorted").encode
 _COLUMNS: Final = tuple(name for name in _Entry.__struct_fields__ if name not in {"v", "details"})
 
 
-def read_rows(conn: Connection, tenant_id: UUID, first_seq: int) -> Iterator[bytes]:
-    """Yield a tenant's rows from `first_seq` on, in chain order, as `Walk.take` wants them; nothing is held in memory.
+def read_rows(conn: Connection, tenant_id: UUID, first_seq: int, end_seq: int) -> Iterator[bytes]:
+    """Yield a tenant's rows from `first_seq` to before `end_seq`, in chain order, as `Walk.take` wants them.
 
     COPY and not a cursor: a row of sixteen Python objects costs as much as all of its hashes.
     """
-    parameters = {"tenant_id": tenant_id, "first_seq": first_seq}
+    parameters = {"tenant_id": tenant_id, "first_seq": first_seq, "end_seq": end_seq}
     with conn.cursor().copy(query("ledger/select_rows_to_verify"), parameters) as copy:
         blocks = map(bytes, copy)
         first = next(blocks).removeprefix(_COPY_HEADER)
@@ -76,35 +77,47 @@ def read_rows(conn: Connection, tenant_id: UUID, first_seq: int) -> Iterator[byt
         yield from filter(_COPY_END.__ne__, blocks)
 
 
-class Walk:
-    """One pass along a tenant's chain, in order; knows the tree at every size a checkpoint speaks of.
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where a pass begins: in front of `first_seq`, and what the row before it left behind."""
 
-    Begins at the tenant's genesis, or behind the checkpoint `start`; then `frontier` is the tree's edge there, which
-    the caller has compared with the signed root.
+    first_seq: int
+    head: bytes
+    recorded_at_us: int | None = None
+    """When the row before was recorded, in microseconds since 1970; None if that is not to be compared."""
+    frontier: Frontier = _EMPTY
+    """The edge of the tree over all rows before; empty where the pass makes a tree of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What a pass knew when the ledger had `size` rows."""
+
+    size: int
+    frontier: Frontier
+    head: bytes
+
+
+class Walk:
+    """One pass along a part of a tenant's chain, in order; remembers the tree at every one of `sizes`.
+
+    `sizes` count from the tenant's first row and lie at or behind the start.
     """
 
-    def __init__(
-        self,
-        tenant_id: UUID,
-        findings: Findings,
-        vouched: Mapping[int, Sequence[Checkpoint]],
-        start: Checkpoint | None = None,
-        frontier: Frontier | None = None,
-    ) -> None:
-        self.first_seq = self.next_seq = start.size if start else 0
-        self.head = start.chain_head if start else chain.genesis(tenant_id)
+    def __init__(self, tenant_id: UUID, findings: Findings, start: Start, sizes: Iterable[int]) -> None:
+        self.first_seq = self.next_seq = start.first_seq
+        self.head = start.head
         self.rows = 0
-        self.recorded_at_us: int | None = None
-        """When the last row was recorded, in microseconds since 1970; None before the first row."""
+        self.recorded_at_us = start.recorded_at_us
+        """When the last row was recorded, in microseconds since 1970."""
         self.suspects = array("q")
         """Rows whose columns could not be compared as text: `check_columns` looks at them."""
+        self.marks: list[Mark] = []
+        self.frontier = start.frontier
         self._leaf_start = b"\x00" + tenant_id.bytes
         self._findings = findings
-        self._vouched = vouched
-        self._sizes = sorted((size for size in vouched if size >= self.first_seq), reverse=True)
-        self._frontier = frontier or Frontier()
-        self._fitting_size = self.first_seq
-        self._check_tree()
+        self._sizes = sorted(set(sizes), reverse=True)
+        self._mark()
 
     def take(self, rows: Iterator[bytes]) -> int:
         """Check the next few thousand of `rows`; return how many there were, 0 at the end."""
@@ -112,19 +125,17 @@ class Walk:
         limit = min(_BATCH, self._sizes[-1] - self._size) if self._sizes else _BATCH
         leaves = self._check_rows(islice(rows, limit))
         self.rows += len(leaves)
-        self._frontier = self._frontier.append(leaves)
-        self._check_tree()
+        self.frontier = self.frontier.append(leaves)
+        self._mark()
         return len(leaves)
-
-    def finish(self) -> None:
-        """Report the checkpoints that speak of more rows than there are."""
-        for size in self._sizes:
-            what = f"a signed checkpoint covers {size} events, the ledger has {self._size}: the end is missing"
-            self._findings.add(None, "anchor", what)
 
     @property
     def _size(self) -> int:
         return self.first_seq + self.rows
+
+    def _mark(self) -> None:
+        if self._sizes and self._sizes[-1] == self._size:
+            self.marks.append(Mark(self._sizes.pop(), self.frontier, self.head))
 
     def _check_rows(self, rows: Iterable[bytes]) -> list[bytes]:
         """Check rows against each other and their columns; return their leaf hashes, recomputed.
@@ -200,25 +211,6 @@ class Walk:
             add(seq, "content", f"entry hashes to {content_hash.hex()[:16]}…, stored is {entry_hash.hex()[:16]}…")
         if (expected := chain.row_hash(prev_hash, leaf_hash)) != row_hash:
             add(seq, "link", f"row_hash should be {expected.hex()[:16]}…, stored is {row_hash.hex()[:16]}…")
-
-    def _check_tree(self) -> None:
-        if not self._sizes or self._sizes[-1] != self._size:
-            return
-        root = self._frontier.root()
-        for checkpoint in self._vouched[self._sizes.pop()]:
-            where = f"the checkpoint over the first {self._size} events, sealed {format_moment(checkpoint.sealed_at)},"
-            if checkpoint.root != root:
-                # A tree with another leaf stays another one, so this is the place only if all before it fitted.
-                between = f"between seq {self._fitting_size} and {self._size - 1}"
-                only = self._size - 1 if self._size - self._fitting_size == 1 else None
-                what = f"{where} has another root: rows {between} are not those that were signed"
-                self._findings.add(only, "checkpoint", what)
-            if checkpoint.chain_head != self.head:
-                self._findings.add(
-                    self._size - 1 if self._size else None, "checkpoint", f"{where} has another chain head"
-                )
-        if all(checkpoint.root == root for checkpoint in self._vouched[self._size]):
-            self._fitting_size = self._size
 
 
 def check_columns(conn: Connection, tenant_id: UUID, suspects: Sequence[int], findings: Findings) -> None:

@@ -1,6 +1,7 @@
--- A tenant's rows from a sequence number on, in chain order, as COPY: what is hashed and stored as hashes, the entry, and
--- the columns written out as the beginning and the end of the entry they must stand in (between them are the details).
--- Columns with a quote or a backslash are not escaped here: the verifier sees that and looks at those rows one by one.
+-- A tenant's rows of a range of sequence numbers, in chain order, as COPY: what is hashed and stored as hashes, the entry,
+-- and the columns written out as the beginning and the end of the entry they must stand in (between them are the
+-- details). Columns with a quote or a backslash are not escaped here: the verifier sees that and looks at those rows one
+-- by one.
 copy (
     select seq, recorded_at, entry_hash, prev_hash, row_hash,
            num_nonnulls(ip_address, ip_index, outcome, user_agent)::smallint,
@@ -18,6 +19,6 @@ copy (
                || '","outcome":' || coalesce('"' || outcome || '"', 'null')
                || ',"user_agent":' || coalesce('"' || user_agent || '"', 'null') || ',"v":1}', 'UTF8')
     from audit_logs
-    where tenant_id = %(tenant_id)s and seq >= %(first_seq)s
+    where tenant_id = %(tenant_id)s and seq >= %(first_seq)s and seq < %(end_seq)s
     order by seq
 ) to stdout (format binary)

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audit_pipelines.errors import TamperedError
+from audit_pipelines.errors import TamperedError, ValidationError
 from audit_pipelines.ledger import merkle, verify_evidence
 
 LEAVES = [hashlib.sha256(number.to_bytes(4)).digest() for number in range(700)]
@@ -34,6 +34,19 @@ def test_appending_in_pieces_gives_the_tree_of_the_whole(pieces: list[int]) -> N
         done += piece
     assert frontier.size == done
     assert frontier.root() == merkle.Tree.of(LEAVES[:done]).root()
+
+
+@given(st.integers(0, 8), st.integers(0, 40), st.data())
+def test_trees_made_side_by_side_join_to_the_tree_of_the_whole(level: int, before: int, data: st.DataObject) -> None:
+    cut = min(before << level, len(LEAVES) >> level << level)
+    end = data.draw(st.integers(cut, min(cut + (1 << level), len(LEAVES))))
+    joined = merkle.Frontier().append(LEAVES[:cut]).join(merkle.Frontier().append(LEAVES[cut:end]))
+    assert joined == merkle.Frontier().append(LEAVES[:end])
+
+
+def test_a_tree_that_has_no_room_for_another_is_not_joined() -> None:
+    with pytest.raises(ValidationError, match="3 leaves cannot be joined by one of 4"):
+        merkle.Frontier().append(LEAVES[:3]).join(merkle.Frontier().append(LEAVES[3:7]))
 
 
 @given(cases())
