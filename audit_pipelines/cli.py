@@ -15,6 +15,7 @@ from uuid import UUID
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -189,7 +190,7 @@ def verify(
 
 @app.command()
 def checkpoint() -> None:
-    """Sign a checkpoint for every tenant that has new events, now."""
+    """Sign a checkpoint for every tenant that has new events, now, and send the newest ones to the anchors."""
     from audit_pipelines.ledger.verify import tenants
 
     with _opened() as installation:
@@ -199,6 +200,36 @@ def checkpoint() -> None:
             sealed = installation.seal(tenant_id)
             state = f"signed over {sealed.size:,} events" if sealed else "nothing new"
             out.print(f"tenant {tenant_id}: {state}", highlight=False)
+        for late in installation.anchor_due():
+            if late.behind_since:
+                what = (
+                    f"anchor {late.anchor} is behind for tenant {late.tenant_id}: {late.last_error or 'not tried yet'}"
+                )
+                err.print(what, style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def anchors() -> None:
+    """Show how far each anchor has each tenant's checkpoints; exit 1 when one is behind."""
+    with _opened() as installation:
+        states = installation.anchor_states()
+    table = Table("anchor", "tenant", "anchored", "lag", "at", "behind since", "failures", "last error", "next try")
+    for state in states:
+        moments = (state.anchored_at, state.behind_since, state.next_try_at)
+        at, since, again = ("" if moment is None else moment.isoformat(timespec="seconds") for moment in moments)
+        table.add_row(
+            *map(escape, (state.anchor, str(state.tenant_id))),
+            f"{state.anchored_size:,}" if state.anchored_at else "never",
+            f"{state.lag:,}" if state.behind_since else "",
+            at,
+            since,
+            f"{state.attempts:,}" if state.attempts else "",
+            escape(state.last_error or ""),
+            again,
+        )
+    out.print(table)
+    if any(state.behind_since for state in states):
+        sys.exit(1)
 
 
 @app.command()
