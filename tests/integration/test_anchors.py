@@ -1,5 +1,6 @@
 """Anchors outside the database, against servers that speak their protocols, and the register of what became of them."""
 
+import base64
 import hashlib
 import hmac
 import json
@@ -27,7 +28,10 @@ from audit_pipelines.installation import Installation, assemble
 from audit_pipelines.keyring import open_keyring
 from audit_pipelines.ledger.checkpoint import FileAnchor
 from audit_pipelines.ledger.event import Event
+from audit_pipelines.ledger.evidence import check_evidence, check_time_stamps
+from audit_pipelines.ledger.proof import evidence_for
 from audit_pipelines.ledger.time_stamp import verify_token
+from audit_pipelines.ledger.verify_evidence import to_bytes
 from audit_pipelines.settings import Settings
 from tests.integration.anchor_servers import Authority, Server, Storage, serving
 
@@ -385,3 +389,37 @@ def test_the_check_names_the_anchor_that_is_behind(
     installation.anchor_due()
     assert anchors_current(installation).passed
     assert [state.lag for state in states(installation.database, [FolderAnchor("home", tmp_path)])] == [0]
+
+
+# Evidence
+
+
+def test_evidence_carries_the_time_stamp_of_the_oldest_checkpoint_that_has_one(
+    installation: Installation, tenant_id: uuid.UUID, authority: tuple[Authority, Server, AuthorityAnchor]
+) -> None:
+    signing, _, anchor = authority
+    installation.ledger.append(
+        tenant_id, [Event(event_type="a.b", entity_type="record", entity_id="1", event_id="first")]
+    )
+    installation.seal(tenant_id)
+    seal_more(installation, tenant_id)
+    anchor_due(installation.database, [anchor], installation.verifier_keys)
+    seal_more(installation, tenant_id)
+    document = evidence_for(installation.database, tenant_id, ["first"], *installation.verifier_keys)
+    later = [item["checkpoint"].split("\n")[1] for item in json.loads(document)["later"]]
+    assert later == ["4", "7"]
+    lines = check_evidence(document)
+    assert "Proven: a time-stamp token names the checkpoint of 4 events by its SHA-256." in lines
+    assert any(line.startswith("Not proven: who made a time-stamp") for line in lines)
+    (proven,) = check_time_stamps(document, [signing.certificate])
+    assert proven.startswith("CN=Test Authority says that the checkpoint of 4 events existed at 20")
+    with pytest.raises(TamperedError, match="verifying certificates"):
+        check_time_stamps(document, [Authority("Another").certificate])
+    file = json.loads(document)
+    forged = signing.token(bytes(32), 1)
+    stamp = {"sha256": hashlib.sha256(forged).hexdigest(), "token": base64.b64encode(forged).decode()}
+    with pytest.raises(TamperedError, match="imprint of one checkpoint"):
+        check_evidence(to_bytes(file | {"time_stamps": [stamp]}))
+    damaged = file["time_stamps"][0]["sha256"].translate(str.maketrans("0123456789", "1234567890"))
+    with pytest.raises(TamperedError, match="damage"):
+        check_evidence(to_bytes(file | {"time_stamps": [file["time_stamps"][0] | {"sha256": damaged}]}))
