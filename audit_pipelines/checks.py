@@ -10,6 +10,7 @@ from typing import Final
 
 import dagster as dg
 
+from audit_pipelines.anchors.register import AnchorState
 from audit_pipelines.derive import drift, embeddings, reporting
 from audit_pipelines.installation import Installation
 from audit_pipelines.lake.datasets import Lake
@@ -108,6 +109,35 @@ def _verified(done: Sequence[Verification]) -> dg.AssetCheckResult:
     )
 
 
+@dg.asset_check(
+    asset="checkpoints",
+    description="Every anchor has every tenant's newest checkpoint. One that is away is tried again by each run.",
+)
+def anchors_current(installation: dg.ResourceParam[Installation]) -> dg.AssetCheckResult:
+    """Say which anchor is behind since when; a warning, since sealing goes on without it."""
+    states = installation.anchor_states()
+    behind: dict[str, list[AnchorState]] = {}
+    for state in states:
+        if state.behind_since:
+            behind.setdefault(state.anchor, []).append(state)
+    return dg.AssetCheckResult(
+        passed=not behind,
+        severity=dg.AssetCheckSeverity.WARN,
+        description="; ".join(_behind(name, late) for name, late in list(behind.items())[:5]) or None,
+        metadata={
+            "anchors": len({state.anchor for state in states}),
+            "anchors_behind": len(behind),
+            "tenants_behind": len({state.tenant_id for late in behind.values() for state in late}),
+        },
+    )
+
+
+def _behind(name: str, late: Sequence[AnchorState]) -> str:
+    since = min(state.behind_since for state in late if state.behind_since)
+    reason = next((state.last_error for state in late if state.last_error), "not tried yet")
+    return f"{name} is behind since {since.isoformat(timespec='seconds')} for {len(late)} tenants: {reason}"
+
+
 @dg.asset_check(asset="event_embeddings", description="Every event in the lake has a text with a vector of the model.")
 def embedding_coverage(installation: dg.ResourceParam[Installation]) -> dg.AssetCheckResult:
     """Compare events and vectors per tenant."""
@@ -169,6 +199,7 @@ def _complete(installation: Installation, kind: ReportKind) -> dg.AssetCheckResu
 CHECKS: Final = [
     chain_intact,
     history_intact,
+    anchors_current,
     embedding_coverage,
     score_drift,
     security_report_complete,

@@ -15,6 +15,7 @@ from uuid import UUID
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -199,7 +200,7 @@ def verify(
 
 @app.command()
 def checkpoint() -> None:
-    """Sign a checkpoint for every tenant that has new events, now."""
+    """Sign a checkpoint for every tenant that has new events, now, and send the newest ones to the anchors."""
     from audit_pipelines.ledger.verify import tenants
 
     with _opened() as installation:
@@ -209,6 +210,36 @@ def checkpoint() -> None:
             sealed = installation.seal(tenant_id)
             state = f"signed over {sealed.size:,} events" if sealed else "nothing new"
             out.print(f"tenant {tenant_id}: {state}", highlight=False)
+        for late in installation.anchor_due():
+            if late.behind_since:
+                what = (
+                    f"anchor {late.anchor} is behind for tenant {late.tenant_id}: {late.last_error or 'not tried yet'}"
+                )
+                err.print(what, style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def anchors() -> None:
+    """Show how far each anchor has each tenant's checkpoints; exit 1 when one is behind."""
+    with _opened() as installation:
+        states = installation.anchor_states()
+    table = Table("anchor", "tenant", "anchored", "lag", "at", "behind since", "failures", "last error", "next try")
+    for state in states:
+        moments = (state.anchored_at, state.behind_since, state.next_try_at)
+        at, since, again = ("" if moment is None else moment.isoformat(timespec="seconds") for moment in moments)
+        table.add_row(
+            *map(escape, (state.anchor, str(state.tenant_id))),
+            f"{state.anchored_size:,}" if state.anchored_at else "never",
+            f"{state.lag:,}" if state.behind_since else "",
+            at,
+            since,
+            f"{state.attempts:,}" if state.attempts else "",
+            escape(state.last_error or ""),
+            again,
+        )
+    out.print(table)
+    if any(state.behind_since for state in states):
+        sys.exit(1)
 
 
 @app.command()
@@ -242,10 +273,15 @@ def evidence(
 def verify_evidence(
     file: Annotated[Path, typer.Argument(help="An evidence file.")],
     key: Annotated[str | None, typer.Option(help="The verifier key, from elsewhere than the file.")] = None,
+    tsa_certificate: Annotated[
+        Path | None, typer.Option(metavar="PEM", help="Certificates to check the time-stamps in the file with.")
+    ] = None,
 ) -> None:
     """Check an evidence file; needs no database. Exit 0 proven, 1 not proven, 2 unreadable."""
     from audit_pipelines.ledger import verify_evidence as verifier
 
+    if tsa_certificate:
+        sys.exit(_verify_with_time_stamps(file, key, tsa_certificate))
     arguments = [str(file), *(["--key", key] if key else [])]
     sys.exit(verifier.main(arguments))
 
@@ -424,6 +460,28 @@ def status() -> None:
     out.print(table)
     if any(line.applied_at is None for line in lines):
         sys.exit(1)
+
+
+def _verify_with_time_stamps(file: Path, key: str | None, tsa_certificate: Path) -> int:
+    from audit_pipelines.errors import TamperedError
+    from audit_pipelines.ledger.evidence import check_evidence, check_time_stamps
+    from audit_pipelines.ledger.time_stamp import load_certificates
+
+    trusted = load_certificates(tsa_certificate)
+    try:
+        document = file.read_bytes()
+    except OSError as error:
+        raise AuditError(f"expected an evidence file at {file}, got: {error.strerror}") from error
+    try:
+        lines = [line for line in check_evidence(document, key) if "who made a time-stamp" not in line]
+        stamped = [f"Proven: {line}" for line in check_time_stamps(document, trusted)]
+    except TamperedError as error:
+        status, lines = TAMPERED, [f"REFUSED: {error}"]
+    else:
+        status, lines = INTACT, stamped + lines
+    # ASCII alone, as the stand-alone program: what stands in a file must not be able to steer a terminal.
+    print("\n".join(lines).encode("ascii", "backslashreplace").decode())  # noqa: T201 - lines must not be wrapped
+    return status
 
 
 class _ImportProgress:

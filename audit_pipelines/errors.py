@@ -40,6 +40,17 @@ class DatabaseUnavailableError(AuditError):
     """The database cannot be reached or did not answer in time; nothing was stored by this call."""
 
 
+class AnchorUnavailableError(AuditError):
+    """An anchor outside the database did not take or show a checkpoint; it is tried again.
+
+    `retry_after_s` is the pause that the anchor itself asked for, in seconds.
+    """
+
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
 class TamperedError(AuditError):
     """A digest, signature or proof does not match what it vouches for."""
 

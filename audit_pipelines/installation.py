@@ -5,10 +5,14 @@ The command line, the server, Dagster's resource and the tests all start here, s
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
+from audit_pipelines.anchors import register
+from audit_pipelines.anchors.opening import open_anchors, readable_anchors
+from audit_pipelines.anchors.reading import Anchors
+from audit_pipelines.anchors.register import AnchorState
 from audit_pipelines.db.database import Database, open_database
 from audit_pipelines.keyring import Keyring, open_keyring, verifier_keys
 from audit_pipelines.ledger.checkpoint import Checkpoint, FileAnchor
@@ -40,11 +44,24 @@ class Installation:
 
     @property
     def anchor(self) -> FileAnchor:
-        """Where checkpoints are kept outside the database."""
+        """The home's anchor folder, where every checkpoint is kept outside the database."""
         return FileAnchor(self.settings.anchors_dir)
 
+    @property
+    def anchors(self) -> Anchors:
+        """A reading of all anchors that can be read, that one included; each is a new one."""
+        return readable_anchors(self.settings)
+
+    def anchor_due(self) -> list[AnchorState]:
+        """Send the newest checkpoints to the anchors that lack them; see `register.anchor_due`."""
+        return register.anchor_due(self.database, open_anchors(self.settings), self.verifier_keys)
+
+    def anchor_states(self) -> list[AnchorState]:
+        """Return how far each anchor has each tenant's checkpoints."""
+        return register.states(self.database, open_anchors(self.settings))
+
     def seal(self, tenant_id: UUID) -> Checkpoint | None:
-        """Sign and anchor a checkpoint over the tenant's ledger; see `sealer.seal_checkpoint`."""
+        """Sign a checkpoint over the tenant's ledger into the home's anchor folder; see `sealer.seal_checkpoint`."""
         return seal_checkpoint(
             self.database,
             tenant_id,
@@ -56,15 +73,18 @@ class Installation:
     def verify(
         self, tenant_id: UUID | None = None, on_rows: OnRows | None = None, *, since: datetime | None = None
     ) -> list[Verification]:
-        """Verify one tenant or all; see `verify.verify_all`."""
-        return verify_all(
+        """Verify one tenant or all; see `verify.verify_all`. An anchor that cannot be read is a warning of each."""
+        anchors = self.anchors
+        done = verify_all(
             self.database,
             verifier_keys=self.verifier_keys,
-            anchor=self.anchor,
+            anchor=anchors,
             tenant_id=tenant_id,
             on_rows=on_rows,
             since=since,
         )
+        unread = tuple(f"anchor {name} could not be read: {why}" for name, why in anchors.unread.items())
+        return [replace(one, warnings=one.warnings + unread) for one in done]
 
     def erase(self, tenant_id: UUID, person: str) -> Erasure:
         """Destroy a person's key; see `erasure.erase`."""

@@ -6,14 +6,17 @@ log line or a traceback never shows them. Values that must exist but may be gene
 
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic import ValidationError as PydanticValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from audit_pipelines.anchors.address import Address, is_loopback, parse_address
 from audit_pipelines.errors import ConfigurationError
 
 CommaSeparated = Annotated[tuple[str, ...], NoDecode]
+CommaSeparatedSecrets = Annotated[tuple[SecretStr, ...], NoDecode]
 
 
 class Settings(BaseSettings):
@@ -66,6 +69,27 @@ class Settings(BaseSettings):
     audit_former_verifier_keys: CommaSeparated = Field(
         default=(), description="Verifier keys of former signing keys, whose checkpoints stay valid."
     )
+    audit_tsa_certificates: Path | None = Field(
+        default=None,
+        description="PEM file of certificates that time-stamps are checked with: the authorities' or their issuers'.",
+    )
+    audit_anchors: CommaSeparatedSecrets = Field(
+        default=(), description="Addresses of anchors beside AUDIT_HOME/anchors, which is always one."
+    )
+    audit_anchor_webhook_secret: SecretStr | None = Field(
+        default=None, description="Shared secret of at least 32 bytes that signs what goes to webhook anchors."
+    )
+    aws_endpoint_url: str | None = Field(
+        default=None, description="Object storage of an s3 anchor that is not AWS's: an https address."
+    )
+    aws_region: str | None = Field(default=None, description="Region of the bucket of an s3 anchor.")
+    aws_access_key_id: str | None = Field(
+        default=None, description="Who enters the bucket; absent: the role of the machine."
+    )
+    aws_secret_access_key: SecretStr | None = Field(default=None, description="What belongs to AWS_ACCESS_KEY_ID.")
+    aws_session_token: SecretStr | None = Field(
+        default=None, description="What belongs to an AWS_ACCESS_KEY_ID that was lent for a time."
+    )
     audit_enable_access_logging: bool = Field(
         default=True, description="Whether every read is written to audit_access_log."
     )
@@ -96,6 +120,7 @@ class Settings(BaseSettings):
         "audit_former_verifier_keys",
         "audit_sealed_fields",
         "audit_person_entity_types",
+        "audit_anchors",
         "cors_origins",
         mode="before",
     )
@@ -113,6 +138,33 @@ class Settings(BaseSettings):
                 raise ValueError(f"a JSON pointer starts with '/', got {pointer!r}")
         return value
 
+    @field_validator("audit_anchors")
+    @classmethod
+    def _addresses(cls, value: tuple[SecretStr, ...], info: ValidationInfo) -> tuple[SecretStr, ...]:
+        names = set()
+        for place, secret in enumerate(value, start=1):
+            try:
+                address = parse_address(secret.get_secret_value())
+            except ValueError as error:
+                raise ValueError(f"address {place}: {error}") from None
+            if address.name in names:
+                raise ValueError(f"address {place}: expected each anchor once, got it again")
+            if address.kind == "authority" and not info.data.get("audit_tsa_certificates"):
+                raise ValueError(f"address {place}: a time-stamp authority needs AUDIT_TSA_CERTIFICATES as well")
+            names.add(address.name)
+        return value
+
+    @field_validator("aws_endpoint_url")
+    @classmethod
+    def _private(cls, value: str | None) -> str | None:
+        if value is not None:
+            parts = urlsplit(value)
+            if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname or "")):
+                raise ValueError("expected https; plain http is for addresses of this machine alone")
+            if "@" in parts.netloc or parts.query:
+                raise ValueError("expected an address without user name, password and query")
+        return value
+
     @field_validator("audit_enable_hash_chain")
     @classmethod
     def _chained(cls, value: bool) -> bool:
@@ -127,7 +179,7 @@ class Settings(BaseSettings):
             raise ValueError("expected a folder; object storage is not supported by this version")
         return value
 
-    @field_validator("jwt_secret")
+    @field_validator("jwt_secret", "audit_anchor_webhook_secret")
     @classmethod
     def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and len(value.get_secret_value().encode()) < 32:
@@ -158,6 +210,11 @@ class Settings(BaseSettings):
     def keys_dir(self) -> Path:
         """Folder of generated keys, mode 0700."""
         return self.home / "keys"
+
+    @property
+    def anchors(self) -> tuple[Address, ...]:
+        """The anchors of AUDIT_ANCHORS, parsed."""
+        return tuple(parse_address(address.get_secret_value()) for address in self.audit_anchors)
 
     @property
     def anchors_dir(self) -> Path:

@@ -159,6 +159,11 @@ comment on function audit_append is 'The only writer of audit_logs; see docs/led
 revoke all on function audit_append from public;
 grant execute on function audit_append to audit_app;
 
+-- undo 009_create_audit_anchorings
+set role audit_owner;
+drop table if exists audit_anchorings;
+drop function if exists audit_keep_anchored();
+
 -- undo 008_create_indexes
 set role audit_owner;
 drop index if exists audit_anomalies_time, audit_logs_actor, audit_logs_occurred_at, audit_logs_event_id;

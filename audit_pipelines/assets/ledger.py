@@ -33,13 +33,28 @@ audit_logs = dg.AssetSpec(
     code_version=lineage.product_version(),
 )
 def checkpoints(installation: dg.ResourceParam[Installation]) -> dg.MaterializeResult[None]:
-    """Seal every tenant with new rows."""
+    """Seal every tenant with new rows and serve the anchors."""
     result = integrity.seal_all(installation)
     return dg.MaterializeResult(
         metadata={
             "sealed": len(result.sealed),
             "tenants_without_new_events": result.unchanged,
             "anchor": dg.MetadataValue.path(str(installation.settings.anchors_dir)),
+            "anchors_behind": len({state.anchor for state in result.anchors if state.behind_since}),
+            "anchors": table(
+                ("anchor", "tenant", "events anchored", "lag", "at", "last error"),
+                (
+                    (
+                        state.anchor,
+                        state.tenant_id,
+                        state.anchored_size or 0,
+                        state.lag,
+                        state.anchored_at.isoformat(timespec="seconds") if state.anchored_at else "never",
+                        state.last_error or "",
+                    )
+                    for state in sorted(result.anchors, key=lambda state: -state.lag)
+                ),
+            ),
             "signing_key": installation.keyring.signer.verifier_key.key_hash.hex(),
             "newest": table(
                 ("tenant", "events covered", "root", "chain head"),

@@ -6,6 +6,7 @@ What is compared and how is `ledger.verify`'s, what is signed is `ledger.sealer`
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from audit_pipelines.anchors.register import AnchorState
 from audit_pipelines.db.queries import query
 from audit_pipelines.errors import TamperedError
 from audit_pipelines.installation import Installation
@@ -16,14 +17,15 @@ from audit_pipelines.reports import model as report
 
 @dataclass(frozen=True, slots=True)
 class Sealing:
-    """What sealing came to: new checkpoints, and how many tenants had nothing new."""
+    """What sealing came to: new checkpoints, how many tenants had nothing new, and how far each anchor is."""
 
     sealed: tuple[Checkpoint, ...]
     unchanged: int
+    anchors: tuple[AnchorState, ...]
 
 
 def seal_all(installation: Installation) -> Sealing:
-    """Seal every tenant's new rows.
+    """Seal every tenant's new rows and send the newest checkpoints to the anchors; what fails there is only reported.
 
     Raises:
         TamperedError: after all others were sealed, naming each tenant whose rows do not continue its chain.
@@ -41,9 +43,10 @@ def seal_all(installation: Installation) -> Sealing:
             sealed.append(checkpoint)
         else:
             unchanged += 1
+    anchors = installation.anchor_due()
     if refused:
         raise TamperedError("; ".join(refused))
-    return Sealing(tuple(sealed), unchanged)
+    return Sealing(tuple(sealed), unchanged, tuple(anchors))
 
 
 def integrity_of(installation: Installation, verification: Verification) -> report.Integrity:

@@ -13,10 +13,13 @@ from dataclasses import dataclass
 from importlib import resources
 from uuid import UUID
 
+from cryptography.x509 import Certificate
+
 from audit_pipelines.errors import TamperedError, ValidationError
 from audit_pipelines.ledger import verify_evidence
 from audit_pipelines.ledger.checkpoint import single_signature
 from audit_pipelines.ledger.keys import VerifierKey
+from audit_pipelines.ledger.time_stamp import verify_token
 
 VERIFIER_FILE = "verify_evidence.py"
 
@@ -61,12 +64,14 @@ def build_evidence(
     verifier_key: VerifierKey,
     *,
     later: Sequence[LaterCheckpoint] = (),
+    time_stamps: Iterable[bytes] = (),
     disclosures: Iterable[Disclosure] = (),
 ) -> bytes:
     """Return the evidence file for `entries` under the signed note `checkpoint`, as UTF-8 bytes.
 
-    Signature lines of other keys are left out of the notes, because the verifier could not check them. Raises
-    `TamperedError` if the ledger's own data does not prove what the file would say, so no false evidence leaves.
+    `time_stamps` are RFC 3161 tokens over notes of this file. Signature lines of other keys are left out of the notes,
+    because the verifier could not check them. Raises `TamperedError` if the ledger's own data does not prove what the
+    file would say, so no false evidence leaves.
     """
     source = verifier_source()
     document = verify_evidence.to_bytes(
@@ -94,6 +99,10 @@ def build_evidence(
                 }
                 for item in sorted(entries, key=lambda item: item.seq)
             ],
+            "time_stamps": [
+                {"sha256": hashlib.sha256(token).hexdigest(), "token": base64.b64encode(token).decode()}
+                for token in time_stamps
+            ],
             "disclosures": [
                 {"seq": item.seq, "pointer": item.pointer, "salt": item.salt.hex(), "plaintext": item.plaintext}
                 for item in sorted(disclosures, key=lambda item: (item.seq, item.pointer))
@@ -117,6 +126,32 @@ def check_evidence(document: bytes, key: str | None = None) -> list[str]:
         raise TamperedError(f"evidence: {error}; rely on nothing in this file") from error
     except (ValueError, RecursionError) as error:
         raise ValidationError(f"evidence could not be checked: {error}") from error
+
+
+def check_time_stamps(document: bytes, trusted: Sequence[Certificate]) -> list[str]:
+    """Check the time-stamps in evidence that `check_evidence` accepted; return what each proves, line by line.
+
+    Raises `TamperedError` if there is none, or one is signed by nobody trusted or about nothing in the file.
+    """
+    file = json.loads(document)
+    notes = {sha256(note): note for note in (file["checkpoint"], *(item["checkpoint"] for item in file["later"]))}
+    proven = []
+    for item in file["time_stamps"]:
+        token = base64.b64decode(item["token"])
+        note = next((note for digest, note in notes.items() if digest in token), file["checkpoint"])
+        stamp = verify_token(token, note, trusted)
+        proven.append(
+            f"{stamp.authority} says that the checkpoint of {note.splitlines()[1]} events existed at "
+            f"{stamp.moment.isoformat()}."
+        )
+    if not proven:
+        raise TamperedError("evidence: expected a time-stamp to check, got a file without one")
+    return proven
+
+
+def sha256(note: str) -> bytes:
+    """Return the digest that a time-stamp of a note is over."""
+    return hashlib.sha256(note.encode()).digest()
 
 
 def signed_by(document: bytes) -> str:

@@ -5,6 +5,7 @@ leaves serves any number of events.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
@@ -12,8 +13,9 @@ from audit_pipelines.db.database import Connection, Database
 from audit_pipelines.db.queries import query
 from audit_pipelines.errors import ValidationError
 from audit_pipelines.ledger import chain
+from audit_pipelines.ledger.checkpoint import single_signature
 from audit_pipelines.ledger.disclosure import Discloser
-from audit_pipelines.ledger.evidence import EvidenceEntry, LaterCheckpoint, build_evidence
+from audit_pipelines.ledger.evidence import EvidenceEntry, LaterCheckpoint, build_evidence, sha256
 from audit_pipelines.ledger.keys import VerifierKey
 from audit_pipelines.ledger.merkle import Tree
 
@@ -28,8 +30,8 @@ def evidence_for(
     """Return one evidence file that proves the given events, under the oldest checkpoint that covers them all.
 
     The oldest says most about when they were there; the newest goes with it as `later`, proven to begin with the same
-    events. Both are signed by the first of `verifier_keys` with a checkpoint that covers the events: one file is
-    checked with one key.
+    events, and so does the oldest with a time-stamp. All are signed by the first of `verifier_keys` with a checkpoint
+    that covers the events: one file is checked with one key.
 
     Raises:
         ValidationError: when an event is unknown, no checkpoint covers it yet, or `discloser` cannot open a value.
@@ -41,7 +43,8 @@ def evidence_for(
         if missing := sorted(set(event_ids) - {row[5] for row in rows}):
             raise ValidationError(f"tenant {tenant_id} has no event {', '.join(map(repr, missing))}")
         key, notes = _covering(conn, rows, verifier_keys)
-        (first, first_note), (last, last_note) = notes[0], notes[-1]
+        (first, first_note), (last, _) = notes[0], notes[-1]
+        stamps = conn.execute(query("ledger/select_time_stamps"), {"sizes": [size for size, _ in notes]}).fetchall()
         leaves = [
             chain.leaf_hash(chain.leaf(tenant_id, seq, chain.microseconds(recorded_at), entry_hash))
             for seq, recorded_at, entry_hash in conn.execute(query("ledger/select_leaves"), {"size": last}, binary=True)
@@ -51,9 +54,17 @@ def evidence_for(
         EvidenceEntry(seq, chain.microseconds(recorded_at), entry, prev_hash, row_hash, tree.inclusion_proof(seq))
         for seq, recorded_at, entry, prev_hash, row_hash, _ in rows
     ]
-    later = [LaterCheckpoint(last_note, Tree.of(leaves).consistency_proof(first))] if last > first else []
+    later = [
+        LaterCheckpoint(note, Tree.of(leaves[:size]).consistency_proof(before))
+        for (before, _), (size, note) in pairwise(notes)
+    ]
     disclosures = discloser.disclose(tenant_id, [(row[0], row[2]) for row in rows]) if discloser else []
-    return build_evidence(tenant_id, entries, first_note, key, later=later, disclosures=disclosures)
+    # A stamp over a note that other keys signed as well is over bytes that this file does not have.
+    kept = {sha256(single_signature(note, key)) for _, note in notes}
+    time_stamps = [token for (token,) in stamps if any(digest in token for digest in kept)]
+    return build_evidence(
+        tenant_id, entries, first_note, key, later=later, time_stamps=time_stamps, disclosures=disclosures
+    )
 
 
 def _covering(

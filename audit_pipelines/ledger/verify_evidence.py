@@ -2,7 +2,6 @@
 
 Usage: python3 -I -S verify_evidence.py FILE [--key VERIFIER_KEY]
 Exit status: 0 all that was checked matches, 1 something does not match, 2 the file or the key could not be read.
-
 It shares no code with the product on purpose: a fault there cannot vouch for itself here. The format is described in
 docs/ledger_format.md. Get this program, and the key, from somewhere else than the evidence file.
 """
@@ -28,14 +27,14 @@ NOTE = (
 )
 # The shape of the whole file. Patterns allow one spelling of each value only, so that any changed letter shows.
 _HASH, _TEXT, _64 = "[0-9a-f]{64}", "(?s).*", "[A-Za-z0-9+/]"
-_POINTER = "(?:/(?:[^~/]|~[01])*)+"
-_UUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_POINTER, _UUID = "(?:/(?:[^~/]|~[01])*)+", "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _KEY = rf"([!-*,-~]+)\+([0-9a-f]{{8}})\+(A[Q-Za-f]{_64}{{42}})"
 _BASE64 = f"(?:{_64}{{4}})*(?:{_64}{{2}}[AEIMQUYcgkosw048]=|{_64}[AQgw]==)?"
 _ROOT = f"({_64}{{42}}[AEIMQUYcgkosw048]=)"
 _TIME = r"([0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]\.[0-9]{6}Z)"
 _TREE_HEAD = rf"(audit_pipelines/({_UUID})\n(0|[1-9][0-9]{{0,17}})\n{_ROOT}\nchain {_ROOT}\ntime {_TIME}\n)"
 _CHECKPOINT = rf"{_TREE_HEAD}\n\u2014 ([!-*,-~]+) ({_BASE64})\n"
+_IMPRINT = rb"(?s)0[/1]0[\x0b\r]\x06\x09\x60\x86H\x01e\x03\x04\x02\x01(?:\x05\x00)?\x04\x20(.{32})"  # SHA-256, RFC 3161
 _ENTRY = {"seq": 10**18, "recorded_at_us": 253_402_300_800 * 10**6, "entry": _BASE64, "prev_hash": _HASH}
 _SHAPE = {
     "format": re.escape(FORMAT),
@@ -45,6 +44,7 @@ _SHAPE = {
     "checkpoint": _CHECKPOINT,
     "later": [{"checkpoint": _CHECKPOINT, "consistency_proof": [_HASH]}],
     "entries": [{**_ENTRY, "row_hash": _HASH, "inclusion_proof": [_HASH]}],
+    "time_stamps": [{"sha256": _HASH, "token": _BASE64}],
     "disclosures": [{"seq": 10**18, "pointer": _POINTER, "salt": "[0-9a-f]{32}", "plaintext": _TEXT}],
     "verifier": {"sha256": _HASH, "source": _TEXT},
 }
@@ -57,20 +57,25 @@ class RefusedError(Exception):
 def verify(document: bytes, key: str | None = None) -> list[str]:
     """Check a whole evidence file and return, in plain language, what was proven and what was not.
 
-    Raises `RefusedError` at the first thing that does not match; `ValueError`, or `RecursionError` for an absurdly deep
-    file, if it is not evidence or `key` not a key, so that nothing was checked.
+    Raises `RefusedError` at the first mismatch; `ValueError` or `RecursionError` if this is not evidence or no key.
     """
     if key is not None and not re.fullmatch(_KEY, key):
         raise ValueError(f"expected a verifier key NAME+HASH+BASE64, got {key!a}")
     file = _load(document)
     _equal(file["verifier_key"] if key is None else key, file["verifier_key"], "verifier_key, against the key given")
     tenant = bytes.fromhex(file["tenant_id"].replace("-", ""))
-    first = latest = _open(file["checkpoint"], file)
-    for later in file["later"]:
-        latest, before = _open(later["checkpoint"], file), latest
-        _check_consistency(before, latest, later["consistency_proof"])
+    opened = [_open(item["checkpoint"], file) for item in (file, *file["later"])]
+    first, latest = opened[0], opened[-1]
+    for place, later in enumerate(file["later"]):
+        _check_consistency(opened[place], opened[place + 1], later["consistency_proof"])
     rows = _rows(file["entries"], first, tenant)
     chained = _chained(rows, first, tenant)
+    stamped = []
+    for token, digest in ((base64.b64decode(stamp["token"]), stamp["sha256"]) for stamp in file["time_stamps"]):
+        _equal(hashlib.sha256(token).hexdigest(), digest, "time_stamps: sha256, against a damaged token")
+        sizes = [item["size"] for item in opened if item["digest"] in re.findall(_IMPRINT, token)]
+        _require(len(sizes) == 1, "time_stamps: expected the imprint of one checkpoint of this file")
+        stamped.append(f"a time-stamp token names the checkpoint of {sizes[0]} events by its SHA-256.")
     disclosed = [_disclosed(item, rows) for item in file["disclosures"]]
     proven = [
         f"key {file['verifier_key']} signed a checkpoint; the key is {'yours' if key else 'in this file'}.",
@@ -78,12 +83,13 @@ def verify(document: bytes, key: str | None = None) -> list[str]:
         f"these {len(rows)} events are in that ledger, byte for byte, in these places, with these times of record:",
         *(f"  {row['shown']}" for row in rows.values()),
         *(f"row_hash of seq {seq}: it follows from an end of the chain that is known." for seq in sorted(chained)),
-        *disclosed,
+        *(disclosed + stamped),
     ]
     if latest is not first:
         proven.append(f"the {latest['size']} events of the checkpoint at {latest['time']} begin with the same events.")
     unproven = {
         "whose key this is: anybody can make such a file with a key of their own. Get the key from elsewhere.": not key,
+        "who made a time-stamp, or when: its signature was not checked; the product can, with a certificate.": stamped,
         "that sealed text decrypts to the value shown: the value is the one committed to.": disclosed,
         **{f"row_hash of seq {seq}: nothing here ties it to the chain.": True for seq in sorted(rows.keys() - chained)},
         f"anything about events after the first {latest['size']}, or that no event outside this file matters.": True,
@@ -91,8 +97,7 @@ def verify(document: bytes, key: str | None = None) -> list[str]:
         "that others were shown the same ledger: compare the checkpoint with a copy published elsewhere.": True,
         "anything by the program inside this file: its digest matches, but it was neither run nor trusted.": True,
     }
-    applying = [line for line, applies in unproven.items() if applies]
-    return [f"Proven: {line}" for line in proven] + [f"Not proven: {line}" for line in applying]
+    return [f"Proven: {line}" for line in proven] + [f"Not proven: {line}" for line, use in unproven.items() if use]
 
 
 def to_bytes(evidence: dict[str, Any]) -> bytes:
@@ -107,8 +112,9 @@ def _load(document: bytes) -> dict[str, Any]:
         raise ValueError(f"the file is not {FORMAT!r}; another format needs another version of this program")
     _check_shape(file, _SHAPE, "")
     _require(spelled == document, "the file was changed: spaces, order or escapes are not those of evidence as written")
-    source = file["verifier"]["source"].encode()
-    _equal(hashlib.sha256(source).hexdigest(), file["verifier"]["sha256"], "verifier.sha256")
+    _equal(
+        hashlib.sha256(file["verifier"]["source"].encode()).hexdigest(), file["verifier"]["sha256"], "verifier.sha256"
+    )
     return file
 
 
@@ -133,7 +139,8 @@ def _open(note: str, file: dict[str, Any]) -> dict[str, Any]:
     _equal(file["tenant_id"], tenant, f"{where}: tenant")
     _equal(f"{name}+{digest}", f"{signer}+{signature[:4].hex()}", f"{where}: signer")
     _require(ed25519_verify(key[1:], signature[4:], text.encode()), f"{where}: its text and its signature do not fit")
-    return {"size": int(size), "root": base64.b64decode(root), "head": base64.b64decode(head).hex(), "time": moment}
+    seen = {"size": int(size), "time": moment, "digest": hashlib.sha256(note.encode()).digest()}
+    return {**seen, "root": base64.b64decode(root), "head": base64.b64decode(head).hex()}
 
 
 def _rows(entries: list[dict[str, Any]], checkpoint: dict[str, Any], tenant: bytes) -> dict[int, dict[str, Any]]:
@@ -195,11 +202,8 @@ def _disclosed(item: dict[str, Any], rows: dict[int, dict[str, Any]]) -> str:
 
 
 def _roots(first: int, size: int, proof: list[bytes], smallest: int) -> tuple[bytes, bytes]:
-    """Return the roots of the first `first` and of all `size` leaves that a proof leads to, from its own first node up.
-
-    RFC 6962 section 2.1 read backwards. The first node covers one leaf in an inclusion proof (`smallest` 1) and the
-    last whole subtree of the earlier tree in a consistency proof (`smallest` = its size).
-    """
+    """Return the roots of the first `first` and of all `size` leaves that a proof leads to: RFC 6962, 2.1, backwards.
+    Its first node covers one leaf (inclusion: `smallest` 1) or the earlier tree's last subtree (`smallest` its size)."""
     _require(bool(proof), "a proof has too few hashes")
     if first == size <= smallest:
         _require(len(proof) == 1, "a proof has too many hashes")
@@ -255,9 +259,7 @@ def _add(p: tuple[int, ...], q: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _times(scalar: int, point: tuple[int, ...]) -> tuple[int, ...]:
-    if scalar == 0:
-        return 0, 1, 1, 0
-    rest = _times(scalar >> 1, _add(point, point))
+    rest = _times(scalar >> 1, _add(point, point)) if scalar else (0, 1, 1, 0)
     return _add(rest, point) if scalar & 1 else rest
 
 
@@ -286,10 +288,9 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     try:
         status, lines = 0, verify(arguments.file.read_bytes(), arguments.key)
-    except RefusedError as error:
-        status, lines = 1, [f"REFUSED: {error}"]
-    except (ValueError, RecursionError, OSError) as error:
-        status, lines = 2, [f"NOT CHECKED: {error}"]
+    except (RefusedError, ValueError, RecursionError, OSError) as error:
+        status, verdict = (1, "REFUSED") if isinstance(error, RefusedError) else (2, "NOT CHECKED")
+        lines = [f"{verdict}: {error}"]
     # ASCII alone: what stands in an evidence file must not be able to steer a terminal.
     sys.stdout.write("\n".join(lines).encode("ascii", "backslashreplace").decode() + "\n")
     return status

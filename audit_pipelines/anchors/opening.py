@@ -1,0 +1,57 @@
+"""From settings to anchors: the one place that knows all kinds."""
+
+from pathlib import Path
+from typing import Final
+
+from audit_pipelines.anchors.address import Address
+from audit_pipelines.anchors.authority import AuthorityAnchor
+from audit_pipelines.anchors.bucket import Access, BucketAnchor
+from audit_pipelines.anchors.folder import FolderAnchor
+from audit_pipelines.anchors.reading import Anchors
+from audit_pipelines.anchors.register import OutsideAnchor
+from audit_pipelines.anchors.webhook import WebhookAnchor
+from audit_pipelines.errors import ConfigurationError
+from audit_pipelines.settings import Settings
+
+HOME: Final = "home"
+
+
+def open_anchors(settings: Settings) -> tuple[OutsideAnchor, ...]:
+    """Return the home's anchor folder, which is always there, and those of AUDIT_ANCHORS; connects to none.
+
+    Raises:
+        ConfigurationError: when an address needs a setting that is absent.
+    """
+    return (FolderAnchor(HOME, settings.anchors_dir), *(_open(address, settings) for address in settings.anchors))
+
+
+def readable_anchors(settings: Settings) -> Anchors:
+    """Return a reading, not yet begun, of the home's anchor folder and all other anchors that can be read."""
+    outside = [anchor for anchor in open_anchors(settings)[1:] if isinstance(anchor, (FolderAnchor, BucketAnchor))]
+    return Anchors(settings.anchors_dir, outside)
+
+
+def _open(address: Address, settings: Settings) -> OutsideAnchor:
+    if address.kind == "folder":
+        return FolderAnchor(address.name, Path(address.target))
+    if address.kind == "bucket":
+        return BucketAnchor(address.name, address.target, _access(settings))
+    if address.kind == "webhook":
+        secret = settings.audit_anchor_webhook_secret
+        return WebhookAnchor(address.name, address.target, secret.get_secret_value().encode() if secret else None)
+    if settings.audit_tsa_certificates is None:
+        raise ConfigurationError(
+            "AUDIT_ANCHORS has a time-stamp authority: expected AUDIT_TSA_CERTIFICATES, got nothing"
+        )
+    return AuthorityAnchor(address.name, address.target, settings.audit_tsa_certificates.expanduser())
+
+
+def _access(settings: Settings) -> Access:
+    secret, token = settings.aws_secret_access_key, settings.aws_session_token
+    return Access(
+        endpoint=settings.aws_endpoint_url,
+        region=settings.aws_region,
+        access_key_id=settings.aws_access_key_id,
+        secret_access_key=secret.get_secret_value() if secret else None,
+        session_token=token.get_secret_value() if token else None,
+    )

@@ -1,0 +1,77 @@
+"""One POST to an outside anchor, bounded in time and size, with its failure in words that hold no secret."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+import httpx
+
+from audit_pipelines.errors import AnchorUnavailableError
+
+TIMEOUT_S: Final = 10.0
+"""For the whole exchange: a receiver that answers a byte a second must not hold up all the others."""
+_MAX_ANSWER: Final = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The body of an answer with status 2xx, and its media type in lower case."""
+
+    content: bytes
+    media_type: str
+
+
+def post(url: str, content: bytes, headers: Mapping[str, str], timeout_s: float = TIMEOUT_S) -> Answer:
+    """Post `content`, follow no redirect, and return the answer if its status is 2xx.
+
+    Raises:
+        AnchorUnavailableError: for everything else, with the Retry-After that came.
+    """
+    deadline = time.monotonic() + timeout_s
+    # Proxies and .netrc of the environment stay out: only settings say where a checkpoint goes.
+    try:
+        with (
+            httpx.Client(timeout=timeout_s, trust_env=False, follow_redirects=False) as client,
+            client.stream("POST", url, content=content, headers=dict(headers)) as response,
+        ):
+            if not response.is_success:
+                raise AnchorUnavailableError(
+                    f"expected status 2xx, got {response.status_code}", _retry_after(response.headers)
+                )
+            return Answer(_body(response, deadline, timeout_s), _media_type(response.headers))
+    except httpx.TimeoutException as error:
+        raise AnchorUnavailableError(f"no answer within {timeout_s:g} s") from error
+    except httpx.ConnectError as error:
+        raise AnchorUnavailableError("no connection could be opened") from error
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise AnchorUnavailableError(f"the exchange broke off ({type(error).__name__})") from error
+
+
+def _body(response: httpx.Response, deadline: float, timeout_s: float) -> bytes:
+    body = b""
+    for chunk in response.iter_bytes():
+        body += chunk
+        if len(body) > _MAX_ANSWER:
+            raise AnchorUnavailableError(f"expected an answer of at most {_MAX_ANSWER} bytes, got more")
+        if time.monotonic() > deadline:
+            raise AnchorUnavailableError(f"no whole answer within {timeout_s:g} s")
+    return body
+
+
+def _media_type(headers: httpx.Headers) -> str:
+    return str(headers.get("content-type", "")).partition(";")[0].strip().lower()
+
+
+def _retry_after(headers: httpx.Headers) -> float | None:
+    """Return the seconds that Retry-After asks for, in either of its forms (RFC 9110 section 10.2.3)."""
+    text = headers.get("retry-after", "").strip()
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return max(0.0, (moment.astimezone(UTC) - datetime.now(UTC)).total_seconds())

@@ -1,0 +1,103 @@
+"""How fast events are taken in through HTTP: batches against COPY, single events against what they could cost."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Final
+from uuid import UUID, uuid4
+
+import msgspec
+
+from audit_pipelines.installation import Installation
+from audit_pipelines.server.auth import mint_token
+from benchmarks import clients
+from benchmarks.rates import Figure, copy_in, make_events
+from benchmarks.serving import serving
+
+_REPEATS: Final = 3
+_BATCH: Final = 1_000
+_BATCHES: Final = 20
+_REQUESTS: Final = 8_000
+_WARM_UP: Final = 500
+_PATH: Final = "/api/audit/events"
+# The second process takes the core that one client would leave idle.
+_PROCESSES: Final = 2
+
+
+def batch_figures(installation: Installation) -> Iterator[Figure]:
+    """Yield the figures of batches."""
+    for connections, tenants, limit in ((1, 1, 0.5), (2, 1, 0.5), (4, 4, 0.75)):
+        ratios = []
+        rates = []
+        for _ in range(_REPEATS):
+            seconds, copied, events = _batch_run(installation, connections, tenants)
+            ratios.append(copied / seconds)
+            rates.append(events / seconds)
+        what = f"batches of 1,000: {tenants} tenants, {connections} clients, {_PROCESSES} processes ÷ COPY"
+        yield Figure(what, ratios, limit, note=f"{sorted(rates)[len(rates) // 2]:,.0f} events/s")
+
+
+def _batch_run(installation: Installation, connections: int, tenants: int) -> tuple[float, float, int]:
+    chosen = [uuid4() for _ in range(tenants)]
+    for tenant in chosen:
+        installation.ledger.append(tenant, make_events(_BATCH))
+    requests = [
+        [
+            clients.post(f"{_PATH}/batch", _token(installation, tenant), msgspec.json.encode(make_events(_BATCH)))
+            for _ in range(_BATCHES)
+        ]
+        for tenant in (chosen[place % tenants] for place in range(connections))
+    ]
+    with serving(installation.settings.home, processes=_PROCESSES) as ports:
+        load = clients.run(ports, requests, _BATCHES * connections)
+    if set(load.statuses) != {201}:
+        raise RuntimeError(f"expected every batch to be stored, got {load.statuses}")
+    events = _BATCH * _BATCHES * connections
+    stored = events + _BATCH * tenants
+    return load.seconds, copy_in(installation.database, chosen) * events / stored, events
+
+
+def single_figures(installation: Installation) -> Iterator[Figure]:
+    """Yield the figures of single events: one process, 64 connections unless said."""
+    rates: dict[tuple[str, int], list[float]] = {}
+    tail = []
+    for _ in range(_REPEATS):
+        for variant, tenants in (("no-op", 1), ("product", 1), ("product", 20), ("per-event", 1)):
+            with serving(installation.settings.home, variant) as ports:
+                load = _single_run(installation, ports, 64, tenants, _REQUESTS // (4 if variant == "per-event" else 1))
+                rates.setdefault((variant, tenants), []).append(load.requests_per_second)
+                if (variant, tenants) == ("product", 1):
+                    tail.append(_single_run(installation, ports, 10, 1, 1_000).quantile(0.95) * 1_000)
+    product = rates["product", 1]
+
+    def against(divisor: list[float], dividend: list[float] = product) -> list[float]:
+        return [one / other for one, other in zip(dividend, divisor, strict=True)]
+
+    rate = f"{sorted(product)[1]:,.0f} requests/s"
+    yield Figure("single events ÷ one transaction each", against(rates["per-event", 1]), 6, note=rate)
+    yield Figure("single events ÷ no-op POST", against(rates["no-op", 1]), 0.6)
+    yield Figure("single events, 10 connections, p95", tail, 5, at_most=True, unit=" ms")
+    yield Figure("single events: 20 tenants ÷ 1 tenant", against(product, rates["product", 20]), 0.75)
+
+
+def _single_run(
+    installation: Installation, ports: list[int], connections: int, tenants: int, count: int
+) -> clients.Load:
+    [event] = make_events(1)
+    body = msgspec.json.encode(msgspec.structs.replace(event, event_id=None))
+    tokens = [_token(installation, uuid4()) for _ in range(tenants)]
+    requests = [[clients.post(_PATH, tokens[place % tenants], body)] for place in range(connections)]
+    clients.run(ports, requests, _WARM_UP)
+    load = clients.run(ports, requests, count)
+    if set(load.statuses) != {201}:
+        raise RuntimeError(f"expected every event to be stored, got {load.statuses}")
+    return load
+
+
+def _token(installation: Installation, tenant: UUID) -> str:
+    return mint_token(
+        installation.keyring.jwt_secret,
+        subject="benchmark",
+        tenant_id=tenant,
+        permissions=["audit:write"],
+        lifetime=timedelta(hours=6),
+    )
