@@ -203,7 +203,7 @@ def _disclosed(item: dict[str, Any], rows: dict[int, dict[str, Any]]) -> str:
 
 def _roots(first: int, size: int, proof: list[bytes], smallest: int) -> tuple[bytes, bytes]:
     """Return the roots of the first `first` and of all `size` leaves that a proof leads to: RFC 6962, 2.1, backwards.
-    Its first node covers one leaf (inclusion: `smallest` 1) or the earlier tree's last subtree (`smallest` its size)."""
+    Its first node covers one leaf (inclusion: `smallest` 1) or the earlier tree's last subtree (its size)."""
     _require(bool(proof), "a proof has too few hashes")
     if first == size <= smallest:
         _require(len(proof) == 1, "a proof has too many hashes")
