@@ -186,8 +186,28 @@ class AnchorLog:
 
     notes: tuple[str, ...]
     damaged: tuple[tuple[int, int], ...]
+    fragments: tuple[bytes, ...] = ()
+    """What lies in each damaged range."""
+
+    def unexplained(self, notes: Iterable[str]) -> tuple[tuple[int, int], ...]:
+        """Return the damaged ranges that no crash leaves: those that are not torn records of `notes`.
+
+        A crash or a full disk leaves the beginning of a record, once or several times, and perhaps zeros where the file
+        system had made room already.
+        """
+        wholes = [_record(note) for note in (*notes, *self.notes)] if self.damaged else []
+
+        def is_torn(piece: bytes) -> bool:
+            return any(whole.startswith(piece.rstrip(b"\0")) for whole in wholes)
+
+        return tuple(
+            place
+            for place, fragment in zip(self.damaged, self.fragments, strict=True)
+            if not all(map(is_torn, _RECORD_START.split(fragment)))
+        )
 
 
+_RECORD_START = re.compile(rb"(?=\n#)")
 _HEADER = re.compile(rb"(?m)^# ([1-9][0-9]{0,5}) ([0-9a-f]{64})\n")
 
 
@@ -205,8 +225,7 @@ class FileAnchor:
 
     def publish(self, note: str) -> None:
         """Append `note` to its tenant's file and force it to disk; raises `OSError` if that fails."""
-        payload = note.encode()
-        record = b"\n# %d %s\n%s" % (len(payload), hashlib.sha256(payload).hexdigest().encode(), payload)
+        record = _record(note)
         self.directory.mkdir(parents=True, exist_ok=True)
         path = self._path(tenant_of(note))
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
@@ -247,6 +266,11 @@ class FileAnchor:
         return self.directory / f"{tenant_id}.notes"
 
 
+def _record(note: str) -> bytes:
+    payload = note.encode()
+    return b"\n# %d %s\n%s" % (len(payload), hashlib.sha256(payload).hexdigest().encode(), payload)
+
+
 def _read_records(data: bytes) -> AnchorLog:
     notes: list[str] = []
     damaged: list[tuple[int, int]] = []
@@ -263,4 +287,4 @@ def _read_records(data: bytes) -> AnchorLog:
         end_of_last = search_from = header.end() + len(payload)
     if end_of_last < len(data):
         damaged.append((end_of_last, len(data)))
-    return AnchorLog(tuple(notes), tuple(damaged))
+    return AnchorLog(tuple(notes), tuple(damaged), tuple(data[start:end] for start, end in damaged))

@@ -31,17 +31,20 @@ def seal_checkpoint(
     """Sign the tenant's ledger as it stands, store the checkpoint and publish it; None when nothing is new.
 
     The note is committed before it is published: a crash between the two leaves the anchor behind the database, which
-    the next call mends, never ahead of it, which would look like tampering.
+    the next call mends, never ahead of it, which would look like tampering. None is signed while the one before is
+    unpublished, so the anchor is never more than one checkpoint behind: verification takes a larger gap for a cut file.
 
     Raises:
         TamperedError: when the last checkpoint or a new row does not fit the chain; nothing is signed.
-        OSError: when the anchor could not be written; the checkpoint is stored and the next call publishes it.
+        OSError: when the anchor could not be written; the next call publishes what is missing before it signs more.
     """
     with database.connection("audit_pipeline") as conn:
         # Two sealers at once would both extend the same checkpoint; the second then finds nothing new.
         conn.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"seal {tenant_id}"])
         last = conn.execute(query("ledger/select_last_checkpoint"), {"tenant_id": tenant_id}).fetchone()
         checkpoint, frontier = _extend(conn, tenant_id, last, verifier_keys)
+        if last and last[3] not in anchor.read(tenant_id).notes:
+            anchor.publish(last[3])
         note = sign(checkpoint, signer)
         is_new = checkpoint.size > (last[0] if last else 0)
         if is_new:
@@ -56,11 +59,10 @@ def seal_checkpoint(
                 "sealed_at": checkpoint.sealed_at,
             }
             conn.execute(query("ledger/insert_checkpoint"), row)
-    published = set(anchor.read(tenant_id).notes)
-    for due in ([last[3]] if last else []) + ([note] if is_new else []):
-        if due not in published:
-            anchor.publish(due)
-    return checkpoint if is_new else None
+    if not is_new:
+        return None
+    anchor.publish(note)
+    return checkpoint
 
 
 def _extend(

@@ -24,7 +24,7 @@ from audit_pipelines.ledger.merkle import Frontier
 from audit_pipelines.ledger.verify_parts import OnRows, Walked, Walkers, walkers
 from audit_pipelines.ledger.verify_rows import Start
 
-__all__ = ["Finding", "OnRows", "Verification", "tenants", "verify_all"]
+__all__ = ["Finding", "OnRows", "Verification", "tenants", "verify_all", "verify_tenant"]
 
 _NOTHING_ANCHORED = AnchorLog((), ())
 
@@ -57,6 +57,8 @@ class _Vouched:
 
     by_size: Mapping[int, Sequence[Checkpoint]]
     sound: Sequence[tuple[Checkpoint, Frontier]]
+    notes: Sequence[str]
+    """Those in the database that are validly signed and this tenant's, oldest first."""
 
     def start(self, tenant_id: UUID, since: datetime | None) -> Start:
         """Return where to begin: behind the newest sound checkpoint sealed by `since`, else at the first row."""
@@ -101,6 +103,7 @@ def verify_all(
                     tenant,
                     verifier_keys=verifier_keys,
                     anchored=anchored.get(tenant, _NOTHING_ANCHORED),
+                    home=FileAnchor(anchor.directory),
                     helping=helping,
                     on_rows=on_rows,
                     since=since,
@@ -109,12 +112,29 @@ def verify_all(
             ]
 
 
+def verify_tenant(
+    conn: Connection, tenant_id: UUID, *, verifier_keys: Sequence[VerifierKey], anchor: FileAnchor
+) -> Verification:
+    """Verify one tenant over a connection that sees it, in this process; the caller answers for the snapshot."""
+    return _verify(
+        conn,
+        tenant_id,
+        verifier_keys=verifier_keys,
+        anchored=anchor.read(tenant_id),
+        home=FileAnchor(anchor.directory),
+        helping=Walkers(),
+        on_rows=None,
+        since=None,
+    )
+
+
 def _verify(
     conn: Connection,
     tenant_id: UUID,
     *,
     verifier_keys: Sequence[VerifierKey],
     anchored: AnchorLog,
+    home: FileAnchor,
     helping: Walkers,
     on_rows: OnRows | None,
     since: datetime | None,
@@ -132,10 +152,7 @@ def _verify(
     parameters = {"tenant_id": tenant_id, "first_seq": start.first_seq}
     for seq, event_id, what in conn.execute(query("ledger/select_event_id_faults"), parameters):
         findings.add(seq, "event_id", f"{event_id!r}: {what}")
-    warnings = tuple(
-        f"the anchor file of tenant {tenant_id} is damaged in bytes {first} to {end}: nothing there can be compared"
-        for first, end in anchored.damaged
-    )
+    warnings = _check_anchor(home.read(tenant_id), tenant_id, vouched, findings)
     return Verification(
         tenant_id,
         walked.rows,
@@ -155,11 +172,13 @@ def _open_checkpoints(
     by_size: dict[int, list[Checkpoint]] = {}
     sound = []
     in_database = set()
+    signed = []
     for size, root, chain_head, note, edge, key_id, sealed_at_us in stored:
         in_database.add(note)
         opened = _open(tenant_id, note, keys, findings, "checkpoint")
         if opened is None:
             continue
+        signed.append(note)
         by_size.setdefault(opened.size, []).append(opened)
         said = (opened.size, opened.root, opened.chain_head, chain.microseconds(opened.sealed_at))
         fits = said == (size, root, chain_head, sealed_at_us) and _is_signed_by(key_id, note, keys)
@@ -178,7 +197,7 @@ def _open_checkpoints(
         if opened is not None:
             findings.add(None, "anchor", f"the anchored checkpoint of size {opened.size} is not in the database")
             by_size.setdefault(opened.size, []).append(opened)
-    return _Vouched(by_size, sound)
+    return _Vouched(by_size, sound, signed)
 
 
 def _open(tenant_id: UUID, note: str, keys: Sequence[VerifierKey], findings: Findings, kind: Kind) -> Checkpoint | None:
@@ -208,6 +227,27 @@ def _frontier(edge: bytes, checkpoint: Checkpoint) -> Frontier | None:
     except TamperedError:
         return None
     return frontier if frontier.size == checkpoint.size and frontier.root() == checkpoint.root else None
+
+
+def _check_anchor(home: AnchorLog, tenant_id: UUID, vouched: _Vouched, findings: Findings) -> tuple[str, ...]:
+    """Compare the home's anchor file, read after the snapshot was taken, with the database; return warnings.
+
+    The file alone keeps a rolled-back database from passing, so what is gone from it is as much a finding as what was
+    changed. Sealing leaves at most the newest checkpoint unpublished, and a crash the beginning of a record.
+    """
+    unexplained = home.unexplained(vouched.notes)
+    for first, end in unexplained:
+        findings.add(None, "anchor", f"bytes {first} to {end} of the anchor file are none that sealing wrote")
+    kept = set(home.notes)
+    missing = [note for note in vouched.notes if note not in kept]
+    name = f"the anchor file of tenant {tenant_id}"
+    if missing and missing != [vouched.notes[-1]]:
+        what = f"{len(missing)} of {len(vouched.notes)} checkpoints in the database are gone from the anchor file"
+        findings.add(None, "anchor", what)
+    elif missing:
+        return (f"{name} lacks the newest checkpoint: its writing was interrupted, or the file was cut",)
+    torn = (place for place in home.damaged if place not in unexplained)
+    return tuple(f"{name} has a torn record in bytes {first} to {end}, as a crash leaves it" for first, end in torn)
 
 
 def _check_tree(

@@ -59,11 +59,10 @@ class _Part:
 
 
 class Walkers:
-    """Walks chains, with the help of other processes once there is one that is worth it."""
+    """Walks chains; with the help of other processes, if they can share a snapshot and a chain is worth it."""
 
-    def __init__(self, conninfo: str, snapshot: str) -> None:
-        self._conninfo = conninfo
-        self._snapshot = snapshot
+    def __init__(self, shared: tuple[str, str] | None = None) -> None:
+        self._shared = shared
         self._pool: ProcessPoolExecutor | None = None
 
     def walk(
@@ -83,11 +82,11 @@ class Walkers:
             DatabaseUnavailableError: when one of them lost its connection.
         """
         wanted = sorted(sizes)
-        if last_seq - start.first_seq < _WORTH_PROCESSES:
+        if self._shared is None or last_seq - start.first_seq < _WORTH_PROCESSES:
             end = _Part(tenant_id, start, _read_from(start), _MOST, tuple(wanted))
             return _walk(conn, end, on_rows)
         parts = list(_cut(conn, tenant_id, start, wanted, last_seq))
-        tasks = [(self._conninfo, self._snapshot, part) for part in parts]
+        tasks = [(*self._shared, part) for part in parts]
         walked = []
         try:
             for one in self._processes().map(_walk_elsewhere, tasks):
@@ -116,7 +115,7 @@ class Walkers:
 def walkers(database: Database, conn: Connection) -> Iterator[Walkers]:
     """Share the snapshot of `conn`'s transaction, which must be repeatable read, for the length of the block."""
     [snapshot] = conn.execute("select pg_export_snapshot()").fetchone() or [""]
-    helping = Walkers(database.conninfo("audit_pipeline"), snapshot)
+    helping = Walkers((database.conninfo("audit_pipeline"), snapshot))
     try:
         yield helping
     finally:

@@ -264,6 +264,8 @@ def test_a_torn_write_is_noticed_skipped_and_survived(tmp_path: Path, caplog: py
         path.write_bytes(whole[:length])
         assert anchor.read(TENANT).notes == (first,)
         assert anchor.read(TENANT).damaged == ((start, length),)
+        assert anchor.read(TENANT).unexplained([first, torn]) == ()
+        assert anchor.read(TENANT).unexplained([last]) == (((start, length),) if length > start + 6 else ())
         anchor.publish(last)
         made_whole = length == len(whole) - 1  # by the newline that the next record begins with
         assert anchor.read(TENANT).notes == ((first, torn, last) if made_whole else (first, last))
