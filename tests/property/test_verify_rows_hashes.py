@@ -37,11 +37,11 @@ def chained(tenant_id: uuid.UUID, content: list[tuple[int, bytes]]) -> tuple[lis
 def test_rows_hashed_by_chain_are_intact_in_the_loop(tenant_id: uuid.UUID, content: list[tuple[int, bytes]]) -> None:
     rows, leaves, head = chained(tenant_id, content)
     findings = Findings(tenant_id)
-    walk = verify_rows.Walk(tenant_id, findings, {})
+    walk = verify_rows.Walk(tenant_id, findings, verify_rows.Start(0, chain.genesis(tenant_id)), ())
     assert walk.take(iter(rows)) == len(rows)
     assert findings.all() == ()
     assert (walk.head, walk.next_seq) == (head, len(rows))
-    assert walk._frontier.root() == merkle.root(leaves)
+    assert walk.frontier.root() == merkle.root(leaves)
 
 
 @given(st.uuids(), ROWS, st.data())
@@ -56,6 +56,6 @@ def test_any_changed_bit_of_a_row_is_found_by_the_loop(
     changed = bytearray(rows[at])
     changed[place] ^= 1 << data.draw(st.integers(0, 7))
     findings = Findings(tenant_id)
-    walk = verify_rows.Walk(tenant_id, findings, {})
+    walk = verify_rows.Walk(tenant_id, findings, verify_rows.Start(0, chain.genesis(tenant_id)), ())
     walk.take(iter([*rows[:at], bytes(changed), *rows[at + 1 :]]))
     assert findings.all() or (walk.head, walk.next_seq) != (head, len(rows))
