@@ -13,9 +13,10 @@ _CALL: Final = 1_000
 # Rows that only make the ledger large, written by the database to itself; half a kilobyte each, as others are.
 _FILL: Final = """
 select count(*) from audit_append(
-    p_tenant_id => array_fill(%(tenant)s::uuid, array[%(count)s]),
+    p_tenant_id => array[%(tenant)s::uuid],
+    p_count => array[%(count)s],
+    p_erasures => array[0],
     p_event_id => (select array_agg('fill-' || (%(first)s + n) order by n) from generate_series(1, %(count)s) n),
-    p_is_client_id => array_fill(true, array[%(count)s]),
     p_fingerprint => array_fill('\\x00112233445566778899aabbccddeeff'::bytea, array[%(count)s]),
     p_entry => (select array_agg(convert_to(repeat('x', 500) || (%(first)s + n), 'UTF8') order by n)
                 from generate_series(1, %(count)s) n),
@@ -28,8 +29,7 @@ select count(*) from audit_append(
     p_outcome => array_fill('success'::text, array[%(count)s]),
     p_ip_address => array_fill(null::text, array[%(count)s]),
     p_ip_index => array_fill(null::bytea, array[%(count)s]),
-    p_user_agent => array_fill(null::text, array[%(count)s]),
-    p_erasures => array[0])
+    p_user_agent => array_fill(null::text, array[%(count)s]))
 """
 
 

@@ -4,7 +4,7 @@ psycopg writes lists as text, value by value and through regular expressions: 20
 event, more than sealing and hashing it. Here a column is one join of bytes. Only the types `audit_append` takes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from struct import Struct
@@ -16,12 +16,12 @@ from psycopg.adapt import Buffer, Dumper
 from psycopg.pq import Format
 
 _length: Final = Struct(">i").pack
-_int64: Final = Struct(">q").pack
+_int32: Final = Struct(">ii").pack
+_int64: Final = Struct(">iq").pack
 # One dimension, a flag for nulls, the type of the elements, how many there are, counted from 1.
 _header: Final = Struct(">iiIii").pack
 _NULL: Final = _length(-1)
-_TRUE: Final = _length(1) + b"\x01"
-_FALSE: Final = _length(1) + b"\x00"
+_TEXT: Final = 25
 _EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
@@ -45,38 +45,62 @@ class _BinaryArrayDumper(Dumper):
 psycopg.adapters.register_dumper(BinaryArray, _BinaryArrayDumper)
 
 
-def bools(values: Sequence[bool]) -> BinaryArray:
-    """Return a `boolean[]`."""
-    return _array(16, [_TRUE if value else _FALSE for value in values])
-
-
-def byteas(values: Sequence[bytes | None]) -> BinaryArray:
+def byteas(values: Iterable[bytes | None]) -> BinaryArray:
     """Return a `bytea[]`; None is null."""
     return _array(17, [_NULL if value is None else _length(len(value)) + value for value in values])
 
 
-def texts(values: Sequence[str | None]) -> BinaryArray:
+def texts(values: Iterable[str | None]) -> BinaryArray:
     """Return a `text[]`; None is null.
 
     Raises:
         UnicodeEncodeError: for a lone surrogate, which no UTF-8 can hold.
     """
     encoded = [None if value is None else value.encode() for value in values]
-    return _array(25, [_NULL if value is None else _length(len(value)) + value for value in encoded])
+    return _array(_TEXT, [_NULL if value is None else _length(len(value)) + value for value in encoded])
 
 
-def moments(values: Sequence[datetime]) -> BinaryArray:
+def labels(values: Iterable[str | None]) -> BinaryArray:
+    """Return a `text[]` of which most values stand many times, so that each is written once; else as `texts`."""
+    written = _Labels()
+    return _array(_TEXT, [written[value] for value in values])
+
+
+def moments(values: Iterable[datetime]) -> BinaryArray:
     """Return a `timestamptz[]` of aware moments."""
-    return _array(1184, [_length(8) + _int64((value - _EPOCH) // _MICROSECOND) for value in values])
+    return _array(1184, [_int64(8, (value - _EPOCH) // _MICROSECOND) for value in values])
 
 
 def uuids(values: Sequence[UUID | None]) -> BinaryArray:
     """Return a `uuid[]`; None is null."""
     size = _length(16)
-    # A batch has few tenants and actors, so each is written once; by identity, since hashing a UUID costs as much.
+    # A batch has few actors, so each is written once; by identity, since hashing a UUID costs as much.
     distinct = {id(value): value for value in values}
     written = {key: _NULL if value is None else size + value.bytes for key, value in distinct.items()}
     return _array(2950, [written[id(value)] for value in values])
+
+
+def integers(values: Iterable[int]) -> BinaryArray:
+    """Return an `integer[]`."""
+    return _array(23, [_int32(4, value) for value in values])
+
+
+def bigints(values: Iterable[int]) -> BinaryArray:
+    """Return a `bigint[]`."""
+    return _array(20, [_int64(8, value) for value in values])
+
+
+class _Labels(dict[str | None, bytes]):
+    """Elements by their value, each made at its first use."""
+
+    def __missing__(self, value: str | None) -> bytes:
+        if value is None:
+            element = _NULL
+        else:
+            encoded = value.encode()
+            element = _length(len(encoded)) + encoded
+        self[value] = element
+        return element
 
 
 def _array(element_type: int, elements: Sequence[bytes]) -> BinaryArray:

@@ -12,9 +12,8 @@ from typing import Any
 import msgspec
 
 from audit_pipelines.errors import ValidationError
-from audit_pipelines.ledger.event import MAX_DETAILS_BYTES, Event
+from audit_pipelines.ledger.event import MAX_DETAILS_BYTES, UNPRINTABLE, Event
 
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _QUAD = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}", re.ASCII)
 _QUAD_WITH_PORT = re.compile(r"(\d{1,3}(?:\.\d{1,3}){3}):\d{1,5}", re.ASCII)
 _BRACKETED = re.compile(r"\[([0-9A-Fa-f:.]+)(?:%[^\]]*)?\](?::\d{1,5})?", re.ASCII)
@@ -99,9 +98,9 @@ def fit(text: str, limit: int) -> str:
 
     For values an outsider chooses, such as a user agent: refusing the record would let one newline hide an event.
     """
-    if len(text) <= limit and not _UNPRINTABLE.search(text):
+    if len(text) <= limit and not UNPRINTABLE.search(text):
         return text
-    clean = _UNPRINTABLE.sub("\ufffd", text)
+    clean = UNPRINTABLE.sub("\ufffd", text)
     return clean if len(clean) <= limit else clean[: limit - 1] + "…"
 
 
@@ -113,7 +112,7 @@ def build_event(columns: dict[str, Any], size: int) -> Event:
     faults = [
         (f"/{name}", "expected printable text, got control characters or line separators")
         for name, value in columns.items()
-        if isinstance(value, str) and _UNPRINTABLE.search(value)
+        if isinstance(value, str) and UNPRINTABLE.search(value)
     ]
     # Details are at most the record they came from, so the second encoding is paid by giants only.
     if size > MAX_DETAILS_BYTES and len(msgspec.json.encode(columns.get("action_details"))) > MAX_DETAILS_BYTES:

@@ -66,7 +66,7 @@ def erase(database: Database, vault: Vault, ledger: Ledger, tenant_id: UUID, per
             [draft] = ledger.prepare(tenant_id, [event])
             # It has no person and nothing sealed, so no key of it can be stale.
             draft = msgspec.structs.replace(draft, erasures=erasures)
-            receipts = store_drafts(conn, [draft])
+            [receipt] = store_drafts(conn, [draft])
     except psycopg.DatabaseError as error:
         if error.sqlstate == _HELD:
             raise LegalHoldError(
@@ -75,7 +75,7 @@ def erase(database: Database, vault: Vault, ledger: Ledger, tenant_id: UUID, per
             ) from error
         raise
     vault.forget(tenant_id)
-    return Erasure(ref, erased_at, receipts[tenant_id, draft.event_id])
+    return Erasure(ref, erased_at, receipt)
 
 
 def _as_uuid(text: str) -> UUID | None:

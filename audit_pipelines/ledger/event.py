@@ -4,26 +4,31 @@ This is the only place with an event's content in clear outside the vault. It kn
 the database nor the hash chain, and it is never stored as it is.
 """
 
+import re
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import msgspec
 
 MAX_DETAILS_BYTES = 1_000_000
 
-# NUL cannot be stored in a Postgres text column; the other C0/C1 controls and the line separators forge log lines.
-_PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*\Z"
+# NUL cannot be stored in a Postgres text column; the other C0/C1 controls and the line separators forge log lines. No
+# pattern of the types below: matching six fields costs 3 µs an event, and whole batches can be seen to have none.
+UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
-Label = Annotated[str, msgspec.Meta(min_length=1, max_length=256, pattern=_PRINTABLE)]
-Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=1024, pattern=_PRINTABLE)]
-ClientId = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=_PRINTABLE)]
-Outcome = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=_PRINTABLE)]
-Agent = Annotated[str, msgspec.Meta(max_length=2048, pattern=_PRINTABLE)]
+Label = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=1024)]
+ClientId = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+Outcome = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+Agent = Annotated[str, msgspec.Meta(max_length=2048)]
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One thing that happened: who did what to which entity, when, from where, and how it ended."""
+    """One thing that happened: who did what to which entity, when, from where, and how it ended.
+
+    Its texts, those inside `details` excepted, hold nothing that `UNPRINTABLE` finds; whoever decodes one sees to it.
+    """
 
     event_type: Label
     """What happened, in the source's own words: `user.login`, `iam:PutUserPolicy`."""

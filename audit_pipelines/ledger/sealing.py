@@ -10,28 +10,34 @@ import binascii
 import hashlib
 import hmac
 import ipaddress
-import secrets
 from functools import lru_cache
+from os import urandom
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from audit_pipelines.errors import TamperedError
 
+_sha256 = hashlib.sha256
+_base64 = binascii.b2a_base64
 PREFIX = "v1."
 SALT_LENGTH = 16
 NONCE_LENGTH = 12
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
+_INNER = bytes(byte ^ 0x36 for byte in range(256))
+_OUTER = bytes(byte ^ 0x5C for byte in range(256))
 NETWORK_BITS = {4: 24, 6: 48}
 
 
 def seal(key: bytes, plaintext: str) -> str:
     """Return the sealed text of `plaintext` under a 32-byte key; two calls never give the same text."""
-    noise = secrets.token_bytes(NONCE_LENGTH + SALT_LENGTH)
+    noise = urandom(NONCE_LENGTH + SALT_LENGTH)
     nonce, salt = noise[:NONCE_LENGTH], noise[NONCE_LENGTH:]
-    content = plaintext.encode()
-    box = nonce + _cipher(key).encrypt(nonce, salt + content, None)
-    return f"{PREFIX}{_encode(box)}.{_encode(_commitment(salt, content))}"
+    salted = salt + plaintext.encode()
+    box = _base64(nonce + _cipher(key).encrypt(nonce, salted, None), newline=False)
+    commitment = _base64(_sha256(b"\x03" + salted).digest(), newline=False)
+    # What base64.urlsafe_b64encode does, for both at once: half of sealing a value otherwise.
+    return (b"v1." + box + b"." + commitment).translate(_URL_SAFE, b"=").decode("ascii")
 
 
 def unseal(key: bytes, sealed: str) -> str:
@@ -62,14 +68,16 @@ def open_sealed(key: bytes, sealed: str) -> tuple[bytes, str]:
 
 
 def keyed_hash(key: bytes, purpose: str, content: bytes) -> bytes:
-    """Return HMAC-SHA-256 of `content` under a subkey for `purpose`; 32 bytes."""
-    return hmac.digest(_subkey(key, purpose), content, "sha256")
+    """Return HMAC-SHA-256 (RFC 2104) of `content` under a subkey for `purpose`; 32 bytes."""
+    # Written out, since `hmac.digest` looks the hash function up each time: 7 µs against 1.4 for 400 bytes.
+    inner, outer = _pads(key, purpose)
+    return _sha256(outer + _sha256(inner + content).digest()).digest()
 
 
 def forget_keys() -> None:
     """Let go of all keys kept here for speed, such as those of persons who were erased."""
     _cipher.cache_clear()
-    _subkey.cache_clear()
+    _pads.cache_clear()
 
 
 # A tenant's events come from few addresses and actors: parsing an address takes 20 µs, a look-up 0.1.
@@ -102,17 +110,14 @@ def _cipher(key: bytes) -> AESGCM:
 
 
 @lru_cache(maxsize=65_536)
-def _subkey(key: bytes, purpose: str) -> bytes:
-    return hmac.digest(key, purpose.encode(), "sha256")
+def _pads(key: bytes, purpose: str) -> tuple[bytes, bytes]:
+    """Return a subkey, padded to SHA-256's block of 64 bytes, under HMAC's two masks."""
+    subkey = hmac.digest(key, purpose.encode(), "sha256").ljust(64, b"\x00")
+    return subkey.translate(_INNER), subkey.translate(_OUTER)
 
 
 def _commitment(salt: bytes, content: bytes) -> bytes:
-    return hashlib.sha256(b"\x03" + salt + content).digest()
-
-
-def _encode(data: bytes) -> str:
-    # What base64.urlsafe_b64encode does, in a third of its time: two of these are half of sealing a value.
-    return binascii.b2a_base64(data, newline=False).translate(_URL_SAFE, b"=").decode("ascii")
+    return _sha256(b"\x03" + salt + content).digest()
 
 
 def _decode(text: str) -> bytes:

@@ -25,18 +25,23 @@ from audit_pipelines.ledger.vault import Keys, Vault
 
 T = TypeVar("T")
 
-# The database appends each row's hashes to one growing value: 1,000 rows copy 48 MB in all, 10,000 would copy 5 GB.
+# What one call of `audit_append` takes: its arrays are in memory three times over, and larger ones gain nothing.
 CHUNK: Final = 1_000
-_LINK: Final = 96
-_COLUMNS: Final = tuple(name for name in Draft.__struct_fields__ if name != "erasures")
-_ARRAYS: Final[Mapping[str, Callable[[Sequence[Any]], arrays.BinaryArray]]] = dict.fromkeys(_COLUMNS, arrays.texts) | {
-    "tenant_id": arrays.uuids,
-    "is_client_id": arrays.bools,
+_HASH: Final = 32
+_COLUMNS: Final = tuple(name for name in Draft.__struct_fields__ if name not in {"tenant_id", "erasures"})
+_ARRAYS: Final[Mapping[str, Callable[[Sequence[Any]], arrays.BinaryArray]]] = {
+    "event_id": arrays.texts,
     "fingerprint": arrays.byteas,
     "entry": arrays.byteas,
     "occurred_at": arrays.moments,
     "actor_ref": arrays.uuids,
+    "event_type": arrays.labels,
+    "entity_type": arrays.labels,
+    "entity_id": arrays.labels,
+    "outcome": arrays.labels,
+    "ip_address": arrays.texts,
     "ip_index": arrays.byteas,
+    "user_agent": arrays.labels,
 }
 _STALE_KEYS: Final = "AU001"
 # Each takes another erasure within the tenant, in the milliseconds since the keys were read.
@@ -60,10 +65,6 @@ class Receipt(msgspec.Struct, frozen=True):
     prev_hash: bytes
     row_hash: bytes
     duplicate: bool
-
-
-Receipts = Mapping[tuple[UUID, str], Receipt]
-"""Receipts by tenant and event_id."""
 
 
 class ClashError(ConflictError):
@@ -124,9 +125,10 @@ class Ledger:
 
         def attempt(stale: int | None) -> list[Receipt]:
             drafts = self.prepare(tenant_id, events, default_actor=default_actor, stale=stale)
+            distinct = without_repeats(drafts)
             with self._database.connection("audit_app") as conn:
-                receipts = store_drafts(conn, without_repeats(drafts))
-            return in_order(drafts, receipts)
+                receipts = store_drafts(conn, distinct)
+            return in_order(drafts, distinct, receipts)
 
         return until_fresh(attempt, tenant_id)
 
@@ -188,28 +190,30 @@ class Ledger:
         return drafts
 
 
-def store_drafts(conn: Connection, drafts: Sequence[Draft], *, lock_timeout_ms: int = 0) -> Receipts:
+def store_drafts(conn: Connection, drafts: Sequence[Draft], *, lock_timeout_ms: int = 0) -> list[Receipt]:
     """Append drafts of any tenants, no `event_id` twice in a tenant, in the transaction of `conn`.
 
-    More than `CHUNK` drafts, or such as `needs_transaction` names, need a transaction to be stored whole or not at
-    all; for fewer a connection that commits by itself saves two round trips.
+    Returns a receipt for each, in their order. More than `CHUNK` drafts, or such as `needs_transaction` names, need a
+    transaction to be stored whole or not at all; for fewer a connection that commits by itself saves two round trips.
 
     Raises:
         ClashError: the transaction is to be rolled back.
         HeadLockedError: a tenant's head was locked for more than `lock_timeout_ms` (0: no limit of this call).
         StaleKeysError: drafts may be sealed under a key that was destroyed; the transaction is to be rolled back.
     """
-    ordered = sorted(drafts, key=lambda draft: draft.tenant_id.int)
+    places = sorted(range(len(drafts)), key=lambda place: drafts[place].tenant_id.int)
+    ordered = [drafts[place] for place in places]
     _refuse_server_made_ids(conn, ordered)
-    receipts: dict[tuple[UUID, str], Receipt] = {}
+    receipts: list[Receipt] = []
     try:
         for start in range(0, len(ordered), CHUNK):
-            receipts.update(_append(conn, ordered[start : start + CHUNK], lock_timeout_ms))
+            receipts += _append(conn, ordered[start : start + CHUNK], lock_timeout_ms)
     except psycopg.errors.UniqueViolation as error:
         raise ClashError(frozenset(msgspec.json.decode(error.diag.message_detail or "[]")), drafts) from error
     except psycopg.errors.LockNotAvailable as error:
         raise HeadLockedError(f"a tenant's head was locked for more than {lock_timeout_ms} ms") from error
-    return receipts
+    by_place = dict(zip(places, receipts, strict=True))
+    return [by_place[place] for place in range(len(drafts))]
 
 
 def until_fresh(attempt: Callable[[int | None], T], tenant_id: UUID) -> T:
@@ -249,12 +253,18 @@ def without_repeats(drafts: Sequence[Draft]) -> list[Draft]:
     return list(first.values())
 
 
-def in_order(drafts: Sequence[Draft], receipts: Receipts) -> list[Receipt]:
-    """Return the receipt of each draft, in their order; those of later copies say `duplicate`."""
+def in_order(drafts: Sequence[Draft], distinct: Sequence[Draft], receipts: Sequence[Receipt]) -> list[Receipt]:
+    """Return the receipt of each draft of one tenant, in their order; those of later copies say `duplicate`.
+
+    `receipts` are those of `distinct`, which is what `without_repeats` made of `drafts`.
+    """
+    if len(distinct) == len(drafts):
+        return list(receipts)
+    by_id = {receipt.event_id: receipt for receipt in receipts}
     answered: set[str] = set()
     result = []
     for draft in drafts:
-        receipt = receipts[draft.tenant_id, draft.event_id]
+        receipt = by_id[draft.event_id]
         result.append(msgspec.structs.replace(receipt, duplicate=True) if draft.event_id in answered else receipt)
         answered.add(draft.event_id)
     return result
@@ -266,19 +276,20 @@ def _with_actor(events: Sequence[Event], default_actor: str | None) -> Sequence[
     return [event if event.actor else msgspec.structs.replace(event, actor=default_actor) for event in events]
 
 
-def _append(
-    conn: Connection, drafts: Sequence[Draft], lock_timeout_ms: int
-) -> Iterator[tuple[tuple[UUID, str], Receipt]]:
-    columns = zip(*map(msgspec.structs.astuple, drafts), strict=True)
-    arguments = {name: _ARRAYS[name](column) for name, column in zip(_COLUMNS, columns, strict=False)}
+def _append(conn: Connection, drafts: Sequence[Draft], lock_timeout_ms: int) -> list[Receipt]:
+    """Call `audit_append` for drafts that are in the order of their tenants."""
+    groups = [(tenant_id, list(group)) for tenant_id, group in groupby(drafts, key=attrgetter("tenant_id"))]
     # Events that came before an erasure may share the call with some that came after it.
-    erasures = {
-        tenant_id: min(draft.erasures for draft in group)
-        for tenant_id, group in groupby(drafts, key=attrgetter("tenant_id"))
+    erasures = [min(draft.erasures for draft in group) for _, group in groups]
+    arguments: dict[str, Any] = {name: make(list(map(attrgetter(name), drafts))) for name, make in _ARRAYS.items()}
+    arguments |= {
+        "tenant_id": arrays.uuids([tenant_id for tenant_id, _ in groups]),
+        "count": arrays.integers(len(group) for _, group in groups),
+        "erasures": arrays.bigints(erasures),
+        "lock_timeout_ms": str(lock_timeout_ms),
     }
-    limits = {"erasures": list(erasures.values()), "lock_timeout_ms": str(lock_timeout_ms)}
     try:
-        rows = conn.execute(query("ledger/append"), arguments | limits, binary=True).fetchall()
+        rows = conn.execute(query("ledger/append"), arguments, binary=True).fetchall()
     except psycopg.DatabaseError as error:
         if error.sqlstate != _STALE_KEYS:
             raise
@@ -286,30 +297,44 @@ def _append(
         raise StaleKeysError(
             {
                 tenant_id: count
-                for (tenant_id, count), now in zip(erasures.items(), present, strict=True)
+                for (tenant_id, _), count, now in zip(groups, erasures, present, strict=True)
                 if count != now
             }
         ) from error
-    known = {(row[0], row[1]) for row in rows if row[1] is not None}
-    # Looked up once for a tenant and not for each event: hashing a UUID takes longer than making a receipt.
-    new = {
-        tenant_id: [draft for draft in group if not known or (tenant_id, draft.event_id) not in known]
-        for tenant_id, group in groupby(drafts, key=attrgetter("tenant_id"))
-    }
-    for tenant_id, event_id, first_seq, recorded_at, links in rows:
-        if event_id is not None:
-            yield (tenant_id, event_id), _receipt(event_id, first_seq, recorded_at, links, duplicate=True)
-            continue
-        for place, draft in enumerate(new[tenant_id]):
-            link = links[place * _LINK : (place + 1) * _LINK]
-            yield (
-                (tenant_id, draft.event_id),
-                _receipt(draft.event_id, first_seq + place, recorded_at, link, duplicate=False),
-            )
+    known = {(row[0], row[1]): _known_receipt(*row[1:]) for row in rows if row[1] is not None}
+    new = {row[0]: row[2:] for row in rows if row[1] is None}
+    receipts: list[Receipt] = []
+    for tenant_id, group in groups:
+        fresh = group
+        if known:
+            fresh = [draft for draft in group if (tenant_id, draft.event_id) not in known]
+        made = _new_receipts(fresh, *new[tenant_id]) if fresh else iter(())
+        if len(fresh) == len(group):
+            receipts += made
+        else:
+            receipts += (known.get((tenant_id, draft.event_id)) or next(made) for draft in group)
+    return receipts
 
 
-def _receipt(event_id: str, seq: int, recorded_at: datetime, link: bytes, *, duplicate: bool) -> Receipt:
-    return Receipt(event_id, seq, recorded_at, link[:32], link[32:64], link[64:], duplicate)
+def _new_receipts(drafts: Sequence[Draft], first_seq: int, recorded_at: datetime, links: bytes) -> Iterator[Receipt]:
+    """Yield the receipts of one tenant's drafts out of `prev_hash ‖ (entry_hash ‖ row_hash) …`."""
+    at = 0
+    for seq, draft in enumerate(drafts, first_seq):
+        yield Receipt(
+            draft.event_id,
+            seq,
+            recorded_at,
+            links[at + _HASH : at + 2 * _HASH],
+            links[at : at + _HASH],
+            links[at + 2 * _HASH : at + 3 * _HASH],
+            duplicate=False,
+        )
+        at += 2 * _HASH
+
+
+def _known_receipt(event_id: str, seq: int, recorded_at: datetime, links: bytes) -> Receipt:
+    prev_hash, entry_hash, row_hash = (links[at : at + _HASH] for at in range(0, 3 * _HASH, _HASH))
+    return Receipt(event_id, seq, recorded_at, entry_hash, prev_hash, row_hash, duplicate=True)
 
 
 def _resembles_server_made(draft: Draft) -> bool:

@@ -7,13 +7,13 @@ field. Also the few checks beyond types that must hold before the ledger is aske
 import re
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from audit_pipelines.errors import ValidationError
 from audit_pipelines.ledger.entry import canonical_address
-from audit_pipelines.ledger.event import Event
+from audit_pipelines.ledger.event import UNPRINTABLE, Event
 from audit_pipelines.server.problems import FAULTS_LISTED, Fault, RequestError
 
 BATCH_LIMIT: Final = 10_000
@@ -30,6 +30,8 @@ _OBJECT: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ARRAY: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _MESSAGE: Final = re.compile(r"(?P<what>.*?)(?: - at `(?P<path>[^`]*)`)?", re.DOTALL)
 _STEP: Final = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]")
+# `ip_address` is checked as an address, and the details' texts may hold anything but NUL.
+_TEXTS: Final = ("event_type", "entity_type", "entity_id", "actor", "outcome", "user_agent", "event_id")
 _PLAIN: Final = frozenset({str, int, float, bool, type(None)})
 _TOO_DEEP: Final = f"expected at most {MAX_DEPTH} levels of nesting"
 
@@ -47,7 +49,7 @@ def decode_event(body: bytes) -> Event:
         raise _invalid(_object_faults(body, "")) from None
     except ValueError as error:
         raise _malformed([("", _words(error)[1])]) from None
-    faults = _beyond_types(event, "", deep=_may_be_deep(body))
+    faults = _beyond_types(event, "", _doubts(body))
     if faults:
         raise _invalid(faults)
     return event
@@ -67,8 +69,8 @@ def decode_array(body: bytes) -> list[Event]:
     except ValueError as error:
         raise _malformed([("", _words(error)[1])]) from None
     check_count(len(events))
-    deep = _may_be_deep(body)
-    faults = [fault for place, event in enumerate(events) for fault in _beyond_types(event, f"/{place}", deep=deep)]
+    doubts = _doubts(body)
+    faults = [fault for place, event in enumerate(events) for fault in _beyond_types(event, f"/{place}", doubts)]
     if faults:
         raise _invalid(faults)
     return events
@@ -146,7 +148,9 @@ def _field_faults(name: str, raw: msgspec.Raw, where: str) -> list[Fault]:
     except ValueError as error:
         path, what = _words(error)
         return [(where + path, what)]
-    return [] if value is None or name not in _CHECKS else list(_CHECKS[name](value, where))
+    if value is None:
+        return []
+    return [*_text_faults(value, where), *(_CHECKS[name](value, where) if name in _CHECKS else ())]
 
 
 def _array_faults(body: bytes, first: Exception) -> list[Fault]:
@@ -168,21 +172,47 @@ def _array_faults(body: bytes, first: Exception) -> list[Fault]:
         except (ValueError, RecursionError):
             faults += _object_faults(bytes(part), f"/{place}")
         else:
-            faults += _beyond_types(event, f"/{place}", deep=_may_be_deep(part))
+            faults += _beyond_types(event, f"/{place}", _doubts(bytes(part)))
     return faults
 
 
-def _beyond_types(event: Event, where: str, *, deep: bool) -> list[Fault]:
+class _Doubts(NamedTuple):
+    """What a body may hold, judged by its bytes: far cheaper than looking through its events."""
+
+    unprintable: bool
+    nul: bool
+    deep: bool
+
+
+def _doubts(content: bytes) -> _Doubts:
+    # JSON has control characters as escapes alone; DEL may stand as it is, and the others are not ASCII.
+    escaped = b"\\" in content
+    return _Doubts(
+        unprintable=escaped or not content.isascii() or b"\x7f" in content,
+        nul=escaped and b"\\u0000" in content,
+        deep=content.count(b"[") + content.count(b"{") > MAX_DEPTH,
+    )
+
+
+def _beyond_types(event: Event, where: str, doubts: _Doubts) -> list[Fault]:
     faults: list[Fault] = []
+    if doubts.unprintable:
+        for name in _TEXTS:
+            faults += _text_faults(getattr(event, name), f"{where}/{name}")
     if event.occurred_at is not None and event.occurred_at.tzinfo is not UTC:
         faults += _moment_faults(event.occurred_at, f"{where}/occurred_at")
     if event.ip_address is not None:
         faults += _address_faults(event.ip_address, f"{where}/ip_address")
     if event.sealed_fields:
         faults += _pointers_faults(event.sealed_fields, f"{where}/sealed_fields")
-    if deep and event.details:
+    if event.details and (doubts.nul or (doubts.deep and not _is_flat(event.details))):
         faults += _details_faults(event.details, f"{where}/action_details")
     return faults
+
+
+def _text_faults(value: object, where: str) -> Iterator[Fault]:
+    if isinstance(value, str) and UNPRINTABLE.search(value):
+        yield where, "expected text without control characters"
 
 
 def _moment_faults(moment: datetime, where: str) -> Iterator[Fault]:
@@ -208,19 +238,13 @@ def _pointers_faults(pointers: Sequence[str], where: str) -> Iterator[Fault]:
             yield f"{where}/{place}", f"expected a JSON pointer: '/' first, at most {_LONGEST_POINTER:,} characters"
 
 
-def _may_be_deep(text: bytes | msgspec.Raw) -> bool:
-    """Return whether `text` can hold what `_details_faults` looks for; counting bytes is far cheaper than walking."""
-    content = bytes(text)
-    return content.count(b"[") + content.count(b"{") > MAX_DEPTH or b"\\u0000" in content
+def _is_flat(details: dict[str, Any]) -> bool:
+    """Return whether `details` holds plain values alone, as most do."""
+    return _PLAIN.issuperset(map(type, details.values()))
 
 
 def _details_faults(details: dict[str, Any], where: str) -> Iterator[Fault]:
     """Find nesting that later readers could not recurse into, and NUL, which no Postgres text holds."""
-    if _PLAIN.issuperset(map(type, details.values())):
-        # A batch has more brackets than one event may have, so its events all come here; most hold plain values.
-        if any("\x00" in text for text in (*details, *(item for item in details.values() if isinstance(item, str)))):
-            yield where, "expected text without the character U+0000"
-        return
     pending: list[tuple[Any, int]] = [(details, 1)]
     while pending:
         value, depth = pending.pop()
@@ -247,8 +271,6 @@ def _words(error: Exception) -> Fault:
     """Return the decoder's message as a pointer and a sentence about form, never about the value."""
     match = _MESSAGE.fullmatch(str(error))
     what, path = (match["what"], match["path"] or "") if match else ("not JSON", "")
-    if "matching regex" in what:
-        what = "expected text without control characters"
     steps = _STEP.findall(path.partition("[...]")[0])
     return "".join(f"/{escape_pointer(name or index)}" for name, index in steps), what[:1].lower() + what[1:]
 

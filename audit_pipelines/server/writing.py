@@ -6,6 +6,7 @@ The one place where requests become transactions, be it one batch or a flush of 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from itertools import chain, islice
 from uuid import UUID
 
 from audit_pipelines.db.database import Connection, Database
@@ -127,6 +128,9 @@ def _in_one_transaction(
 
 
 def _append(conn: Connection, writes: Sequence[EventWrite], lock_timeout_ms: int) -> Mapping[int, Answer]:
-    drafts = [draft for write in writes for draft in without_repeats(write.drafts)]
-    receipts = store_drafts(conn, drafts, lock_timeout_ms=lock_timeout_ms) if drafts else {}
-    return {id(write): write.answer(in_order(write.drafts, receipts)) for write in writes}
+    distinct = [without_repeats(write.drafts) for write in writes]
+    receipts = iter(store_drafts(conn, list(chain.from_iterable(distinct)), lock_timeout_ms=lock_timeout_ms))
+    return {
+        id(write): write.answer(in_order(write.drafts, drafts, list(islice(receipts, len(drafts)))))
+        for write, drafts in zip(writes, distinct, strict=True)
+    }

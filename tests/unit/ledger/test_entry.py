@@ -1,11 +1,14 @@
 """From an event to the bytes that are hashed: what is referenced, sealed, refused and kept."""
 
+import hmac
 import uuid
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from audit_pipelines.errors import TamperedError, ValidationError
 from audit_pipelines.ledger import sealing
@@ -156,9 +159,10 @@ def test_a_retry_has_the_same_fingerprint_and_other_content_another() -> None:
     ("changes", "where", "what"),
     [
         ({"ip_address": "localhost"}, "/ip_address", "IPv4 or IPv6"),
-        ({"details": {"text": "x" * 1_100_000}}, "", "at most 1,000,000 bytes"),
-        ({"details": {"text": "a\0b"}}, "", "U+0000"),
-        ({"details": {"a\0": 1}}, "", "U+0000"),
+        ({"details": {"text": "x" * 1_100_000}}, "/action_details", "at most 1,000,000 bytes"),
+        ({"details": {"text": "a\0b"}}, "/action_details", "U+0000"),
+        ({"details": {"a\0": 1}}, "/action_details", "U+0000"),
+        ({"event_type": "a\0"}, "", "U+0000"),
         ({"occurred_at": datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=10)))}, "/occurred_at", "between the years"),
         ({"details": {"a": 1}, "sealed_fields": ("a",)}, "/sealed_fields", "starts with '/'"),
     ],
@@ -168,6 +172,24 @@ def test_what_cannot_be_stored_is_named(changes: dict[str, Any], where: str, wha
         draft(event(**changes))
     assert caught.value.faults[0][0] == where
     assert what in caught.value.faults[0][1]
+
+
+@given(st.datetimes(), st.sampled_from([UTC, timezone(timedelta(hours=-3))]))
+def test_moments_of_entries_are_written_as_everywhere(moment: datetime, zone: timezone) -> None:
+    moment = max(moment, datetime(2, 1, 1)).replace(tzinfo=zone)  # noqa: DTZ001 - the zone is put on it here
+    assert entry(event(occurred_at=moment))["occurred_at"] == format_moment(moment)
+
+
+@given(st.binary(min_size=32, max_size=32), st.text(max_size=20), st.binary(max_size=300))
+def test_keyed_hashes_are_hmac(key: bytes, purpose: str, content: bytes) -> None:
+    subkey = hmac.digest(key, purpose.encode(), "sha256")
+    assert sealing.keyed_hash(key, purpose, content) == hmac.digest(subkey, content, "sha256")
+
+
+def test_names_are_found_as_json_writes_them() -> None:
+    made = entry(event(actor="CORP\\alice", details={"as": "CORP\\alice", "other": 1}))
+    assert opened(made["details"]["as"]) == "CORP\\alice"
+    assert made["details"]["other"] == 1
 
 
 def test_sealed_text_opens_with_its_key_alone_and_notices_change() -> None:
