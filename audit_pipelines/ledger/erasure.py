@@ -63,7 +63,7 @@ def erase(database: Database, vault: Vault, ledger: Ledger, tenant_id: UUID, per
             erased_at, erasures, is_new = row
             if not is_new:
                 return Erasure(ref, erased_at, None)
-            [draft] = ledger.prepare(tenant_id, [event])
+            draft = ledger.prepare(tenant_id, event)
             # It has no person and nothing sealed, so no key of it can be stale.
             draft = msgspec.structs.replace(draft, erasures=erasures)
             [receipt] = store_drafts(conn, [draft])

@@ -5,7 +5,8 @@ call or none. Reading is the server's, checking `verify.py`'s, putting writes to
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from operator import attrgetter
@@ -25,8 +26,9 @@ from audit_pipelines.ledger.vault import Keys, Vault
 
 T = TypeVar("T")
 
-# What one call of `audit_append` takes: its arrays are in memory three times over, and larger ones gain nothing.
-CHUNK: Final = 1_000
+# Events of a long call that are sent at once. The database gains nothing from more, the rest is made while it stores
+# them, and their 150 kB fit into a socket's buffer, so that sending does not wait.
+PART: Final = 250
 _HASH: Final = 32
 _COLUMNS: Final = tuple(name for name in Draft.__struct_fields__ if name not in {"tenant_id", "erasures"})
 _ARRAYS: Final[Mapping[str, Callable[[Sequence[Any]], arrays.BinaryArray]]] = {
@@ -73,14 +75,14 @@ class ClashError(ConflictError):
     `event_ids` names them without their tenants, so an event of another tenant may bear one innocently.
     """
 
-    def __init__(self, event_ids: frozenset[str], drafts: Sequence[Draft]) -> None:
+    def __init__(self, event_ids: frozenset[str], called: Iterable[str | None]) -> None:
         faults = tuple(
             (
                 f"/{place}/event_id",
-                f"{draft.event_id!r} was stored before with other content; expected a new id or the same event",
+                f"{event_id!r} was stored before with other content; expected a new id or the same event",
             )
-            for place, draft in enumerate(drafts)
-            if draft.event_id in event_ids
+            for place, event_id in enumerate(called)
+            if event_id in event_ids
         )
         super().__init__(f"{len(faults)} events reuse an event_id for other content; nothing was stored", faults)
         self.event_ids = event_ids
@@ -124,31 +126,36 @@ class Ledger:
         """
 
         def attempt(stale: int | None) -> list[Receipt]:
-            drafts = self.prepare(tenant_id, events, default_actor=default_actor, stale=stale)
-            distinct = without_repeats(drafts)
+            batch = self.batch(tenant_id, events, default_actor=default_actor, stale=stale)
             with self._database.connection("audit_app") as conn:
-                receipts = store_drafts(conn, distinct)
-            return in_order(drafts, distinct, receipts)
+                return batch.append(conn)
 
         return until_fresh(attempt, tenant_id)
 
-    def prepare(
-        self,
-        tenant_id: UUID,
-        events: Sequence[Event],
-        *,
-        default_actor: str | None = None,
-        stale: int | None = None,
-    ) -> list[Draft]:
-        """Return the rows for `events`, ready to be stored; persons who are new get their reference in the vault.
+    def batch(
+        self, tenant_id: UUID, events: Sequence[Event], *, default_actor: str | None = None, stale: int | None = None
+    ) -> "Batch":
+        """Return `events` with what sealing them takes; persons who are new get their reference in the vault.
 
         After a `StaleKeysError`, `stale` is the count it names for the tenant: the keys are then read anew.
 
         Raises:
-            ValidationError, DatabaseUnavailableError: as `append`.
+            DatabaseUnavailableError: as `append`.
         """
         events = _with_actor(events, default_actor)
-        return self._drafts(tenant_id, events, self._vault.keys(tenant_id, self._persons(events), stale=stale))
+        keys = self._vault.keys(tenant_id, self._persons(events), stale=stale)
+        return Batch(tenant_id, events, keys, self._policy)
+
+    def prepare(
+        self, tenant_id: UUID, event: Event, *, default_actor: str | None = None, stale: int | None = None
+    ) -> Draft:
+        """Return the row for `event`, ready to be stored; otherwise as `batch`.
+
+        Raises:
+            ValidationError, DatabaseUnavailableError: as `append`.
+        """
+        [draft] = self.batch(tenant_id, [event], default_actor=default_actor, stale=stale).drafts()
+        return draft
 
     def prepare_at_once(self, tenant_id: UUID, event: Event, *, default_actor: str | None = None) -> Draft | None:
         """Return the row for `event` if this process knows all its persons, else None; never asks the database.
@@ -158,27 +165,65 @@ class Ledger:
         """
         events = _with_actor([event], default_actor)
         keys = self._vault.known_keys(tenant_id, self._persons(events))
-        return None if keys is None else self._drafts(tenant_id, events, keys)[0]
+        return None if keys is None else Batch(tenant_id, events, keys, self._policy).drafts()[0]
 
     def _persons(self, events: Sequence[Event]) -> set[str]:
         persons = {event.actor for event in events if event.actor}
         return persons | {event.entity_id for event in events if event.entity_type in self._policy.person_entity_types}
 
-    def _drafts(self, tenant_id: UUID, events: Sequence[Event], keys: Keys) -> list[Draft]:
+
+class Batch:
+    """Events of one tenant and the keys they are sealed under; appended all or not at all."""
+
+    def __init__(self, tenant_id: UUID, events: Sequence[Event], keys: Keys, policy: SealingPolicy) -> None:
+        self._tenant_id = tenant_id
+        self._events = events
+        self._keys = keys
+        self._policy = policy
+
+    def append(self, conn: Connection) -> list[Receipt]:
+        """Store the events in the transaction of `conn` and return their receipts, as `Ledger.append` does.
+
+        The database stores one part of them while the next is made. When this raises, roll back.
+
+        Raises:
+            StaleKeysError: to be repeated with a batch of other keys; see `until_fresh`.
+            ValidationError, ConflictError: as `Ledger.append`.
+        """
+        parts = _Parts(self.drafts(at, at + PART) for at in range(0, len(self._events), PART))
+        event_ids = [event.event_id for event in self._events]
+        try:
+            with _refusals({self._tenant_id: self._keys.erasures}, event_ids):
+                _refuse_server_made_ids(conn, self._tenant_id, event_ids)
+                with conn.pipeline() if len(self._events) > PART else nullcontext():
+                    calls = [_Call(conn, [(self._tenant_id, part)]) for part in parts if part]
+                    return parts.in_order([receipt for call in calls for receipt in call.receipts()])
+        except ValidationError:
+            # The parts after the faulty one were not looked at, and the caller is owed every fault.
+            self.drafts()
+            raise
+
+    def drafts(self, first: int = 0, end: int | None = None) -> list[Draft]:
+        """Return the rows for some or all of the events.
+
+        Raises:
+            ValidationError: each fault of these events, by their place in the whole.
+        """
         received_at = datetime.now(UTC)
+        keys, policy = self._keys, self._policy
         drafts: list[Draft] = []
         faults: list[tuple[str, str]] = []
-        for place, event in enumerate(events):
-            is_person = event.entity_type in self._policy.person_entity_types
+        for place, event in enumerate(self._events[first:end], first):
+            is_person = event.entity_type in policy.person_entity_types
             try:
                 drafts.append(
                     make_draft(
                         event,
-                        tenant_id=tenant_id,
+                        tenant_id=self._tenant_id,
                         tenant_key=keys.tenant_key,
                         actor=keys.subjects[event.actor] if event.actor else None,
                         entity=keys.subjects[event.entity_id] if is_person else None,
-                        policy=self._policy,
+                        policy=policy,
                         received_at=received_at,
                         erasures=keys.erasures,
                     )
@@ -186,15 +231,17 @@ class Ledger:
             except ValidationError as error:
                 faults += [(f"/{place}{where}", what) for where, what in error.faults]
         if faults:
-            raise ValidationError(f"{len(faults)} faults in {len(events)} events; nothing was stored", tuple(faults))
+            raise ValidationError(
+                f"{len(faults)} faults in {len(self._events)} events; nothing was stored", tuple(faults)
+            )
         return drafts
 
 
 def store_drafts(conn: Connection, drafts: Sequence[Draft], *, lock_timeout_ms: int = 0) -> list[Receipt]:
-    """Append drafts of any tenants, no `event_id` twice in a tenant, in the transaction of `conn`.
+    """Append some drafts of any tenants, no `event_id` twice in a tenant, in the transaction of `conn`.
 
-    Returns a receipt for each, in their order. More than `CHUNK` drafts, or such as `needs_transaction` names, need a
-    transaction to be stored whole or not at all; for fewer a connection that commits by itself saves two round trips.
+    Returns a receipt for each, in their order. Such as `needs_transaction` names take several statements, which only a
+    transaction makes one; for others a connection that commits by itself saves two round trips.
 
     Raises:
         ClashError: the transaction is to be rolled back.
@@ -203,15 +250,13 @@ def store_drafts(conn: Connection, drafts: Sequence[Draft], *, lock_timeout_ms: 
     """
     places = sorted(range(len(drafts)), key=lambda place: drafts[place].tenant_id.int)
     ordered = [drafts[place] for place in places]
-    _refuse_server_made_ids(conn, ordered)
-    receipts: list[Receipt] = []
-    try:
-        for start in range(0, len(ordered), CHUNK):
-            receipts += _append(conn, ordered[start : start + CHUNK], lock_timeout_ms)
-    except psycopg.errors.UniqueViolation as error:
-        raise ClashError(frozenset(msgspec.json.decode(error.diag.message_detail or "[]")), drafts) from error
-    except psycopg.errors.LockNotAvailable as error:
-        raise HeadLockedError(f"a tenant's head was locked for more than {lock_timeout_ms} ms") from error
+    groups = [(tenant_id, list(group)) for tenant_id, group in groupby(ordered, key=attrgetter("tenant_id"))]
+    # Events that came before an erasure may share the call with some that came after it.
+    erasures = {tenant_id: min(draft.erasures for draft in group) for tenant_id, group in groups}
+    with _refusals(erasures, [draft.event_id for draft in drafts], lock_timeout_ms):
+        for tenant_id, group in groups:
+            _refuse_server_made_ids(conn, tenant_id, [draft.event_id for draft in group if draft.is_client_id])
+        receipts = _Call(conn, groups, lock_timeout_ms).receipts()
     by_place = dict(zip(places, receipts, strict=True))
     return [by_place[place] for place in range(len(drafts))]
 
@@ -232,42 +277,47 @@ def until_fresh(attempt: Callable[[int | None], T], tenant_id: UUID) -> T:
 
 def needs_transaction(drafts: Sequence[Draft]) -> bool:
     """Return whether `store_drafts` takes more than one statement for these."""
-    return len(drafts) > CHUNK or any(_resembles_server_made(draft) for draft in drafts)
+    return any(draft.is_client_id and _resembles_server_made(draft.event_id) for draft in drafts)
 
 
-def without_repeats(drafts: Sequence[Draft]) -> list[Draft]:
-    """Drop later copies of one event within a call of one tenant.
+class _Parts(Iterator[list[Draft]]):
+    """The parts of a call, each without what came before in the call, and in the end who was left out."""
 
-    Raises:
-        ConflictError: when the same id comes with other content.
-    """
-    first: dict[str, Draft] = {}
-    clashes = []
-    for place, draft in enumerate(drafts):
-        if first.setdefault(draft.event_id, draft).fingerprint != draft.fingerprint:
-            clashes.append((f"/{place}/event_id", f"{draft.event_id!r} stands in this call twice, with other content"))
-    if clashes:
-        raise ConflictError(
-            f"{len(clashes)} events share their event_id with others; nothing was stored", tuple(clashes)
-        )
-    return list(first.values())
+    def __init__(self, parts: Iterator[list[Draft]]) -> None:
+        self._parts = parts
+        self._event_ids: list[str] = []
+        self._first: dict[str, Draft] = {}
 
+    def __next__(self) -> list[Draft]:
+        """Return the next part; it may be empty.
 
-def in_order(drafts: Sequence[Draft], distinct: Sequence[Draft], receipts: Sequence[Receipt]) -> list[Receipt]:
-    """Return the receipt of each draft of one tenant, in their order; those of later copies say `duplicate`.
+        Raises:
+            ConflictError: an id comes again with other content.
+        """
+        distinct = []
+        for draft in next(self._parts):
+            first = self._first.setdefault(draft.event_id, draft)
+            if first is draft:
+                distinct.append(draft)
+            elif first.fingerprint != draft.fingerprint:
+                fault = f"{draft.event_id!r} stands in this call twice, with other content"
+                raise ConflictError(
+                    "Events of one call share an event_id; nothing was stored",
+                    ((f"/{len(self._event_ids)}/event_id", fault),),
+                )
+            self._event_ids.append(draft.event_id)
+        return distinct
 
-    `receipts` are those of `distinct`, which is what `without_repeats` made of `drafts`.
-    """
-    if len(distinct) == len(drafts):
-        return list(receipts)
-    by_id = {receipt.event_id: receipt for receipt in receipts}
-    answered: set[str] = set()
-    result = []
-    for draft in drafts:
-        receipt = by_id[draft.event_id]
-        result.append(msgspec.structs.replace(receipt, duplicate=True) if draft.event_id in answered else receipt)
-        answered.add(draft.event_id)
-    return result
+    def in_order(self, receipts: list[Receipt]) -> list[Receipt]:
+        """Return the receipt of each event, in the order of the call; those of later copies say `duplicate`."""
+        if len(receipts) == len(self._event_ids):
+            return receipts
+        by_id = {receipt.event_id: receipt for receipt in receipts}
+        result = []
+        for event_id in self._event_ids:
+            result.append(by_id[event_id])
+            by_id[event_id] = msgspec.structs.replace(by_id[event_id], duplicate=True)
+        return result
 
 
 def _with_actor(events: Sequence[Event], default_actor: str | None) -> Sequence[Event]:
@@ -276,20 +326,51 @@ def _with_actor(events: Sequence[Event], default_actor: str | None) -> Sequence[
     return [event if event.actor else msgspec.structs.replace(event, actor=default_actor) for event in events]
 
 
-def _append(conn: Connection, drafts: Sequence[Draft], lock_timeout_ms: int) -> list[Receipt]:
-    """Call `audit_append` for drafts that are in the order of their tenants."""
-    groups = [(tenant_id, list(group)) for tenant_id, group in groupby(drafts, key=attrgetter("tenant_id"))]
-    # Events that came before an erasure may share the call with some that came after it.
-    erasures = [min(draft.erasures for draft in group) for _, group in groups]
-    arguments: dict[str, Any] = {name: make(list(map(attrgetter(name), drafts))) for name, make in _ARRAYS.items()}
-    arguments |= {
-        "tenant_id": arrays.uuids([tenant_id for tenant_id, _ in groups]),
-        "count": arrays.integers(len(group) for _, group in groups),
-        "erasures": arrays.bigints(erasures),
-        "lock_timeout_ms": str(lock_timeout_ms),
-    }
+class _Call:
+    """A call of `audit_append` that is on its way: drafts by tenant, tenants in ascending order."""
+
+    def __init__(
+        self, conn: Connection, groups: Sequence[tuple[UUID, Sequence[Draft]]], lock_timeout_ms: int = 0
+    ) -> None:
+        self._groups = groups
+        drafts = [draft for _, group in groups for draft in group]
+        arguments: dict[str, Any] = {name: make(list(map(attrgetter(name), drafts))) for name, make in _ARRAYS.items()}
+        arguments |= {
+            "tenant_id": arrays.uuids([tenant_id for tenant_id, _ in groups]),
+            "count": arrays.integers(len(group) for _, group in groups),
+            "erasures": arrays.bigints(min(draft.erasures for draft in group) for _, group in groups),
+            "lock_timeout_ms": str(lock_timeout_ms),
+        }
+        self._cursor = conn.execute(query("ledger/append"), arguments, binary=True)
+
+    def receipts(self) -> list[Receipt]:
+        """Wait for the call and return the receipt of each draft, in their order."""
+        rows = self._cursor.fetchall()
+        known = {(row[0], row[1]): _known_receipt(*row[1:]) for row in rows if row[1] is not None}
+        new = {row[0]: row[2:] for row in rows if row[1] is None}
+        receipts: list[Receipt] = []
+        for tenant_id, group in self._groups:
+            fresh = [draft for draft in group if (tenant_id, draft.event_id) not in known] if known else group
+            made = _new_receipts(fresh, *new[tenant_id]) if fresh else iter(())
+            if len(fresh) == len(group):
+                receipts += made
+            else:
+                receipts += (known.get((tenant_id, draft.event_id)) or next(made) for draft in group)
+        return receipts
+
+
+@contextmanager
+def _refusals(
+    erasures: Mapping[UUID, int], event_ids: Iterable[str | None], lock_timeout_ms: int = 0
+) -> Iterator[None]:
+    """Turn what `audit_append` refuses into errors; tenants in the order of the call, ids in that of the caller."""
     try:
-        rows = conn.execute(query("ledger/append"), arguments, binary=True).fetchall()
+        yield
+    except psycopg.errors.UniqueViolation as error:
+        taken = frozenset(msgspec.json.decode(error.diag.message_detail or "[]"))
+        raise ClashError(taken, event_ids) from error
+    except psycopg.errors.LockNotAvailable as error:
+        raise HeadLockedError(f"a tenant's head was locked for more than {lock_timeout_ms} ms") from error
     except psycopg.DatabaseError as error:
         if error.sqlstate != _STALE_KEYS:
             raise
@@ -297,23 +378,10 @@ def _append(conn: Connection, drafts: Sequence[Draft], lock_timeout_ms: int) -> 
         raise StaleKeysError(
             {
                 tenant_id: count
-                for (tenant_id, _), count, now in zip(groups, erasures, present, strict=True)
+                for (tenant_id, count), now in zip(erasures.items(), present, strict=True)
                 if count != now
             }
         ) from error
-    known = {(row[0], row[1]): _known_receipt(*row[1:]) for row in rows if row[1] is not None}
-    new = {row[0]: row[2:] for row in rows if row[1] is None}
-    receipts: list[Receipt] = []
-    for tenant_id, group in groups:
-        fresh = group
-        if known:
-            fresh = [draft for draft in group if (tenant_id, draft.event_id) not in known]
-        made = _new_receipts(fresh, *new[tenant_id]) if fresh else iter(())
-        if len(fresh) == len(group):
-            receipts += made
-        else:
-            receipts += (known.get((tenant_id, draft.event_id)) or next(made) for draft in group)
-    return receipts
 
 
 def _new_receipts(drafts: Sequence[Draft], first_seq: int, recorded_at: datetime, links: bytes) -> Iterator[Receipt]:
@@ -337,27 +405,26 @@ def _known_receipt(event_id: str, seq: int, recorded_at: datetime, links: bytes)
     return Receipt(event_id, seq, recorded_at, entry_hash, prev_hash, row_hash, duplicate=True)
 
 
-def _resembles_server_made(draft: Draft) -> bool:
-    return draft.is_client_id and len(draft.event_id) == 36 and _UUID7.fullmatch(draft.event_id) is not None
+def _resembles_server_made(event_id: str) -> bool:
+    return len(event_id) == 36 and _UUID7.fullmatch(event_id) is not None
 
 
-def _refuse_server_made_ids(conn: Connection, drafts: Sequence[Draft]) -> None:
+def _refuse_server_made_ids(conn: Connection, tenant_id: UUID, event_ids: Sequence[str | None]) -> None:
     """Refuse ids that the server gave to events before: `audit_event_ids`, which keeps ids unique, has no such ids.
 
     Looked up before the heads are locked. That is early enough: nobody can know an id before the event that has it was
     answered for, and then it is committed.
     """
-    for tenant_id, group in groupby(
-        (draft for draft in drafts if _resembles_server_made(draft)), key=lambda draft: draft.tenant_id
-    ):
-        suspects = [draft.event_id for draft in group]
-        conn.execute(query("ledger/set_tenant"), {"tenant_id": tenant_id})
-        taken = conn.execute(
-            query("ledger/select_server_made_ids"),
-            {"event_ids": suspects, "made_at": [_made_at(event_id) for event_id in suspects]},
-        ).fetchall()
-        if taken:
-            raise ClashError(frozenset(event_id for (event_id,) in taken), drafts)
+    suspects = [event_id for event_id in event_ids if event_id is not None and _resembles_server_made(event_id)]
+    if not suspects:
+        return
+    conn.execute(query("ledger/set_tenant"), {"tenant_id": tenant_id})
+    taken = conn.execute(
+        query("ledger/select_server_made_ids"),
+        {"event_ids": suspects, "made_at": [_made_at(event_id) for event_id in suspects]},
+    ).fetchall()
+    if taken:
+        raise ClashError(frozenset(event_id for (event_id,) in taken), event_ids)
 
 
 def _made_at(event_id: str) -> datetime:

@@ -17,14 +17,14 @@ from audit_pipelines.errors import ConflictError, ValidationError
 from audit_pipelines.ledger.entry import Draft, format_moment
 from audit_pipelines.ledger.event import Event
 from audit_pipelines.ledger.group_commit import GroupCommit, QueueFullError
-from audit_pipelines.ledger.store import HeadLockedError, Ledger, Receipt, StaleKeysError
+from audit_pipelines.ledger.store import Batch, HeadLockedError, Ledger, Receipt, StaleKeysError
 from audit_pipelines.server.auth import Principal
 from audit_pipelines.server.body import read_body, require_content_type
 from audit_pipelines.server.decoding import decode_array, decode_event, decode_lines
 from audit_pipelines.server.idempotency import Answer, RequestKey, request_key
 from audit_pipelines.server.problems import Fault
 from audit_pipelines.server.workers import Workers, busy
-from audit_pipelines.server.writing import EventWrite, store
+from audit_pipelines.server.writing import EventWrite, store, store_batch
 
 EVENTS_PATH: Final = "/api/audit/events"
 EVENT_BYTES: Final = 2 * 1024 * 1024
@@ -58,8 +58,8 @@ class EventWriting:
         body = await read_body(request, EVENT_BYTES)
         key = request_key(request, principal, body)
         event = decode_event(body)
-        drafts = [await self._draft(principal, event, len(body))]
-        write = EventWrite(drafts, key, _answer_to_one, self._preparing(principal, [event]))
+        draft = await self._draft(principal, event, len(body))
+        write = EventWrite(draft, key, _answer_to_one, self._preparing(principal, event))
         try:
             return _response(await self._group.append(write))
         except (QueueFullError, HeadLockedError, StaleKeysError):
@@ -88,24 +88,24 @@ class EventWriting:
                 draft = self._ledger.prepare_at_once(principal.tenant_id, event, default_actor=principal.subject)
                 if draft is not None:
                     return draft
-            return (await self._single.run(self._preparing(principal, [event])))[0]
+            return await self._single.run(self._preparing(principal, event))
         except ValidationError as error:
             raise ValidationError("The event cannot be stored.", _without_index(error.faults)) from error
 
     def _append_all(self, principal: Principal, body: bytes, media_type: str, key: RequestKey | None) -> Answer:
         events = decode_lines(body) if media_type == _NDJSON else decode_array(body)
-        prepare = self._preparing(principal, events)
-        [outcome] = store(self._database, [EventWrite(prepare(), key, _answer_to_batch, prepare)])
-        if isinstance(outcome, Exception):
-            raise outcome
-        return outcome
+        tenant_id = principal.tenant_id
 
-    def _preparing(self, principal: Principal, events: Sequence[Event]) -> Callable[..., list[Draft]]:
-        return partial(self._ledger.prepare, principal.tenant_id, events, default_actor=principal.subject)
+        def begin(stale: int | None) -> Batch:
+            return self._ledger.batch(tenant_id, events, default_actor=principal.subject, stale=stale)
+
+        return store_batch(self._database, begin, key, tenant_id, _answer_to_batch)
+
+    def _preparing(self, principal: Principal, event: Event) -> Callable[..., Draft]:
+        return partial(self._ledger.prepare, principal.tenant_id, event, default_actor=principal.subject)
 
 
-def _answer_to_one(receipts: Sequence[Receipt]) -> Answer:
-    [receipt] = receipts
+def _answer_to_one(receipt: Receipt) -> Answer:
     location = f"{EVENTS_PATH}/{quote(receipt.event_id, safe='')}"
     return Answer(200 if receipt.duplicate else 201, msgspec.json.encode(_receipt(receipt)).decode(), location)
 

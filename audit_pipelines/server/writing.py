@@ -3,47 +3,51 @@
 The one place where requests become transactions, be it one batch or a flush of single events of many tenants.
 """
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from itertools import chain, islice
+from typing import Final
 from uuid import UUID
 
-from audit_pipelines.db.database import Connection, Database
+from audit_pipelines.db.database import Database
 from audit_pipelines.errors import AuditError
 from audit_pipelines.ledger.entry import Draft
 from audit_pipelines.ledger.store import (
     SEALING_ATTEMPTS,
+    Batch,
     ClashError,
     Receipt,
     StaleKeysError,
-    in_order,
     needs_transaction,
     store_drafts,
-    without_repeats,
+    until_fresh,
 )
 from audit_pipelines.server.idempotency import Answer, RequestKey, recall, remember
+
+_NO_NAMES: Final[frozenset[Hashable]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class EventWrite:
-    """The events of one request, at least one and all of one tenant; stored all or not at all."""
+    """The one event of a request, to be stored beside those of others."""
 
-    drafts: Sequence[Draft]
+    draft: Draft
     key: RequestKey | None
-    answer: Callable[[Sequence[Receipt]], Answer]
-    prepare: Callable[..., Sequence[Draft]]
-    """Makes the drafts again, with keys of another count of erasures than its argument `stale`."""
+    answer: Callable[[Receipt], Answer]
+    prepare: Callable[..., Draft]
+    """Makes the draft again, with keys of another count of erasures than its argument `stale`."""
 
     @property
     def tenant_id(self) -> UUID:
-        """Whose events they are."""
-        return self.drafts[0].tenant_id
+        """Whose event it is."""
+        return self.draft.tenant_id
 
     @property
     def names(self) -> frozenset[Hashable]:
-        """The event ids its client chose and its key, each with the tenant."""
-        names: list[Hashable] = [(draft.tenant_id, draft.event_id) for draft in self.drafts if draft.is_client_id]
+        """The event_id if its client chose it, and the key, each with the tenant."""
+        if self.key is None and not self.draft.is_client_id:
+            return _NO_NAMES
+        names: list[Hashable] = [(self.draft.tenant_id, self.draft.event_id)] if self.draft.is_client_id else []
         if self.key:
             names.append((self.key.tenant_id, "key", self.key.key))
         return frozenset(names)
@@ -51,7 +55,40 @@ class EventWrite:
     @property
     def size(self) -> int:
         """About how many bytes it holds."""
-        return sum(len(draft.entry) for draft in self.drafts)
+        return len(self.draft.entry)
+
+
+def store_batch(
+    database: Database,
+    begin: Callable[[int | None], Batch],
+    key: RequestKey | None,
+    tenant_id: UUID,
+    answer: Callable[[Sequence[Receipt]], Answer],
+) -> Answer:
+    """Store the many events of one request in one transaction, or find the answer it had before.
+
+    `begin` gives them with their keys, which are of another count of erasures than its argument.
+
+    Raises:
+        StaleKeysError: persons were erased faster than the events could be sealed; nothing was stored.
+        RequestError: the key was used for something else; nothing was stored.
+        ValidationError, ConflictError, DatabaseUnavailableError: as `Ledger.append`.
+    """
+
+    def attempt(stale: int | None) -> Answer:
+        batch = begin(stale)
+        with database.connection("audit_app") as conn:
+            known = recall(conn, [key]).get(key) if key else None
+            if isinstance(known, Answer):
+                return known
+            if known is not None:
+                raise known
+            made = answer(batch.append(conn))
+            if key:
+                remember(conn, {key: made})
+            return made
+
+    return until_fresh(attempt, tenant_id)
 
 
 def store(database: Database, writes: Sequence[EventWrite], lock_timeout_ms: int = 0) -> Sequence[Answer | Exception]:
@@ -60,15 +97,14 @@ def store(database: Database, writes: Sequence[EventWrite], lock_timeout_ms: int
     One transaction for all of them; those whose event_ids clash with what is stored are done again one by one.
 
     Raises:
-        ConflictError: a write holds the same event_id twice, with other content.
         HeadLockedError, DatabaseUnavailableError: as `store_drafts` and `Database.connection`; nothing was stored.
     """
     try:
         return _with_living_keys(database, writes, lock_timeout_ms)
     except ClashError as clash:
         if len(writes) == 1:
-            return [ClashError(clash.event_ids, writes[0].drafts)]
-        suspects = [write for write in writes if any(draft.event_id in clash.event_ids for draft in write.drafts)]
+            return [clash]
+        suspects = [write for write in writes if write.draft.event_id in clash.event_ids]
     suspected = {id(write) for write in suspects}
     others = [write for write in writes if id(write) not in suspected]
     outcomes = dict(zip(map(id, others), store(database, others, lock_timeout_ms) if others else (), strict=True))
@@ -103,8 +139,7 @@ def _with_living_keys(
             write = present[place]
             if write.tenant_id in stale.tenants:
                 try:
-                    drafts = write.prepare(stale=stale.tenants[write.tenant_id])
-                    present[place] = replace(write, drafts=drafts)
+                    present[place] = replace(write, draft=write.prepare(stale=stale.tenants[write.tenant_id]))
                 except Exception as error:  # noqa: BLE001 - its neighbours can still be stored
                     refused[place] = error
     raise stale
@@ -114,23 +149,14 @@ def _in_one_transaction(
     database: Database, writes: Sequence[EventWrite], lock_timeout_ms: int
 ) -> Sequence[Answer | AuditError]:
     keys = [write.key for write in writes if write.key]
-    drafts = [draft for write in writes for draft in write.drafts]
     with (
         database.connection("audit_app", autocommit=True) as conn,
-        conn.transaction() if keys or needs_transaction(drafts) else nullcontext(),
+        conn.transaction() if keys or needs_transaction([write.draft for write in writes]) else nullcontext(),
     ):
         known = recall(conn, keys, lock_timeout_ms=lock_timeout_ms) if keys else {}
         new = [write for write in writes if write.key is None or write.key not in known]
-        answers = _append(conn, new, lock_timeout_ms)
+        receipts = store_drafts(conn, [write.draft for write in new], lock_timeout_ms=lock_timeout_ms) if new else []
+        answers = {id(write): write.answer(receipt) for write, receipt in zip(new, receipts, strict=True)}
         if keys:
             remember(conn, {write.key: answers[id(write)] for write in new if write.key})
     return [known[write.key] if write.key and write.key in known else answers[id(write)] for write in writes]
-
-
-def _append(conn: Connection, writes: Sequence[EventWrite], lock_timeout_ms: int) -> Mapping[int, Answer]:
-    distinct = [without_repeats(write.drafts) for write in writes]
-    receipts = iter(store_drafts(conn, list(chain.from_iterable(distinct)), lock_timeout_ms=lock_timeout_ms))
-    return {
-        id(write): write.answer(in_order(write.drafts, drafts, list(islice(receipts, len(drafts)))))
-        for write, drafts in zip(writes, distinct, strict=True)
-    }

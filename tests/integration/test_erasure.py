@@ -183,9 +183,9 @@ def test_neighbours_in_one_flush_are_stored_as_they_are(
             prepared.append(stale)
             if actor == "gone":
                 raise ValidationError("cannot be sealed any more")
-            return elsewhere.ledger.prepare(tenant, [event()], stale=stale)
+            return elsewhere.ledger.prepare(tenant, event(), stale=stale)
 
-        return EventWrite(elsewhere.ledger.prepare(tenant, [event()]), None, lambda receipts: receipts[0], prepare)
+        return EventWrite(elsewhere.ledger.prepare(tenant, event()), None, lambda receipt: receipt, prepare)
 
     stale, fresh, gone = [], [], []
     writes = [write(tenant_id, stale), write(neighbour, fresh), write(tenant_id, gone, "gone"), write(tenant_id, stale)]
@@ -380,8 +380,8 @@ def write_until(
                 installation.ledger.append(tenants[0], events)
                 written.release()
                 continue
-            preparations = [partial(installation.ledger.prepare, tenant, events) for tenant in tenants]
-            writes = [EventWrite(prepare(), None, lambda receipts: receipts[0], prepare) for prepare in preparations]
+            preparations = [partial(installation.ledger.prepare, tenant, item) for tenant in tenants for item in events]
+            writes = [EventWrite(prepare(), None, lambda receipt: receipt, prepare) for prepare in preparations]
             for outcome in store(database, writes):
                 if isinstance(outcome, Exception):
                     raise outcome

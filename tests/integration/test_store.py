@@ -2,6 +2,7 @@
 
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import psycopg
 import pytest
@@ -10,12 +11,12 @@ from audit_pipelines.errors import ConflictError, ValidationError
 from audit_pipelines.installation import Installation
 from audit_pipelines.ledger import chain
 from audit_pipelines.ledger.event import Event
+from audit_pipelines.ledger.store import PART
 
 
-def event(event_id: str | None = None, number: int = 0) -> Event:
-    return Event(
-        event_type="a.b", entity_type="thing", entity_id="1", actor="alice", details={"n": number}, event_id=event_id
-    )
+def event(event_id: str | None = None, number: int = 0, **changes: Any) -> Event:
+    fields: dict[str, Any] = {"event_type": "a.b", "entity_type": "thing", "entity_id": "1", "actor": "alice"}
+    return Event(**fields | {"details": {"n": number}, "event_id": event_id} | changes)
 
 
 def count(installation: Installation) -> int:
@@ -119,3 +120,44 @@ def test_events_of_mixed_order_are_refused_by_the_database(installation: Install
     conninfo = installation.database.conninfo("audit_app")
     with pytest.raises(psycopg.errors.RaiseException, match="ascending order"), psycopg.connect(conninfo) as conn:
         conn.execute(call, arguments)
+
+
+def numbered(count: int, **changes: Any) -> list[Event]:
+    return [event(f"n-{number}", **changes) for number in range(count)]
+
+
+def test_a_long_call_is_stored_in_order(installation: Installation, tenant_id: uuid.UUID) -> None:
+    events = numbered(2 * PART + 7)
+    receipts = installation.ledger.append(tenant_id, [*events, events[0], events[-1]])
+    assert [receipt.seq for receipt in receipts] == [*range(len(events)), 0, len(events) - 1]
+    assert [receipt.duplicate for receipt in receipts] == [False] * len(events) + [True, True]
+    again = installation.ledger.append(tenant_id, [event("new"), *events])
+    assert [receipt.seq for receipt in again] == [len(events), *range(len(events))]
+    assert {(one.row_hash, one.prev_hash) for one in again[1:]} == {(one.row_hash, one.prev_hash) for one in receipts}
+    [result] = installation.verify()
+    assert (result.events, result.findings) == (len(events) + 1, ())
+
+
+def test_every_fault_of_a_long_call_is_named_and_nothing_is_stored(
+    installation: Installation, tenant_id: uuid.UUID
+) -> None:
+    events = numbered(3 * PART)
+    faulty = {5, PART + 1, 3 * PART - 1}
+    broken = [event(f"n-{place}", ip_address="nowhere") if place in faulty else one for place, one in enumerate(events)]
+    with pytest.raises(ValidationError) as refused:
+        installation.ledger.append(tenant_id, broken)
+    assert [where for where, _ in refused.value.faults] == [f"/{place}/ip_address" for place in sorted(faulty)]
+    assert installation.verify() == []
+
+
+def test_a_clash_late_in_a_long_call_is_named_and_nothing_is_stored(
+    installation: Installation, tenant_id: uuid.UUID
+) -> None:
+    installation.ledger.append(tenant_id, [event(f"n-{PART + 1}", outcome="other")])
+    with pytest.raises(ConflictError) as refused:
+        installation.ledger.append(tenant_id, numbered(3 * PART))
+    assert [where for where, _ in refused.value.faults] == [f"/{PART + 1}/event_id"]
+    with pytest.raises(ConflictError) as refused:
+        installation.ledger.append(tenant_id, [*numbered(2 * PART, actor="x"), event("n-1", outcome="other")])
+    assert [where for where, _ in refused.value.faults] == [f"/{2 * PART}/event_id"]
+    assert [result.events for result in installation.verify()] == [1]
