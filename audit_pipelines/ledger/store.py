@@ -249,14 +249,18 @@ def store_drafts(conn: Connection, drafts: Sequence[Draft], *, lock_timeout_ms: 
         StaleKeysError: drafts may be sealed under a key that was destroyed; the transaction is to be rolled back.
     """
     places = sorted(range(len(drafts)), key=lambda place: drafts[place].tenant_id.int)
-    ordered = [drafts[place] for place in places]
-    groups = [(tenant_id, list(group)) for tenant_id, group in groupby(ordered, key=attrgetter("tenant_id"))]
+    groups = [
+        (tenant_id, [drafts[place] for place in group])
+        for tenant_id, group in groupby(places, key=lambda place: drafts[place].tenant_id)
+    ]
     # Events that came before an erasure may share the call with some that came after it.
     erasures = {tenant_id: min(draft.erasures for draft in group) for tenant_id, group in groups}
     with _refusals(erasures, [draft.event_id for draft in drafts], lock_timeout_ms):
         for tenant_id, group in groups:
             _refuse_server_made_ids(conn, tenant_id, [draft.event_id for draft in group if draft.is_client_id])
         receipts = _Call(conn, groups, lock_timeout_ms).receipts()
+    if len(groups) == 1:
+        return receipts
     by_place = dict(zip(places, receipts, strict=True))
     return [by_place[place] for place in range(len(drafts))]
 

@@ -7,7 +7,7 @@ blind indexes, so that changing the master key changes no index and no ledger ro
 
 import secrets
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import UUID, uuid4
@@ -51,7 +51,8 @@ class _Tenant:
 
     erasures: int
     key: bytes
-    subjects: dict[bytes, Subject] = field(default_factory=dict)
+    subjects: dict[str, Subject] = field(default_factory=dict)
+    """By their names as they came: an index takes longer to compute than all else about a known person."""
 
     def index(self, identity: str) -> bytes:
         return sealing.keyed_hash(self.key, "actor", normalise_identity(identity).encode())
@@ -79,22 +80,26 @@ class Vault:
         What this process holds is used, unless it is of the count of erasures `stale`, which the database refused.
         """
         tenant = self._tenant(tenant_id, stale)
-        by_identity = {identity: tenant.index(identity) for identity in identities}
-        found = self._ensure(tenant_id, tenant, {index: identity for identity, index in by_identity.items()})
-        return Keys(tenant.erasures, tenant.key, {identity: found[index] for identity, index in by_identity.items()})
+        wanted = set(identities)
+        missing = {identity: tenant.index(identity) for identity in wanted if identity not in tenant.subjects}
+        if missing:
+            found = self._find_or_make(tenant_id, {index: identity for identity, index in missing.items()})
+            with self._lock:
+                self._cached += len(missing)
+                if self._cached > _CACHE_LIMIT:
+                    self._tenants.clear()
+                    self._cached = 0
+                tenant.subjects.update({identity: found[index] for identity, index in missing.items()})
+        return Keys(tenant.erasures, tenant.key, {identity: tenant.subjects[identity] for identity in wanted})
 
-    def known_keys(self, tenant_id: UUID, identities: Iterable[str]) -> Keys | None:
+    def known_keys(self, tenant_id: UUID, identities: Collection[str]) -> Keys | None:
         """Return the same if this process holds all of it already, else None; never asks the database."""
         tenant = self._tenants.get(tenant_id)
         if tenant is None:
             return None
-        subjects: dict[str, Subject] = {}
-        for identity in identities:
-            subject = tenant.subjects.get(tenant.index(identity))
-            if subject is None:
-                return None
-            subjects[identity] = subject
-        return Keys(tenant.erasures, tenant.key, subjects)
+        known = tenant.subjects
+        subjects = {identity: known[identity] for identity in identities if identity in known}
+        return Keys(tenant.erasures, tenant.key, subjects) if len(subjects) == len(identities) else None
 
     def living_keys(self, conn: Connection, refs: Iterable[UUID]) -> dict[UUID, bytes]:
         """Return the keys of those behind `refs` who are not erased, as the database has them now.
@@ -156,25 +161,15 @@ class Vault:
         own = self._select(conn, [_TENANT_INDEX])
         return _Tenant(erasures, own[_TENANT_INDEX].key) if own else None
 
-    def _ensure(self, tenant_id: UUID, tenant: _Tenant, wanted: Mapping[bytes, str]) -> dict[bytes, Subject]:
-        known = {index: subject for index in wanted if (subject := tenant.subjects.get(index))}
-        missing = [index for index in wanted if index not in known]
-        if not missing:
-            return known
+    def _find_or_make(self, tenant_id: UUID, wanted: Mapping[bytes, str]) -> dict[bytes, Subject]:
         with self._database.tenant_connection(tenant_id) as conn:
-            found = self._select(conn, missing)
-        new = {index: wanted[index] for index in missing if index not in found}
+            found = self._select(conn, list(wanted))
+        new = {index: identity for index, identity in wanted.items() if index not in found}
         if new:
             self._insert(tenant_id, new)
             with self._database.tenant_connection(tenant_id) as conn:
                 found |= self._select(conn, list(new))
-        with self._lock:
-            self._cached += len(found)
-            if self._cached > _CACHE_LIMIT:
-                self._tenants.clear()
-                self._cached = 0
-            tenant.subjects.update(found)
-        return known | found
+        return found
 
     def _select(self, conn: Connection, indexes: list[bytes]) -> dict[bytes, Subject]:
         rows = conn.execute(query("ledger/select_subjects"), {"indexes": indexes}, binary=True).fetchall()

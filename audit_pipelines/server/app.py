@@ -21,6 +21,7 @@ from audit_pipelines.db.database import Database
 from audit_pipelines.db.queries import query
 from audit_pipelines.errors import AuditError, DatabaseUnavailableError
 from audit_pipelines.installation import Installation
+from audit_pipelines.server.auth import Authenticator
 from audit_pipelines.server.boundary import Boundary
 from audit_pipelines.server.events import EVENTS_PATH, EventWriting
 from audit_pipelines.server.health import Health
@@ -47,8 +48,10 @@ def create_app(installation: Installation) -> Starlette:
     reading = EventReading(installation, workers)
     health = Health(installation)
 
+    authenticate = Authenticator(installation.keyring.jwt_secret)
+
     def resource(path: str, **operations: Operation) -> Route:
-        return Route(path, Resource(path, installation.keyring.jwt_secret, operations))
+        return Route(path, Resource(path, authenticate, operations))
 
     routes = [
         Route("/health", health.alive),

@@ -3,9 +3,10 @@
 Decoding and limits are elsewhere; here is what a request means and what its answer holds.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote
 
 import msgspec
@@ -33,6 +34,7 @@ _JSON: Final = "application/json"
 _NDJSON: Final = "application/x-ndjson"
 # Decoding and sealing this much takes less than handing it to a thread and back.
 _SMALL_BYTES: Final = 16_384
+_PLAIN_ID: Final = re.compile(r"[A-Za-z0-9-]+")
 
 
 class EventWriting:
@@ -105,9 +107,33 @@ class EventWriting:
         return partial(self._ledger.prepare, principal.tenant_id, event, default_actor=principal.subject)
 
 
+class _ReceiptBody(msgspec.Struct, gc=False):
+    """A receipt as JSON: written from a struct in a third of a dict's time."""
+
+    event_id: str
+    seq: int
+    recorded_at: str
+    entry_hash: str
+    prev_hash: str
+    row_hash: str
+    duplicate: bool
+
+
 def _answer_to_one(receipt: Receipt) -> Answer:
-    location = f"{EVENTS_PATH}/{quote(receipt.event_id, safe='')}"
-    return Answer(200 if receipt.duplicate else 201, msgspec.json.encode(_receipt(receipt)).decode(), location)
+    event_id = receipt.event_id
+    body = _ReceiptBody(
+        event_id,
+        receipt.seq,
+        format_moment(receipt.recorded_at),
+        receipt.entry_hash.hex(),
+        receipt.prev_hash.hex(),
+        receipt.row_hash.hex(),
+        receipt.duplicate,
+    )
+    # Most ids are UUIDs, and looking costs a tenth of quoting.
+    quoted = event_id if _PLAIN_ID.fullmatch(event_id) else quote(event_id, safe="")
+    status = 200 if receipt.duplicate else 201
+    return Answer(status, msgspec.json.encode(body).decode(), f"{EVENTS_PATH}/{quoted}")
 
 
 def _answer_to_batch(receipts: Sequence[Receipt]) -> Answer:
@@ -125,18 +151,6 @@ def _answer_to_batch(receipts: Sequence[Receipt]) -> Answer:
 
 def _without_index(faults: Sequence[Fault]) -> tuple[Fault, ...]:
     return tuple((where.removeprefix("/0"), what) for where, what in faults)
-
-
-def _receipt(receipt: Receipt) -> dict[str, Any]:
-    return {
-        "event_id": receipt.event_id,
-        "seq": receipt.seq,
-        "recorded_at": format_moment(receipt.recorded_at),
-        "entry_hash": receipt.entry_hash.hex(),
-        "prev_hash": receipt.prev_hash.hex(),
-        "row_hash": receipt.row_hash.hex(),
-        "duplicate": receipt.duplicate,
-    }
 
 
 def _response(answer: Answer) -> Response:

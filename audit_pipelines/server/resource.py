@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from audit_pipelines.server.auth import Permission, Principal, authenticate, require
+from audit_pipelines.server.auth import Authenticator, Permission, Principal, require
 from audit_pipelines.server.problems import RequestError
 
 Handler = Callable[[Request, Principal], Awaitable[Response]]
@@ -28,16 +28,16 @@ class Operation:
 class Resource:
     """An ASGI application for one path; it needs `Authorization: Bearer …` whatever the method."""
 
-    def __init__(self, pattern: str, secret: str, operations: Mapping[str, Operation]) -> None:
+    def __init__(self, pattern: str, authenticate: Authenticator, operations: Mapping[str, Operation]) -> None:
         self.pattern = pattern
-        self._secret = secret
+        self._authenticate = authenticate
         self._operations = dict(operations)
         if "GET" in operations:
             self._operations["HEAD"] = operations["GET"]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive, send)
-        principal = authenticate(request.headers.get("authorization"), self._secret)
+        principal = self._authenticate(request.headers.get("authorization"))
         operation = self._operations.get(request.method)
         if operation is None:
             allowed = ", ".join(sorted(self._operations))

@@ -11,7 +11,7 @@ import jwt
 import pytest
 
 from audit_pipelines.errors import ValidationError
-from audit_pipelines.server.auth import Principal, authenticate, mint_token, require
+from audit_pipelines.server.auth import Authenticator, Principal, mint_token, require
 from audit_pipelines.server.problems import RequestError
 
 SECRET = "a secret of at least thirty-two bytes"
@@ -52,12 +52,12 @@ def test_a_minted_token_says_who_it_speaks_for() -> None:
     token = mint_token(
         SECRET, subject="alice", tenant_id=TENANT, permissions=["audit:write"], lifetime=timedelta(hours=1)
     )
-    assert authenticate(f"Bearer {token}", SECRET) == Principal("alice", TENANT, frozenset({"audit:write"}))
+    assert Authenticator(SECRET)(f"Bearer {token}") == Principal("alice", TENANT, frozenset({"audit:write"}))
 
 
 def test_an_unknown_permission_grants_nothing() -> None:
     token = signed(claims(permissions=["audit:read", "audit:everything"]))
-    assert authenticate(f"bearer {token}", SECRET).permissions == {"audit:read"}
+    assert Authenticator(SECRET)(f"bearer {token}").permissions == {"audit:read"}
 
 
 @pytest.mark.parametrize(
@@ -90,9 +90,9 @@ def test_an_unknown_permission_grants_nothing() -> None:
 )
 def test_every_other_token_is_refused_in_the_same_shape(token: str) -> None:
     with pytest.raises(RequestError) as nothing_sent:
-        authenticate(None, SECRET)
+        Authenticator(SECRET)(None)
     with pytest.raises(RequestError) as refused:
-        authenticate(f"Bearer {token}", SECRET)
+        Authenticator(SECRET)(f"Bearer {token}")
     assert refused.value.status == 401
     assert vars(refused.value) == vars(nothing_sent.value)
     assert str(refused.value) == str(nothing_sent.value)
@@ -101,7 +101,7 @@ def test_every_other_token_is_refused_in_the_same_shape(token: str) -> None:
 
 def test_other_schemes_are_refused() -> None:
     with pytest.raises(RequestError, match="Bearer"):
-        authenticate(f"Basic {signed(claims())}", SECRET)
+        Authenticator(SECRET)(f"Basic {signed(claims())}")
 
 
 def test_a_missing_permission_is_named() -> None:
@@ -118,3 +118,26 @@ def test_what_could_never_be_used_is_not_minted(changed: dict[str, Any]) -> None
     arguments: dict[str, Any] = {"subject": "a", "permissions": ["audit:read"], "lifetime": timedelta(1)} | changed
     with pytest.raises(ValidationError, match="expected"):
         mint_token(SECRET, tenant_id=TENANT, **arguments)
+
+
+def test_a_token_that_was_accepted_expires_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    authenticate = Authenticator(SECRET)
+    header = f"Bearer {signed(claims())}"
+    assert authenticate(header) == authenticate(header)
+    # Both clocks: the one for tokens seen before and the one that the library reads for new ones.
+    later = datetime.now(UTC) + timedelta(minutes=6)
+    monkeypatch.setattr("time.time", later.timestamp)
+    monkeypatch.setattr(
+        "jwt.api_jwt.datetime", type("Later", (datetime,), {"now": classmethod(lambda *_, **__: later)})
+    )
+    with pytest.raises(RequestError) as refused:
+        authenticate(header)
+    assert refused.value.status == 401
+
+
+def test_tokens_kept_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("audit_pipelines.server.auth._TOKENS_KEPT", 3)
+    authenticate = Authenticator(SECRET)
+    headers = [f"Bearer {signed(claims(sub=f'user-{number}'))}" for number in range(8)]
+    assert [authenticate(header).subject for header in headers] == [f"user-{number}" for number in range(8)]
+    assert len(authenticate._known) <= 3
