@@ -99,11 +99,12 @@ def demo(
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that share the port; about one a core.")] = 1,
 ) -> None:
     """Run the API alone."""
     from audit_pipelines.server.serve import run_server
 
-    run_server(load_settings(), host=host, port=port)
+    run_server(load_settings(), host=host, port=port, workers=workers)
 
 
 @app.command()

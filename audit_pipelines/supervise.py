@@ -140,7 +140,7 @@ def start_service(
             cwd=cwd,
             start_new_session=True,
             # No thread of ours runs before the last service is started, so the child's side of fork is safe.
-            preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509
+            preexec_fn=die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509
         )
 
 
@@ -264,7 +264,8 @@ def _with_descendants(pid: int) -> list[psutil.Process]:
         return []
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
+    """Have the kernel send this process SIGTERM when its parent ends, however it ends."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 

@@ -4,7 +4,7 @@ A new path is a line here and a handler elsewhere. Importing this module opens n
 """
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -39,8 +39,11 @@ _BATCH_THREADS: Final = 2
 _BATCH_QUEUE: Final = 16
 
 
-def create_app(installation: Installation) -> Starlette:
-    """Return the application over an open installation; it may run in several processes at once."""
+def create_app(installation: Installation, *, on_stop: Callable[[], None] | None = None) -> Starlette:
+    """Return the application over an open installation; it may run in several processes at once.
+
+    `on_stop` is called when all that was begun is finished.
+    """
     settings = installation.settings
     workers = Workers(min(_MOST_THREADS, settings.database_pool_max), _QUEUE)
     batches = Workers(_BATCH_THREADS, _BATCH_QUEUE)
@@ -87,6 +90,8 @@ def create_app(installation: Installation) -> Starlette:
         await workers.run(lambda: _ensure_partitions(installation.database))
         yield
         await anyio.to_thread.run_sync(writing.close)
+        if on_stop:
+            await anyio.to_thread.run_sync(on_stop)
 
     app = Starlette(
         routes=routes,

@@ -1,4 +1,4 @@
-"""Running the application: one process, uvicorn with uvloop and httptools, an orderly start and stop."""
+"""Running the application: uvicorn with uvloop and httptools, in one process or several, an orderly start and stop."""
 
 import logging
 import signal
@@ -6,19 +6,24 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import Final
 
 import uvicorn
+from starlette.applications import Starlette
+from uvicorn.supervisors import Multiprocess
 
 from audit_pipelines.errors import ConfigurationError
 from audit_pipelines.installation import open_installation
 from audit_pipelines.server.app import create_app
-from audit_pipelines.settings import Settings
+from audit_pipelines.settings import Settings, load_settings
+from audit_pipelines.supervise import die_with_parent
 
 # `up` gives every process 15 s in all; requests under way get most of it.
 _GRACE_S: Final = 8
+# A worker that does not answer its parent for so long is replaced; a large batch keeps a loaded one busy for seconds.
+_HEALTHY_S: Final = 60
 _LOG: Final = logging.getLogger("audit_pipelines.server")
 
 
@@ -26,8 +31,10 @@ class _StoppedError(BaseException):
     """SIGTERM or SIGINT came; a BaseException, so that no handler of errors holds it up on its way out."""
 
 
-def run_server(settings: Settings, host: str, port: int) -> None:
+def run_server(settings: Settings, host: str, port: int, workers: int = 1) -> None:
     """Serve until SIGTERM or SIGINT, then finish what was begun, leave the database, and return.
+
+    Several workers share the address; one that dies is replaced. They read their settings from the same environment.
 
     Raises:
         ConfigurationError: when the address cannot be listened on, or a setting is missing.
@@ -35,17 +42,38 @@ def run_server(settings: Settings, host: str, port: int) -> None:
     """
     configure_logging()
     with _orderly_stop(), _listen(host, port) as listener, open_installation(settings) as installation:
-        installation.database.keep_warm()
-        server = uvicorn.Server(server_config(create_app(installation)))
-        _LOG.info("listening host=%s port=%d", *listener.getsockname()[:2])
-        server.run(sockets=[listener])
+        _LOG.info("listening host=%s port=%d workers=%d", *listener.getsockname()[:2], workers)
+        if workers == 1:
+            installation.database.keep_warm()
+            uvicorn.Server(server_config(create_app(installation))).run(sockets=[listener])
+        else:
+            # Held open here as well, the embedded database outlives any worker.
+            config = server_config(f"{__name__}:worker_app", workers=workers)
+            Multiprocess(config, sockets=[listener]).run()
         _LOG.info("stopped")
 
 
-def server_config(app: object) -> uvicorn.Config:
-    """Return how we run uvicorn; its own access log is off, because it writes query strings, and names are in those."""
+def worker_app() -> Starlette:
+    """Return the application of one worker among several, over an installation of its own that ends with it."""
+    configure_logging()
+    if sys.platform == "linux":
+        die_with_parent()
+    opened = ExitStack()
+    installation = opened.enter_context(open_installation(load_settings()))
+    installation.database.keep_warm()
+    return create_app(installation, on_stop=opened.close)
+
+
+def server_config(app: Starlette | str, workers: int = 1) -> uvicorn.Config:
+    """Return how we run uvicorn: an application, or where several workers find what makes theirs.
+
+    Its own access log is off, because it writes query strings, and names are in those.
+    """
     return uvicorn.Config(
-        app,  # type: ignore[arg-type]  # uvicorn spells out ASGI's types in its own way
+        app,
+        factory=isinstance(app, str),
+        workers=workers,
+        timeout_worker_healthcheck=_HEALTHY_S,
         loop="uvloop",
         http="httptools",
         ws="none",

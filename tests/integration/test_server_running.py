@@ -1,17 +1,21 @@
 """The server as a process: start, health, losing and regaining the database, stop; and its siblings' fixtures."""
 
+import os
+import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
+import psutil
 import pytest
 import uvicorn
 from psycopg import sql
@@ -171,7 +175,7 @@ def test_sigterm_ends_server_and_database(tmp_path: Path) -> None:
     assert process.stderr is not None
     try:
         line = next(line for line in process.stderr if "listening" in line)
-        url = f"http://127.0.0.1:{line.rpartition('port=')[2].strip()}/api/audit/events"
+        url = f"http://127.0.0.1:{line.partition('port=')[2].split()[0]}/api/audit/events"
         token = mint_token(
             open_keyring(settings).jwt_secret,
             subject="alice",
@@ -193,3 +197,49 @@ def test_sigterm_ends_server_and_database(tmp_path: Path) -> None:
     assert stopped
     assert "request method=POST route=/api/audit/events status=201" in log
     assert token not in log
+
+
+def test_workers_share_the_port_and_a_dead_one_is_replaced(tmp_path: Path) -> None:
+    settings = Settings(_env_file=None, audit_home=tmp_path / "home")
+    settings.home.mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    command = [sys.executable, "-m", "audit_pipelines", "serve", "--port", str(port), "--workers", "2"]
+    environment = {**os.environ, "AUDIT_HOME": str(settings.home)}
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, cwd=tmp_path)
+
+    def workers() -> set[int]:
+        found = set()
+        for child in psutil.Process(process.pid).children():
+            with suppress(psutil.NoSuchProcess):  # so is a zombie
+                found |= {child.pid} if "spawn_main" in str(child.cmdline()) else set()
+        return found
+
+    def wait_for(what: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 60
+        while not what():
+            assert time.monotonic() < deadline
+            assert process.poll() is None
+            time.sleep(0.05)
+
+    def answers() -> bool:
+        try:
+            return httpx.get(f"http://127.0.0.1:{port}/health", timeout=5, trust_env=False).is_success
+        except httpx.TransportError:
+            return False
+
+    try:
+        wait_for(answers)
+        wait_for(lambda: len(workers()) == 2)
+        killed = min(workers())
+        os.kill(killed, signal.SIGKILL)
+        wait_for(lambda: len(workers() - {killed}) == 2)
+        wait_for(answers)
+        process.terminate()
+        assert process.wait(timeout=30) == 0
+    finally:
+        process.kill()
+        process.wait()
+        stopped = not (settings.home / "postgres" / "postmaster.pid").exists()
+        EmbeddedPostgres(settings.home).destroy()
+    assert stopped
