@@ -193,7 +193,8 @@ def test_a_full_disk_under_the_data(on_small_disks: OnSmallDisks) -> None:
         disk.free()
         load.wait_for(answers=1)
 
-    scene.survive("disk full: data", moments(3), strike)
+    outcome = scene.survive("disk full: data", moments(3), strike)
+    assert outcome.stored_before == 0, "an event was refused and stored"
     assert (scene.server.pid, on_small_disks.postmaster.pid) == before
 
 
