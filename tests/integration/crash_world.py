@@ -224,6 +224,7 @@ class Scene:
         # Before anybody asks again: that would store what was lost.
         expect_each_once(self.installation, tenant_id, load)
         repeated = [key for key, answer in load.answers.items() if answer.tries > 1]
+        assert repeated, "nothing was struck while it was at work"
         others = sorted(load.answers.keys() - set(repeated))
         changed = load.repeat(repeated + chance.sample(others, min(REPEATED, len(others))))
         assert not changed, f"{len(changed)} requests were answered otherwise when they came again"
@@ -243,10 +244,8 @@ def expect_each_once(installation: Installation, tenant_id: UUID, load: Load) ->
             "select event_id, seq, encode(row_hash, 'hex') from audit_logs where tenant_id = %s", [tenant_id]
         ).fetchall()
     receipts = [answer.receipt for answer in load.answers.values()]
-    stored, answered = (
-        Counter(rows),
-        Counter((receipt["event_id"], receipt["seq"], receipt["row_hash"]) for receipt in receipts),
-    )
+    answered = Counter((receipt["event_id"], receipt["seq"], receipt["row_hash"]) for receipt in receipts)
+    stored = Counter(rows)
     assert not (answered - stored), f"answered and not stored so: {(answered - stored).most_common(5)}"
     assert not (stored - answered), f"stored and not answered so: {(stored - answered).most_common(5)}"
     assert sorted(seq for _, seq, _ in rows) == list(range(len(rows)))
