@@ -22,6 +22,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
+import psutil
+
 from audit_pipelines.errors import ConfigurationError, DatabaseUnavailableError
 
 SYSTEM_USER: Final = "audit-pipelines"
@@ -168,6 +170,7 @@ class EmbeddedPostgres:
         return cluster
 
     def _start_server(self, account: Account, binaries: Path) -> None:
+        self._forget_remnant()
         cluster = self.data_dir
         socket_dir = cluster
         if len(os.fsencode(cluster)) > _LONGEST_SOCKET_DIR or not _PLAIN_PATH.fullmatch(str(cluster)):
@@ -206,7 +209,34 @@ class EmbeddedPostgres:
         if not (self.data_dir / "postmaster.pid").exists():
             return False
         status = _execute([binaries / "pg_ctl", "status", "-D", self.data_dir], account)
-        return status.returncode == 0
+        return status.returncode == 0 and not self._is_remnant()
+
+    def _is_remnant(self) -> bool:
+        """Return whether `postmaster.pid` names a process that is surely not this cluster's server.
+
+        A machine or container that starts again after a crash gives out the same numbers to other processes. `pg_ctl`
+        and Postgres take any of the account's for the server: the first says it runs, the second does not start.
+        """
+        try:
+            process = psutil.Process(int(self._postmaster_line(0)))
+            command = process.cmdline()
+        except (psutil.NoSuchProcess, psutil.ZombieProcess):
+            return True
+        except (psutil.AccessDenied, DatabaseUnavailableError, ValueError):
+            return False
+        if "-D" not in command[:-1] or Path(command[0]).name != "postgres":
+            return True
+        other = Path(command[command.index("-D") + 1])
+        return other.exists() and not other.samefile(self.data_dir)
+
+    def _forget_remnant(self) -> None:
+        # Should processes of the dead server be left, Postgres still finds its shared memory in use and does not start.
+        remnant = self.data_dir / "postmaster.pid"
+        if remnant.exists() and self._is_remnant():
+            for socket_dir in remnant.read_text().splitlines()[4:5]:
+                for socket_lock in Path(socket_dir).glob(".s.PGSQL.*.lock"):
+                    socket_lock.unlink()
+            remnant.unlink()
 
     def _postmaster_line(self, index: int) -> str:
         try:

@@ -1,85 +1,54 @@
-"""What was answered is there exactly once, whatever dies under load; a retry with its key gets the first answer."""
+"""What was answered is there exactly once, whatever dies under load; a retry with its name gets the first answer.
 
+A table of all kinds is printed at the end (-s). AUDIT_CRASH_MOMENTS sets how often each kind strikes.
+"""
+
+import base64
 import os
 import random
-import signal
-import socket
-import subprocess
-import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import timedelta
-from pathlib import Path
-from typing import Any, Self
-from uuid import UUID, uuid4
+import secrets
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Final, get_args
+from urllib.parse import quote
 
-import httpx
 import pytest
+from crash_load import Load, Name
+from crash_world import Matrix, Postmaster, Scene, kill, serving, wait_until_over
+from postgres_proxy import Point, Proxy, proxy_to
+from small_disk import Disk, small_disk
 
 from audit_pipelines.db.embedded import EmbeddedPostgres
 from audit_pipelines.installation import Installation, open_installation
-from audit_pipelines.server.auth import mint_token
 from audit_pipelines.settings import Settings
 
-CLIENTS = 8
-CUTS = 60
-KILLS = 6
-PATIENCE_S = 60
-EVENT: dict[str, Any] = {"event_type": "crash.test", "entity_type": "thing", "entity_id": "1", "actor": "alice"}
+MOMENTS: Final = os.environ.get("AUDIT_CRASH_MOMENTS")
+WHERE: Final = {
+    "before": "before the commit",
+    "during": "as the commit is sent",
+    "after": "after the commit, before its answer",
+}
+# The data of a new installation take 70 MB, its log one segment of 16 and what it may make of it meanwhile.
+DATA_MB, LOG_MB = 192, 96
 
 
-class Load:
-    """Clients that post one event after the other, each with a key, and do not let go before it is answered."""
-
-    def __init__(self, url: str, token: str) -> None:
-        self.answers: dict[str, dict[str, Any]] = {}
-        self.changed: list[str] = []
-        self.failures = 0
-        self._url = f"{url}/api/audit/events"
-        self._headers = {"Authorization": f"Bearer {token}"}
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._run, args=(seed,)) for seed in range(CLIENTS)]
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _run(self, seed: int) -> None:
-        chance = random.Random(seed)
-        with httpx.Client(headers=self._headers, timeout=10, trust_env=False) as client:
-            while not self._stop.is_set():
-                key = str(uuid4())
-                answer = self.answers[key] = self._post(client, key)
-                if chance.random() < 0.3 and self._post(client, key) != answer:
-                    self.changed.append(key)
-
-    def _post(self, client: httpx.Client, key: str) -> dict[str, Any]:
-        deadline = time.monotonic() + PATIENCE_S
-        while time.monotonic() < deadline:
-            try:
-                response = client.post(self._url, json=EVENT, headers={"Idempotency-Key": key})
-            except httpx.TransportError:
-                self.failures += 1
-            else:
-                if response.status_code == 201:
-                    return dict(response.json())
-                assert response.status_code == 503, response.text
-                self.failures += 1
-            time.sleep(0.02)
-        raise AssertionError(f"no answer within {PATIENCE_S} s")
+def moments(default: int) -> int:
+    """Return how often a kind strikes: as often as takes some seconds, unless the environment says another number."""
+    return int(MOMENTS) if MOMENTS else default
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Iterator[Installation]:
-    settings = Settings(_env_file=None, audit_home=tmp_path / "home")
+@pytest.fixture(scope="module")
+def matrix() -> Iterator[Matrix]:
+    table = Matrix()
+    yield table
+    print(f"\n{table}")  # noqa: T201 - the table is what people run it for
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """An installation whose embedded Postgres flushes to disk, unlike that of the other tests."""
+    settings = Settings(_env_file=None, audit_home=tmp_path_factory.mktemp("crash") / "home")
     settings.home.mkdir()
     try:
         with open_installation(settings) as installation:
@@ -88,89 +57,166 @@ def home(tmp_path: Path) -> Iterator[Installation]:
         EmbeddedPostgres(settings.home).destroy()
 
 
-class Server:
-    """`serve` as a process on a port of its own, started again after each kill."""
-
-    def __init__(self, home: Path) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            self._port = listener.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self._port}"
-        self._environment = {**os.environ, "AUDIT_HOME": str(home)}
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        command = [sys.executable, "-m", "audit_pipelines", "serve", "--port", str(self._port)]
-        self._process = subprocess.Popen(command, env=self._environment, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + PATIENCE_S
-        while time.monotonic() < deadline:
-            try:
-                httpx.get(f"{self.url}/health", timeout=5, trust_env=False).raise_for_status()
-            except httpx.HTTPError:
-                time.sleep(0.05)
-            else:
-                return
-        raise AssertionError("the server did not start")
-
-    def kill(self) -> None:
-        assert self._process
-        self._process.send_signal(signal.SIGKILL)
-        self._process.wait()
+@pytest.fixture(scope="module")
+def scene(matrix: Matrix, home: Installation, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    """`serve` with its embedded database, as people run it."""
+    log = tmp_path_factory.mktemp("serve") / "serve.log"
+    with serving({"AUDIT_HOME": str(home.settings.home)}, log) as server:
+        yield Scene(matrix, home, server)
 
 
-@contextmanager
-def serving(installation: Installation) -> Iterator[Server]:
-    server = Server(installation.settings.home)
-    server.start()
-    try:
-        yield server
-    finally:
-        server.kill()
+def test_connections_cut_at_any_moment(scene: Scene) -> None:
+    pid = scene.server.pid
 
-
-def survive(installation: Installation, disasters: int, strike: Callable[[Server], None]) -> None:
-    tenant_id = uuid4()
-    token = mint_token(
-        installation.keyring.jwt_secret,
-        subject="alice",
-        tenant_id=tenant_id,
-        permissions=["audit:write"],
-        lifetime=timedelta(minutes=10),
-    )
-    chance = random.Random(disasters)
-    with serving(installation) as server, Load(server.url, token) as load:
-        for _ in range(disasters):
-            time.sleep(chance.uniform(0.02, 0.2))
-            strike(server)
-    assert load.failures, "nothing was struck while it was at work"
-    assert load.changed == []
-    expect_each_once(installation, tenant_id, load)
-
-
-def expect_each_once(installation: Installation, tenant_id: UUID, load: Load) -> None:
-    with installation.database.connect_admin() as conn:
-        rows = conn.execute(
-            "select event_id, seq, encode(row_hash, 'hex') from audit_logs where tenant_id = %s", [tenant_id]
-        ).fetchall()
-    answered = sorted((answer["event_id"], answer["seq"], answer["row_hash"]) for answer in load.answers.values())
-    # No event without an answer: every client went on asking with its key until it had one.
-    assert sorted(rows) == answered
-    assert sorted(seq for _, seq, _ in rows) == list(range(len(rows)))
-    assert installation.seal(tenant_id) is not None
-    [result] = installation.verify(tenant_id)
-    assert result.findings == ()
-
-
-def test_connections_cut_at_any_moment(home: Installation) -> None:
-    def strike(_: Server) -> None:
-        with home.database.connect_admin() as conn:
+    def strike(load: Load, chance: random.Random) -> None:
+        with scene.installation.database.connect_admin() as conn:
             conn.execute("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'audit_app'")
 
-    survive(home, CUTS, strike)
+    scene.survive("all connections to the database cut", moments(20), strike)
+    assert scene.server.pid == pid
 
 
-def test_the_server_killed_at_any_moment(home: Installation) -> None:
-    def strike(server: Server) -> None:
-        server.kill()
-        server.start()
+def test_the_server_killed_at_any_moment(scene: Scene) -> None:
+    def strike(load: Load, chance: random.Random) -> None:
+        scene.server.kill()
+        scene.server.start()
 
-    survive(home, KILLS, strike)
+    scene.survive("server killed", moments(5), strike)
+
+
+@pytest.mark.parametrize("victims", ["postmaster", "one backend", "postmaster and children"])
+def test_the_database_killed_at_any_moment(scene: Scene, victims: str) -> None:
+    postmaster, pid = Postmaster(scene.installation.settings.home), scene.server.pid
+
+    def strike(load: Load, chance: random.Random) -> None:
+        everybody = postmaster.processes()
+        some = {"postmaster": everybody[:1], "postmaster and children": everybody}
+        kill(some[victims] if victims in some else [postmaster.backend(chance)])
+        postmaster.bring_back()
+        load.wait_for(answers=1)
+
+    outcome = scene.survive(f"database killed: {victims}", moments(2), strike)
+    assert outcome.refusals, "no client was told that the database is away"
+    assert scene.server.pid == pid, "the server needed a new start"
+
+
+def test_clients_that_hang_up_before_the_answer(scene: Scene) -> None:
+    def strike(load: Load, chance: random.Random) -> None:
+        load.wait_for(hang_ups=1)
+
+    outcome = scene.survive("client hung up", moments(40), strike, hang_ups=0.5)
+    assert outcome.stored_before, "no client left between its request and the answer"
+
+
+@pytest.fixture(scope="module")
+def proxy(home: Installation) -> Iterator[Proxy]:
+    folder = (home.settings.home / "postgres" / "postmaster.pid").read_text().splitlines()[4]
+    with proxy_to(f"{folder}/.s.PGSQL.5432") as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="module")
+def scene_behind_proxy(
+    matrix: Matrix, home: Installation, proxy: Proxy, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Scene]:
+    """`serve` that takes the same database for one that is not its own: all keys are given by the environment."""
+    folder = tmp_path_factory.mktemp("serve_behind_proxy")
+    assert home.database._embedded
+    password = quote(home.database._embedded.password, safe="")
+    address = f"postgres:{password}@127.0.0.1:{proxy.port}"
+    environment = {
+        "AUDIT_HOME": str(folder / "home"),
+        "DATABASE_URL": f"postgresql://{address}/audit?sslmode=disable&gssencmode=disable",
+        "AUDIT_ENCRYPTION_KEY": (home.settings.keys_dir / "encryption.key").read_text(),
+        "JWT_SECRET": home.keyring.jwt_secret,
+        # It signs nothing here: the installation that verifies makes the checkpoints.
+        "AUDIT_SIGNING_KEY": base64.b64encode(secrets.token_bytes(32)).decode(),
+    }
+    with serving(environment, folder / "serve.log") as server:
+        yield Scene(matrix, home, server)
+
+
+@pytest.mark.parametrize("name", get_args(Name))
+@pytest.mark.parametrize("point", get_args(Point))
+def test_a_connection_cut_at_the_commit(scene_behind_proxy: Scene, proxy: Proxy, point: Point, name: Name) -> None:
+    count, pid = moments(15), scene_behind_proxy.server.pid
+
+    def strike(load: Load, chance: random.Random) -> None:
+        proxy.cut(point, timeout_s=60)
+
+    outcome = scene_behind_proxy.survive(f"cut {WHERE[point]} ({name})", count, strike, name=name)
+    assert outcome.refusals >= count, "a cut was not noticed by any client"
+    if point == "before":
+        assert outcome.stored_before == 0
+    if point == "after":
+        assert outcome.stored_before >= count
+    assert scene_behind_proxy.server.pid == pid
+
+
+@dataclass(frozen=True)
+class OnSmallDisks:
+    """An installation and its server, and the disks its database lies on."""
+
+    scene: Scene
+    postmaster: Postmaster
+    data: Disk
+    log: Disk
+
+
+@pytest.fixture(scope="module")
+def on_small_disks(matrix: Matrix, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OnSmallDisks]:
+    folder = tmp_path_factory.mktemp("small_disks")
+    settings = Settings(_env_file=None, audit_home=folder / "home")
+    settings.home.mkdir()
+    embedded = EmbeddedPostgres(settings.home)
+    try:
+        with open_installation(settings):
+            pass
+        with ExitStack() as stack:
+            data = stack.enter_context(small_disk(embedded.data_dir, DATA_MB))
+            log = stack.enter_context(small_disk(embedded.data_dir / "pg_wal", LOG_MB))
+            installation = stack.enter_context(open_installation(settings))
+            with installation.database.connect_admin() as conn:
+                # Else Postgres keeps the files that a strike used up for the next, until they are all the disk holds.
+                conn.execute("alter system set wal_recycle = off")
+                conn.execute("select pg_reload_conf()")
+            server = stack.enter_context(serving({"AUDIT_HOME": str(settings.home)}, folder / "serve.log"))
+            yield OnSmallDisks(Scene(matrix, installation, server), Postmaster(settings.home), data, log)
+    finally:
+        embedded.destroy()
+
+
+def test_a_full_disk_under_the_data(on_small_disks: OnSmallDisks) -> None:
+    """Postgres refuses what does not fit and goes on; so does the server, without anybody's help."""
+    scene, disk = on_small_disks.scene, on_small_disks.data
+    before = scene.server.pid, on_small_disks.postmaster.pid
+
+    def strike(load: Load, chance: random.Random) -> None:
+        disk.fill()
+        load.wait_for(refusals=1 + chance.randrange(30))
+        disk.free()
+        load.wait_for(answers=1)
+
+    outcome = scene.survive("disk full: data", moments(3), strike)
+    assert outcome.stored_before == 0, "an event was refused and stored"
+    assert (scene.server.pid, on_small_disks.postmaster.pid) == before
+
+
+def test_a_full_disk_under_the_write_ahead_log(on_small_disks: OnSmallDisks) -> None:
+    """Postgres ends itself, and is started again by the next command once there is room; the server needs no start."""
+    scene, postmaster, disk = on_small_disks.scene, on_small_disks.postmaster, on_small_disks.log
+    pid = scene.server.pid
+
+    def strike(load: Load, chance: random.Random) -> None:
+        former = postmaster.process
+        disk.fill()
+        # The files that are there already would last for some ten thousand events.
+        postmaster.use_up_log()
+        wait_until_over(former)
+        load.wait_for(refusals=1 + chance.randrange(30))
+        disk.free()
+        postmaster.bring_back()
+        load.wait_for(answers=1)
+
+    scene.survive("disk full: write-ahead log", moments(2), strike)
+    assert scene.server.pid == pid

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 
@@ -88,3 +89,29 @@ def test_a_killed_process_leaves_no_server_behind_for_ever(home: Path) -> None:
     with pytest.raises(DatabaseUnavailableError):
         server.conninfo(user="postgres", password="", dbname="postgres")
     server.destroy()
+
+
+def test_a_dead_servers_number_may_be_anothers_after_a_crash(home: Path) -> None:
+    server = EmbeddedPostgres(home, durable=False)
+    server.start()
+    remnant = server.data_dir / "postmaster.pid"
+    try:
+        postmaster = psutil.Process(int(remnant.read_text().split()[0]))
+        account = postmaster.username()
+        everybody = [postmaster, *postmaster.children()]
+        for process in everybody:
+            process.kill()
+        psutil.wait_procs(everybody, timeout=60)
+        with subprocess.Popen(["cat"], stdin=subprocess.PIPE, user=account) as somebody:
+            socket_dir = Path(remnant.read_text().splitlines()[4])
+            for file in (remnant, socket_dir / ".s.PGSQL.5432.lock"):
+                _, *others = file.read_text().splitlines(keepends=True)
+                file.write_text("".join([f"{somebody.pid}\n", *others]))
+            again = EmbeddedPostgres(home, durable=False)
+            again.start()
+            conninfo = again.conninfo(user="postgres", password=again.password, dbname="postgres")
+            with psycopg.connect(conninfo) as conn:
+                assert conn.execute("select 1").fetchone() == (1,)
+            again.release()
+    finally:
+        server.destroy()
