@@ -30,7 +30,8 @@ import uvloop
 from audit_pipelines.db.database import Database
 from audit_pipelines.db.embedded import EmbeddedPostgres
 from audit_pipelines.db.queries import query
-from audit_pipelines.installation import Installation, open_installation
+from audit_pipelines.installation import Installation, assemble, open_installation
+from audit_pipelines.keyring import open_keyring
 from audit_pipelines.ledger import chain
 from audit_pipelines.ledger.entry import Draft, format_moment
 from audit_pipelines.ledger.event import Event
@@ -554,10 +555,7 @@ def test_heads_are_locked_in_tenant_order(installation: Installation, database: 
                     return len(store_drafts(conn, prepared(installation, high, low, middle)))
 
             waiting = pool.submit(append)
-            deadline = time.monotonic() + PATIENCE_S
-            while not admin.execute("select 1 from pg_locks where not granted").fetchone():
-                assert time.monotonic() < deadline
-                time.sleep(0.01)
+            wait_for_waiters(admin, 1)
             # It has the first, waits for the second and has not touched the third.
             with pytest.raises(psycopg.errors.LockNotAvailable):
                 admin.execute(lock, [low])
@@ -585,3 +583,34 @@ def test_tenants_out_of_order_are_refused_and_hold_up_nobody(
     with ThreadPoolExecutor(len(mixed)) as pool:
         assert set(pool.map(refused, mixed * 5, timeout=PATIENCE_S)) == {"P0001"}
     assert [(result.events, result.findings) for result in installation.verify()] == [(1, ())] * 3
+
+
+def test_persons_who_are_new_to_two_processes_at_once(
+    installation: Installation, database: Database, tenant_id: UUID
+) -> None:
+    """Each meets them in an order of its own, and both wait for a third one: that they do not wait for each other."""
+    names = ["first", "second", "third"]
+    one, other, third = (anew(installation) for _ in range(3))
+    index = third.vault._tenant(tenant_id).index("second")
+    with ThreadPoolExecutor(2) as pool:
+        with database.tenant_connection(tenant_id) as holder:
+            holder.execute(query("ledger/insert_subjects"), third.vault._new_rows(tenant_id, {index: "second"}))
+            made = [
+                pool.submit(process.vault.keys, tenant_id, order)
+                for process, order in ((one, names), (other, names[::-1]))
+            ]
+            with database.connect_admin() as admin:
+                wait_for_waiters(admin, 2)
+        assert made[0].result(PATIENCE_S) == made[1].result(PATIENCE_S)
+
+
+def wait_for_waiters(admin: psycopg.Connection[Any], count: int) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while admin.execute("select count(*) from pg_locks where not granted").fetchone() != (count,):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def anew(installation: Installation) -> Installation:
+    """Return the installation as another process has it, with caches of its own."""
+    return assemble(installation.settings, open_keyring(installation.settings), installation.database)
