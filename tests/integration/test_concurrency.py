@@ -35,8 +35,9 @@ from audit_pipelines.keyring import open_keyring
 from audit_pipelines.ledger import chain
 from audit_pipelines.ledger.entry import Draft, format_moment
 from audit_pipelines.ledger.event import Event
-from audit_pipelines.ledger.store import store_drafts
+from audit_pipelines.ledger.store import HeadLockedError, store_drafts
 from audit_pipelines.server.auth import mint_token
+from audit_pipelines.server.idempotency import RequestKey, recall
 from audit_pipelines.settings import Settings
 
 PROCESSES = 4
@@ -614,3 +615,30 @@ def wait_for_waiters(admin: psycopg.Connection[Any], count: int) -> None:
 def anew(installation: Installation) -> Installation:
     """Return the installation as another process has it, with caches of its own."""
     return assemble(installation.settings, open_keyring(installation.settings), installation.database)
+
+
+def test_keys_whose_time_is_over_are_deleted_without_waiting(database: Database, tenant_id: UUID) -> None:
+    """Each request deletes some that are not its own; those that another one is deleting it leaves alone."""
+    keys = {name: RequestKey(tenant_id, name, bytes(32)) for name in "abcdef"}
+    left = "select key from audit_idempotency_keys order by key"
+    with database.connect_admin() as admin:
+        admin.cursor().executemany(
+            "insert into audit_idempotency_keys values (%s, %s, %s, '{}', now() - interval '25 hours')",
+            [(tenant_id, name, bytes(32)) for name in keys],
+        )
+        with database.connection("audit_app") as one, database.connection("audit_app") as other:
+            assert recall(one, [keys["c"]]) == {}
+            assert one.execute(left).fetchall() == []
+            with pytest.raises(HeadLockedError), other.transaction():
+                recall(other, [keys["a"]], lock_timeout_ms=100)
+            one.rollback()
+            with one.transaction(), other.transaction():
+                one.execute(query("server/lock_idempotency_keys"), waiting(tenant_id, "b", "d"))
+                assert recall(other, [keys["e"]], lock_timeout_ms=10_000) == {}
+                assert [key for (key,) in other.execute(left)] == ["b", "d"]
+                assert recall(one, [keys["b"], keys["d"]], lock_timeout_ms=10_000) == {}
+        assert admin.execute(left).fetchall() == []
+
+
+def waiting(tenant_id: UUID, *keys: str) -> dict[str, Any]:
+    return {"tenant_id": tenant_id, "keys": list(keys), "lock_timeout_ms": "10000"}
