@@ -1,0 +1,654 @@
+"""Four server processes at work on one ledger: what they answered is stored once, no chain forks, nobody deadlocks.
+
+Every client holds connections to two of the processes and sends the same request to both at once. Processes that die on
+the way are test_crash_matrix.py's; flushes within one process are test_group_commit.py's.
+"""
+
+import asyncio
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from datetime import timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple, Self, cast
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+import uvloop
+
+from audit_pipelines.db.database import Database
+from audit_pipelines.db.embedded import EmbeddedPostgres
+from audit_pipelines.db.queries import query
+from audit_pipelines.installation import Installation, assemble, open_installation
+from audit_pipelines.keyring import open_keyring
+from audit_pipelines.ledger import chain
+from audit_pipelines.ledger.entry import Draft, format_moment
+from audit_pipelines.ledger.event import Event
+from audit_pipelines.ledger.store import HeadLockedError, store_drafts
+from audit_pipelines.server.auth import mint_token
+from audit_pipelines.server.idempotency import RequestKey, recall
+from audit_pipelines.settings import Settings
+
+PROCESSES = 4
+CONNECTIONS = 64
+"""To each process; every client has two of them, to two processes."""
+CLIENTS = PROCESSES * CONNECTIONS // 2
+ROUNDS = 7
+BATCH = 12
+PATIENCE_S = 240
+IDLE_S = 2
+"""The server closes a connection that was idle for 5 s, even as a request is on its way; here none is."""
+EVENTS = "/api/audit/events"
+
+
+class Reply(NamedTuple):
+    status: int
+    retry_after: int
+    body: bytes
+
+
+class Connection(asyncio.Protocol):
+    """One kept-alive connection to a server process, with one request under way at a time."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._transport: asyncio.Transport | None = None
+        self._reply: asyncio.Future[Reply] | None = None
+        self._received = b""
+        self._used_at = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # uvloop's transports are asyncio's in shape alone.
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        head, blank, body = self._received.partition(b"\r\n\r\n")
+        if not blank:
+            return
+        headers = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:])
+        if len(body) >= int(headers[b"content-length"]) and self._reply and not self._reply.done():
+            self._received = b""
+            self._reply.set_result(Reply(int(head[9:12]), int(headers.get(b"retry-after", b"0")), body))
+
+    def connection_lost(self, _: Exception | None) -> None:
+        if self._reply and not self._reply.done():
+            self._reply.set_exception(RuntimeError("the server closed the connection"))
+
+    async def open(self) -> None:
+        loop = asyncio.get_running_loop()
+        await loop.create_connection(lambda: self, "127.0.0.1", self._port)
+        self._used_at = loop.time()
+
+    async def send(self, request: bytes) -> Reply:
+        loop = asyncio.get_running_loop()
+        if loop.time() - self._used_at > IDLE_S:
+            self.close()
+            await self.open()
+        self._reply = loop.create_future()
+        assert self._transport
+        self._transport.write(request)
+        reply = await self._reply
+        self._used_at = loop.time()
+        return reply
+
+    def close(self) -> None:
+        if self._transport:
+            self._transport.close()
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a client asks: one event or a batch, of one tenant, under a key or not."""
+
+    tenant: int
+    events: Sequence[dict[str, Any]]
+    key: str | None = None
+    is_batch: bool = False
+
+    @property
+    def marks(self) -> list[str]:
+        return [event["action_details"]["mark"] for event in self.events]
+
+    def encode(self, token: str) -> bytes:
+        body = json.dumps(self.events if self.is_batch else self.events[0]).encode()
+        head = (
+            f"POST {EVENTS}{'/batch' if self.is_batch else ''} HTTP/1.1\r\nHost: localhost\r\n"
+            f"Authorization: Bearer {token}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+        )
+        return f"{head}{f'Idempotency-Key: {self.key}' if self.key else 'X-Key: none'}\r\n\r\n".encode() + body
+
+
+@dataclass
+class Load:
+    """What was sent and answered."""
+
+    tenants: Sequence[UUID]
+    tokens: Sequence[str]
+    answered: list[tuple[Request, Reply]] = field(default_factory=list)
+    statuses: Counter[int] = field(default_factory=Counter)
+
+    async def ask(self, connection: Connection, request: Request, chance: random.Random) -> None:
+        """Send a request until it is taken; a 503 must say that nothing was stored, else none could repeat it."""
+        encoded = request.encode(self.tokens[request.tenant])
+        while True:
+            reply = await connection.send(encoded)
+            self.statuses[reply.status] += 1
+            if reply.status != 503:
+                break
+            assert reply.retry_after > 0
+            assert b"problem:busy" in reply.body, reply.body
+            # Sooner than it says: an impatient client must lose nothing either, and this file takes less time.
+            await asyncio.sleep(chance.uniform(0.1, 0.6))
+        self.answered.append((request, reply))
+
+
+class Client:
+    """Somebody who never quite knows whether a request arrived, and so asks two processes at once."""
+
+    def __init__(self, number: int, load: Load, here: Connection, there: Connection) -> None:
+        self._number = number
+        self._load = load
+        self._connections = (here, there)
+        self._chance = random.Random(number)
+        self._round = 0
+
+    async def run(self) -> None:
+        for self._round in range(ROUNDS):
+            # The first round is batches alone: more at once than the processes take.
+            step = self._chance.choice(STEPS) if self._round else Client.batches_of_a_key
+            both = list(step(self))
+            await asyncio.gather(*map(self._ask, self._connections, both))
+            if self._chance.random() < 0.2:
+                # Later, by the other way; what has neither id nor key would be another event.
+                again = [one for one in both if one.key or all("event_id" in event for event in one.events)]
+                await asyncio.gather(*map(self._ask, reversed(self._connections), again))
+
+    async def _ask(self, connection: Connection, request: Request) -> None:
+        await self._load.ask(connection, request, self._chance)
+
+    def _tenant(self) -> int:
+        return self._chance.randrange(len(self._load.tenants))
+
+    def _name(self, what: str) -> str:
+        return f"{what}-{self._number}-{self._round}"
+
+    def _event(self, mark: str, **more: object) -> dict[str, Any]:
+        # Persons of a round are new to all clients at once, and each client names them in an order of its own.
+        actor = f"round-{self._round}-{self._chance.randrange(8)}@example.org"
+        return {
+            "event_type": "load.test",
+            "entity_type": "thing",
+            "entity_id": str(self._number),
+            "actor": actor,
+            "ip_address": f"192.0.2.{self._number}",
+            "action_details": {"mark": mark},
+            **more,
+        }
+
+    def _batch(self, what: str, *, with_ids: bool = False) -> list[dict[str, Any]]:
+        marks = [f"{self._name(what)}-{place}" for place in range(BATCH)]
+        return [self._event(mark, **({"event_id": f"id {mark}"} if with_ids else {})) for mark in marks]
+
+    def singles(self) -> Iterator[Request]:
+        for side in ("here", "there"):
+            yield Request(self._tenant(), [self._event(self._name(side))])
+
+    def retries_of_an_id(self) -> Iterator[Request]:
+        mark = self._name("id")
+        request = Request(self._tenant(), [self._event(mark, event_id=mark)])
+        yield from (request, request)
+
+    def retries_of_a_key(self) -> Iterator[Request]:
+        request = Request(self._tenant(), [self._event(self._name("key"))], key=self._name("key"))
+        yield from (request, request)
+
+    def retries_of_an_id_and_a_key(self) -> Iterator[Request]:
+        mark = self._name("both")
+        request = Request(self._tenant(), [self._event(mark, event_id=mark)], key=mark)
+        yield from (request, request)
+
+    def an_id_that_all_send(self) -> Iterator[Request]:
+        event = self._event(f"shared-{self._round}", event_id=f"shared-{self._round}", actor="all@example.org")
+        request = Request(self._tenant(), [event | {"entity_id": "shared", "ip_address": "192.0.2.255"}])
+        yield from (request, request)
+
+    def other_content_under_an_id(self) -> Iterator[Request]:
+        tenant = self._tenant()
+        for side in ("here", "there"):
+            yield Request(tenant, [self._event(self._name(f"clash-{side}"), event_id=self._name("clash"))])
+
+    def batch_and_single(self) -> Iterator[Request]:
+        yield Request(self._tenant(), self._batch("plain"), is_batch=True)
+        yield Request(self._tenant(), [self._event(self._name("beside"))])
+
+    def batches_of_ids(self) -> Iterator[Request]:
+        request = Request(self._tenant(), self._batch("ids", with_ids=True), is_batch=True)
+        yield from (request, request)
+
+    def batches_of_a_key(self) -> Iterator[Request]:
+        request = Request(self._tenant(), self._batch("keyed"), key=self._name("batch"), is_batch=True)
+        yield from (request, request)
+
+    def batch_of_known_and_new(self) -> Iterator[Request]:
+        """A batch that shares half its ids with another one, in the other order."""
+        tenant = self._tenant()
+        first, second = self._batch("half", with_ids=True), self._batch("other", with_ids=True)
+        yield Request(tenant, first, is_batch=True)
+        yield Request(tenant, [*second[: BATCH // 2], *reversed(first[: BATCH // 2])], is_batch=True)
+
+
+# Twice as many single events as batches.
+_SINGLES: Sequence[Callable[[Client], Iterator[Request]]] = (
+    Client.singles,
+    Client.retries_of_an_id,
+    Client.retries_of_a_key,
+    Client.retries_of_an_id_and_a_key,
+    Client.an_id_that_all_send,
+    Client.other_content_under_an_id,
+)
+STEPS = (
+    *_SINGLES,
+    *_SINGLES,
+    Client.singles,
+    Client.batch_and_single,
+    Client.batches_of_ids,
+    Client.batches_of_a_key,
+    Client.batch_of_known_and_new,
+)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    settings = Settings(_env_file=None, audit_home=tmp_path_factory.mktemp("concurrency") / "home")
+    open_keyring(settings)  # before the database, beside which none would be made
+    # All others join the server that was started first. What a crash of the machine would do is no question here.
+    postgres = EmbeddedPostgres(settings.home, durable=False)
+    postgres.start()
+    try:
+        with open_installation(settings) as installation:
+            yield installation
+    finally:
+        postgres.destroy()
+
+
+@pytest.fixture(scope="module")
+def ports(home: Installation) -> Iterator[list[int]]:
+    """Four `serve` over one home, started side by side."""
+    with ExitStack() as stack:
+        servers = [stack.enter_context(_Server(home.settings.home, number)) for number in range(PROCESSES)]
+        yield [server.port() for server in servers]
+
+
+class _Server:
+    def __init__(self, home: Path, number: int) -> None:
+        self._log = home / f"server-{number}.log"
+        # A machine with other work to do may keep a statement waiting for long, and it is no fault here.
+        self._environment = {**os.environ, "AUDIT_HOME": str(home), "DATABASE_TIMEOUT": str(PATIENCE_S * 1_000)}
+
+    def __enter__(self) -> Self:
+        command = [sys.executable, "-m", "audit_pipelines", "serve", "--port", "0"]
+        with self._log.open("w") as log:
+            self._process = subprocess.Popen(command, env=self._environment, stderr=log, cwd=self._log.parent)
+        return self
+
+    def port(self) -> int:
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline and self._process.poll() is None:
+            for line in self._log.read_text().splitlines():
+                if "listening" in line:
+                    return int(line.rpartition("port=")[2])
+            time.sleep(0.05)
+        raise AssertionError(f"the server did not start: {self._log.read_text()[-2_000:]}")
+
+    def __exit__(self, *_: object) -> None:
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(30)
+        finally:
+            self._process.kill()
+            self._process.wait()
+
+
+async def drive(load: Load, ports: Sequence[int]) -> None:
+    clients, connections = [], []
+    for number in range(CLIENTS):
+        # Each process is the first of a quarter of the clients, and the second of another quarter.
+        apart = 1 + number // PROCESSES % (PROCESSES - 1)
+        pair = [Connection(ports[(number + offset) % PROCESSES]) for offset in (0, apart)]
+        connections += pair
+        clients.append(Client(number, load, *pair))
+    try:
+        await asyncio.gather(*(connection.open() for connection in connections))
+        async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
+            for client in clients:
+                tasks.create_task(client.run())
+    finally:
+        for connection in connections:
+            connection.close()
+
+
+@pytest.mark.parametrize("count", [1, 20])
+def test_processes_at_once(home: Installation, ports: list[int], count: int) -> None:
+    tenants = [uuid4() for _ in range(count)]
+    tokens = [
+        mint_token(
+            home.keyring.jwt_secret,
+            subject="a client",
+            tenant_id=tenant_id,
+            permissions=["audit:write"],
+            lifetime=timedelta(hours=1),
+        )
+        for tenant_id in tenants
+    ]
+    load = Load(tenants, tokens)
+    started = time.monotonic()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(drive(load, ports))
+    seconds = time.monotonic() - started
+
+    ledgers = [Rows(home, tenant_id) for tenant_id in tenants]
+    rows = sum(len(ledger.rows) for ledger in ledgers)
+    found = deadlocks(home)
+    print(  # noqa: T201 - the table is what people run it for
+        f"\nprocesses {PROCESSES} | connections {PROCESSES * CONNECTIONS} | tenants {count} | "
+        f"answers {load.statuses.total()} {dict(sorted(load.statuses.items()))} | events {rows} | "
+        f"503 {load.statuses[503]} | deadlocks {found} | {seconds:.1f} s"
+    )
+    assert set(load.statuses) <= {200, 201, 409, 503}
+    assert found == 0
+    expect_one_answer_to_a_key(load)
+    expect_each_once(load, ledgers)
+    for tenant_id, ledger in zip(tenants, ledgers, strict=True):
+        ledger.expect_one_chain()
+        assert home.seal(tenant_id)
+        [result] = home.verify(tenant_id)
+        assert (result.findings, result.events) == ((), len(ledger.rows))
+
+
+def deadlocks(installation: Installation) -> int:
+    """Return how many there ever were in this database; a session adds its own to the count when it ends."""
+    sessions = "from pg_stat_activity where usename = 'audit_app' and pid = any (%s)"
+    deadline = time.monotonic() + PATIENCE_S
+    with installation.database.connect_admin() as conn:
+        ended = conn.execute("select pid from pg_stat_activity where usename = 'audit_app'").fetchall()
+        pids = [pid for (pid,) in ended]
+        conn.execute("select pg_terminate_backend(pid) " + sessions, [pids])
+        while conn.execute("select 1 " + sessions, [pids]).fetchone():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        [(count,)] = conn.execute(
+            "select deadlocks from pg_stat_database where datname = current_database()"
+        ).fetchall()
+    return int(count)
+
+
+def expect_one_answer_to_a_key(load: Load) -> None:
+    answers = defaultdict(set)
+    for request, reply in load.answered:
+        if request.key:
+            answers[request.tenant, request.key].add((reply.status, reply.body))
+    assert answers
+    assert [one for one in answers.items() if len(one[1]) != 1] == []
+
+
+def expect_each_once(load: Load, ledgers: Sequence["Rows"]) -> None:
+    """Every event that was answered for is in one row, at the place it was answered with, and nothing else is."""
+    stored = defaultdict(set)
+    new: Counter[int] = Counter()
+    keys = set()
+    clashes: dict[tuple[int, str], Counter[int]] = defaultdict(Counter)
+    persons = defaultdict(set)
+    for request, reply in load.answered:
+        ledger = ledgers[request.tenant]
+        event_id = request.events[0].get("event_id", "")
+        if event_id.startswith("clash"):
+            clashes[request.tenant, event_id][0 if reply.status == 409 else 1] += 1
+        if reply.status == 409:
+            assert event_id.startswith("clash")
+            continue
+        answer = json.loads(reply.body)
+        rows = [ledger.row_of(mark) for mark in request.marks]
+        stored[request.tenant].update(request.marks)
+        for event, row in zip(request.events, rows, strict=True):
+            persons[request.tenant, event["actor"]].add(row.actor_ref)
+            assert event.get("event_id", row.event_id) == row.event_id
+        is_first = (request.tenant, request.key) not in keys
+        if request.key:
+            keys.add((request.tenant, request.key))
+        if request.is_batch:
+            first, last = min(rows, key=lambda row: row.seq), max(rows, key=lambda row: row.seq)
+            assert answer["accepted"] + answer["duplicates"] == len(rows)
+            assert (answer["first_seq"], answer["last_seq"]) == (first.seq, last.seq)
+            assert answer["row_hash"] == last.row_hash.hex()
+            if answer["duplicates"] == 0:
+                assert [row.seq for row in rows] == list(range(first.seq, last.seq + 1))
+            new[request.tenant] += answer["accepted"] if is_first else 0
+        else:
+            assert {name: answer[name] for name in answer if name != "duplicate"} == rows[0].receipt()
+            assert answer["duplicate"] is (reply.status == 200)
+            new[request.tenant] += not answer["duplicate"] and is_first
+    for number, ledger in enumerate(ledgers):
+        # Nothing that nobody was answered for, and of retries exactly one was told that it is new.
+        assert {row.mark for row in ledger.rows} == stored[number]
+        assert len(ledger.rows) == new[number]
+    assert all(len(refs) == 1 and None not in refs for refs in persons.values())
+    # Of two that come at once one is stored; a later retry is refused or is a duplicate, as it was.
+    assert all(sides[0] and sides[1] for sides in clashes.values())
+
+
+class Row(NamedTuple):
+    seq: int
+    event_id: str
+    recorded_at: Any
+    entry_hash: bytes
+    prev_hash: bytes
+    row_hash: bytes
+    actor_ref: UUID | None
+    mark: str
+
+    def receipt(self) -> dict[str, Any]:
+        return {
+            "event_id": self.event_id,
+            "seq": self.seq,
+            "recorded_at": format_moment(self.recorded_at),
+            "entry_hash": self.entry_hash.hex(),
+            "prev_hash": self.prev_hash.hex(),
+            "row_hash": self.row_hash.hex(),
+        }
+
+
+class Rows:
+    """A tenant's chain as it lies in the database."""
+
+    def __init__(self, installation: Installation, tenant_id: UUID) -> None:
+        self._tenant_id = tenant_id
+        with installation.database.connect_admin() as conn:
+            found = conn.execute(
+                "select seq, event_id, recorded_at, entry_hash, prev_hash, row_hash, actor_ref, "
+                "convert_from(entry, 'UTF8')::jsonb -> 'details' ->> 'mark' from audit_logs where tenant_id = %s "
+                "order by seq",
+                [tenant_id],
+            ).fetchall()
+        self.rows = [Row(*row) for row in found]
+        self._by_mark = defaultdict(list)
+        for row in self.rows:
+            self._by_mark[row.mark].append(row)
+
+    def row_of(self, mark: str) -> Row:
+        """Return the one row of an event."""
+        [row] = self._by_mark[mark]
+        return row
+
+    def expect_one_chain(self) -> None:
+        assert [row.seq for row in self.rows] == list(range(len(self.rows)))
+        assert self.rows[0].prev_hash == chain.genesis(self._tenant_id)
+        assert all(after.prev_hash == before.row_hash for before, after in pairwise(self.rows))
+        assert len({row.prev_hash for row in self.rows}) == len(self.rows)
+
+
+WRITERS = 6
+CALLS = 40
+
+
+def event(number: int, event_id: str | None = None) -> Event:
+    return Event(event_type="a.b", entity_type="thing", entity_id=str(number), event_id=event_id)
+
+
+def test_calls_with_overlapping_tenants_never_deadlock(installation: Installation) -> None:
+    """Also where their heads are made by the very calls, and where ids are in several of them."""
+    tenants = [uuid4() for _ in range(12)]
+    shared = [installation.ledger.prepare(tenant, [event(0, f"shared {n}") for n in range(4)]) for tenant in tenants]
+    first_time: Counter[tuple[UUID, str]] = Counter()
+
+    def write(writer: int) -> int:
+        chance = random.Random(writer)
+        stored = 0
+        with psycopg.connect(installation.database.conninfo("audit_app"), autocommit=True) as conn:
+            for call in range(CALLS):
+                chosen = chance.sample(range(len(tenants)), chance.randint(2, 8))
+                drafts = [
+                    draft
+                    for place in chosen
+                    for draft in (
+                        *installation.ledger.prepare(tenants[place], [event(writer), event(call, f"{writer} {call}")]),
+                        *chance.sample(shared[place], chance.randint(0, 2)),
+                    )
+                ]
+                receipts = store_drafts(conn, drafts)
+                assert receipts.keys() == {(draft.tenant_id, draft.event_id) for draft in drafts}
+                new = [name for name, receipt in receipts.items() if not receipt.duplicate]
+                first_time.update(new)
+                stored += len(new)
+        return stored
+
+    with ThreadPoolExecutor(WRITERS) as pool:
+        stored = list(pool.map(write, range(WRITERS), timeout=PATIENCE_S))
+    assert set(first_time.values()) == {1}
+    results = installation.verify()
+    assert sum(result.events for result in results) == sum(stored)
+    assert [result.findings for result in results] == [()] * len(tenants)
+
+
+@pytest.fixture
+def three(installation: Installation) -> list[UUID]:
+    """Three tenants with an event each, in the order of their heads."""
+    tenants = sorted((uuid4() for _ in range(3)), key=lambda tenant: tenant.int)
+    for tenant in tenants:
+        installation.ledger.append(tenant, [event(0)])
+    return tenants
+
+
+def prepared(installation: Installation, *tenants: UUID) -> list[Draft]:
+    return [draft for tenant in tenants for draft in installation.ledger.prepare(tenant, [event(1)])]
+
+
+def test_heads_are_locked_in_tenant_order(installation: Installation, database: Database, three: list[UUID]) -> None:
+    low, middle, high = three
+    lock = "select from audit_chain_heads where tenant_id = %s for update nowait"
+    with database.connect_admin() as admin, database.connect_admin() as holder, ThreadPoolExecutor(1) as pool:
+        with holder.transaction():
+            holder.execute(lock, [middle])
+
+            def append() -> int:
+                with psycopg.connect(database.conninfo("audit_app")) as conn:
+                    return len(store_drafts(conn, prepared(installation, high, low, middle)))
+
+            waiting = pool.submit(append)
+            wait_for_waiters(admin, 1)
+            # It has the first, waits for the second and has not touched the third.
+            with pytest.raises(psycopg.errors.LockNotAvailable):
+                admin.execute(lock, [low])
+            assert admin.execute(lock, [high]).rowcount == 1
+        assert waiting.result(PATIENCE_S) == 3
+    assert [(result.events, result.findings) for result in installation.verify()] == [(2, ())] * 3
+
+
+def test_tenants_out_of_order_are_refused_and_hold_up_nobody(
+    installation: Installation, database: Database, three: list[UUID]
+) -> None:
+    low, middle, high = three
+    mixed = [(high, low), (low, high, low), (middle, low, high), (low, high, middle)]
+
+    def refused(order: Sequence[UUID]) -> str:
+        drafts = prepared(installation, *order)
+        columns = {name: [getattr(draft, name) for draft in drafts] for name in Draft.__struct_fields__}
+        limits = {"erasures": [0] * len(set(order)), "lock_timeout_ms": "0"}
+        with closing(psycopg.connect(database.conninfo("audit_app"))) as conn:
+            with pytest.raises(psycopg.errors.RaiseException, match="grouped by tenant in ascending order") as caught:
+                conn.execute(query("ledger/append"), columns | limits)
+            conn.rollback()
+        return str(caught.value.sqlstate)
+
+    with ThreadPoolExecutor(len(mixed)) as pool:
+        assert set(pool.map(refused, mixed * 5, timeout=PATIENCE_S)) == {"P0001"}
+    assert [(result.events, result.findings) for result in installation.verify()] == [(1, ())] * 3
+
+
+def test_persons_who_are_new_to_two_processes_at_once(
+    installation: Installation, database: Database, tenant_id: UUID
+) -> None:
+    """Each meets them in an order of its own, and both wait for a third one: that they do not wait for each other."""
+    names = ["first", "second", "third"]
+    one, other, third = (anew(installation) for _ in range(3))
+    index = third.vault._tenant(tenant_id).index("second")
+    with ThreadPoolExecutor(2) as pool:
+        with database.tenant_connection(tenant_id) as holder:
+            holder.execute(query("ledger/insert_subjects"), third.vault._new_rows(tenant_id, {index: "second"}))
+            made = [
+                pool.submit(process.vault.keys, tenant_id, order)
+                for process, order in ((one, names), (other, names[::-1]))
+            ]
+            with database.connect_admin() as admin:
+                wait_for_waiters(admin, 2)
+        assert made[0].result(PATIENCE_S) == made[1].result(PATIENCE_S)
+
+
+def wait_for_waiters(admin: psycopg.Connection[Any], count: int) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while admin.execute("select count(*) from pg_locks where not granted").fetchone() != (count,):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def anew(installation: Installation) -> Installation:
+    """Return the installation as another process has it, with caches of its own."""
+    return assemble(installation.settings, open_keyring(installation.settings), installation.database)
+
+
+def test_keys_whose_time_is_over_are_deleted_without_waiting(database: Database, tenant_id: UUID) -> None:
+    """Each request deletes some that are not its own; those that another one is deleting it leaves alone."""
+    keys = {name: RequestKey(tenant_id, name, bytes(32)) for name in "abcdef"}
+    left = "select key from audit_idempotency_keys order by key"
+    with database.connect_admin() as admin:
+        admin.cursor().executemany(
+            "insert into audit_idempotency_keys values (%s, %s, %s, '{}', now() - interval '25 hours')",
+            [(tenant_id, name, bytes(32)) for name in keys],
+        )
+        with database.connection("audit_app") as one, database.connection("audit_app") as other:
+            assert recall(one, [keys["c"]]) == {}
+            assert one.execute(left).fetchall() == []
+            with pytest.raises(HeadLockedError), other.transaction():
+                recall(other, [keys["a"]], lock_timeout_ms=100)
+            one.rollback()
+            with one.transaction(), other.transaction():
+                one.execute(query("server/lock_idempotency_keys"), waiting(tenant_id, "b", "d"))
+                assert recall(other, [keys["e"]], lock_timeout_ms=10_000) == {}
+                assert [key for (key,) in other.execute(left)] == ["b", "d"]
+                assert recall(one, [keys["b"], keys["d"]], lock_timeout_ms=10_000) == {}
+        assert admin.execute(left).fetchall() == []
+
+
+def waiting(tenant_id: UUID, *keys: str) -> dict[str, Any]:
+    return {"tenant_id": tenant_id, "keys": list(keys), "lock_timeout_ms": "10000"}
