@@ -6,6 +6,8 @@ import hmac
 import json
 import shutil
 import subprocess
+import threading
+import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
@@ -42,7 +44,14 @@ FAULTS = [
     ((302, {"Location": "http://127.0.0.1:1/"}, b""), "status 2xx, got 302"),
     ("hang", "no answer within"),
     ("cut", "broke off"),
+    ("slow head", "no answer within"),
+    ("slow body", "no answer within"),
 ]
+
+
+def patience(fault: object) -> float:
+    """Return seconds to wait: few where the answer never comes, many where it does, however busy the machine is."""
+    return 0.5 if fault in ("hang", "slow head", "slow body") else 20
 
 
 def seal_more(installation: Installation, tenant_id: uuid.UUID, count: int = 3) -> str:
@@ -87,7 +96,7 @@ def authority(tmp_path: Path) -> Iterator[tuple[Authority, Server, AuthorityAnch
     certificates = tmp_path / "authorities.pem"
     certificates.write_bytes(signing.pem)
     with serving(signing) as server:
-        yield signing, server, AuthorityAnchor("tsa", f"http://127.0.0.1:{server.port}/", certificates, 0.5)
+        yield signing, server, AuthorityAnchor("tsa", f"http://127.0.0.1:{server.port}/", certificates)
 
 
 # Webhook
@@ -110,10 +119,31 @@ def test_a_webhook_that_fails_is_told_in_words_without_secrets(
 ) -> None:
     webhook.fault = fault
     with pytest.raises(AnchorUnavailableError, match=words) as caught:
-        hook(webhook, timeout_s=0.5).publish(note)
+        hook(webhook, timeout_s=patience(fault)).publish(note)
     assert "secret" not in str(caught.value)
     assert "token-in-path" not in str(caught.value) + repr(hook(webhook))
     assert caught.value.retry_after_s == (7200 if "429" in words else None)
+    if fault in ("slow head", "slow body"):
+        assert webhook.hung_up.wait(30)
+
+
+def test_a_name_that_is_never_resolved_ends_with_the_deadline(note: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, over = threading.Event(), threading.Event()
+
+    def resolve(*_: object, **__: object) -> list:
+        asked.set()
+        over.wait(60)
+        return []
+
+    monkeypatch.setattr("socket.getaddrinfo", resolve)
+    began = time.monotonic()
+    try:
+        with pytest.raises(AnchorUnavailableError, match="no answer within"):
+            WebhookAnchor("hook", "https://receiver.example/", timeout_s=0.5).publish(note)
+        assert time.monotonic() - began < 30
+        assert asked.is_set()
+    finally:
+        over.set()
 
 
 # Time-stamp authority
@@ -183,7 +213,7 @@ def test_an_authority_that_fails_is_told(
     _, server, anchor = authority
     server.fault = fault
     with pytest.raises(AnchorUnavailableError, match=words):
-        anchor.publish(note)
+        replace(anchor, timeout_s=patience(fault)).publish(note)
 
 
 # Object storage
