@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -150,6 +151,21 @@ def test_evidence_is_proven_by_the_product_and_by_python_alone(imported: Home, t
     imported.run("verify-evidence", file, "--key", key)
     file.write_text(file.read_text().replace('"seq": 3', '"seq": 4').replace('"seq":3', '"seq":4'))
     imported.run("verify-evidence", file, "--key", key, expect=1)
+
+
+def test_a_tenant_that_is_refused_a_checkpoint_leaves_the_others_theirs(imported: Home, events_file: Path) -> None:
+    # The second is sealed after the first, which is refused.
+    first, second = (str(UUID(int=number)) for number in (1, 2))
+    for tenant in (first, second):
+        imported.run("import", "ndjson", events_file, "--tenant", tenant)
+    where = f"where tenant_id = '{first}' and seq = 5"
+    change = f"update audit_logs set entry = set_byte(entry, 9, get_byte(entry, 9) # 1) {where}"
+    imported.change(change)
+    refused = imported.run("checkpoint", expect=2)
+    assert f"tenant {first}: the row at seq 5 does not continue the chain" in refused.stderr
+    assert f"tenant {second}: signed over 40 events" in refused.stdout
+    imported.change(change)
+    assert f"tenant {first}: signed over 40 events" in imported.run("checkpoint").stdout
 
 
 def test_an_anchor_that_is_behind_is_shown_and_is_exit_status_1(imported: Home, tmp_path: Path) -> None:
