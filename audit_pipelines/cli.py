@@ -20,7 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 
 from audit_pipelines.db.database import Database, reach_database
-from audit_pipelines.errors import AuditError
+from audit_pipelines.errors import AuditError, TamperedError
 from audit_pipelines.installation import Installation, open_installation
 from audit_pipelines.keyring import open_keyring
 from audit_pipelines.settings import load_settings
@@ -207,8 +207,14 @@ def checkpoint() -> None:
     with _opened() as installation:
         with installation.database.connection("audit_pipeline") as conn:
             known = tenants(conn)
+        refused = []
         for tenant_id in known:
-            sealed = installation.seal(tenant_id)
+            try:
+                sealed = installation.seal(tenant_id)
+            except TamperedError as error:
+                # One tenant's trouble must not keep the others' events unsigned.
+                refused.append(str(error))
+                continue
             state = f"signed over {sealed.size:,} events" if sealed else "nothing new"
             out.print(f"tenant {tenant_id}: {state}", highlight=False)
         for late in installation.anchor_due():
@@ -217,6 +223,8 @@ def checkpoint() -> None:
                     f"anchor {late.anchor} is behind for tenant {late.tenant_id}: {late.last_error or 'not tried yet'}"
                 )
                 err.print(what, style="yellow", markup=False, highlight=False, soft_wrap=True)
+    if refused:
+        raise TamperedError("; ".join(refused))
 
 
 @app.command()
@@ -464,7 +472,6 @@ def status() -> None:
 
 
 def _verify_with_time_stamps(file: Path, key: str | None, tsa_certificate: Path) -> int:
-    from audit_pipelines.errors import TamperedError
     from audit_pipelines.ledger.evidence import check_evidence, check_time_stamps
     from audit_pipelines.ledger.time_stamp import load_certificates
 

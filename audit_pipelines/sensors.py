@@ -11,8 +11,10 @@ from uuid import UUID
 
 import dagster as dg
 
+from audit_pipelines import errors
 from audit_pipelines.db.queries import query
 from audit_pipelines.derive.sources import silent_sources, stored_events
+from audit_pipelines.errors import AuditError
 from audit_pipelines.installation import Installation
 from audit_pipelines.jobs import anomaly_detection_job, scheduled_reports_job
 from audit_pipelines.lake.export import pending_days
@@ -142,12 +144,44 @@ def run_failure_sensor(context: dg.RunFailureSensorContext) -> None:
         "run_id": context.dagster_run.run_id,
         "error": context.failure_event.message,
         "steps": [event.step_key for event in context.get_step_failure_events()],
+        "reasons": [*_failed_checks(context), *_own_errors(context)],
     }
     path = load_settings().home / "dagster" / "run_failures.ndjson"
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
         file.write(json.dumps(failure) + "\n")
-    _LOG.error("run %s of %s failed in %s", failure["run_id"], failure["job"], ", ".join(failure["steps"]) or "no step")
+    steps, reasons = ", ".join(failure["steps"]) or "no step", "; ".join(failure["reasons"]) or "see the run's log"
+    _LOG.error("run %s of %s failed in %s: %s", failure["run_id"], failure["job"], steps, reasons)
+
+
+def _failed_checks(context: dg.RunFailureSensorContext) -> list[str]:
+    """Return what each failed blocking check of the run said: which tenant and row, if it is a broken chain."""
+    records = context.instance.get_records_for_run(
+        context.dagster_run.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION
+    ).records
+    evaluations = [
+        record.event_log_entry.dagster_event.asset_check_evaluation_data
+        for record in records
+        if record.event_log_entry.dagster_event
+    ]
+    return [
+        f"{one.check_name}: {one.description or 'failed'}"
+        for one in evaluations
+        if one.blocking and not one.passed and one.severity is dg.AssetCheckSeverity.ERROR
+    ]
+
+
+def _own_errors(context: dg.RunFailureSensorContext) -> list[str]:
+    """Return what our own errors said; only they are known to hold no secret."""
+    reasons = []
+    for event in context.get_step_failure_events():
+        error = event.step_failure_data.error
+        while error:
+            if issubclass(getattr(errors, error.cls_name or "", Exception), AuditError):
+                reasons.append(error.message.strip().partition(f"{error.cls_name}: ")[2])
+                break
+            error = error.cause
+    return reasons
 
 
 SENSORS: Final = [new_events_sensor, due_reports_sensor, silent_source_sensor, run_failure_sensor]

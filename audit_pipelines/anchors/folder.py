@@ -29,18 +29,21 @@ class FolderAnchor:
             raise AnchorUnavailableError(f"the folder cannot be written: {error.strerror}") from error
 
     def read_all(self, known: Mapping[str, str]) -> dict[UUID, AnchorLog]:  # noqa: ARG002 - others need it
-        """Return what is kept there, by tenant.
+        """Return what is kept there, by tenant; a file that cannot be read is named in its tenant's log.
 
         Raises:
             AnchorUnavailableError: when the folder cannot be read, a missing one included.
         """
         files = FileAnchor(self.directory)
         try:
-            if not self.directory.is_dir():
-                raise AnchorUnavailableError("the folder is missing")
-            return {tenant_id: files.read(tenant_id) for tenant_id in files.read_all()}
+            # Listed for the error's sake: a folder that cannot be listed looks empty to `glob`.
+            next(self.directory.iterdir(), None)
+            tenants = files.tenants()
+        except FileNotFoundError:
+            raise AnchorUnavailableError("the folder is missing") from None
         except OSError as error:
             raise AnchorUnavailableError(f"the folder cannot be read: {error.strerror}") from error
+        return {tenant_id: _read(files, tenant_id) for tenant_id in tenants}
 
     def _ends_with(self, note: str) -> bool:
         # The tail alone: a file of one year has 100,000 notes.
@@ -52,3 +55,10 @@ class FolderAnchor:
                 return file.read() == wanted
         except FileNotFoundError:
             return False
+
+
+def _read(files: FileAnchor, tenant_id: UUID) -> AnchorLog:
+    try:
+        return files.read(tenant_id)
+    except OSError as error:
+        return AnchorLog((), (), unread=(f"the file of tenant {tenant_id} could not be read: {error.strerror}",))

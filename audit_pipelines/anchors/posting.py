@@ -1,6 +1,6 @@
 """One POST to an outside anchor, bounded in time and size, with its failure in words that hold no secret."""
 
-import time
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,6 +9,7 @@ from typing import Final
 
 import httpx
 
+from audit_pipelines.anchors.deadline import run
 from audit_pipelines.errors import AnchorUnavailableError
 
 TIMEOUT_S: Final = 10.0
@@ -30,19 +31,9 @@ def post(url: str, content: bytes, headers: Mapping[str, str], timeout_s: float 
     Raises:
         AnchorUnavailableError: for everything else, with the Retry-After that came.
     """
-    deadline = time.monotonic() + timeout_s
-    # Proxies and .netrc of the environment stay out: only settings say where a checkpoint goes.
     try:
-        with (
-            httpx.Client(timeout=timeout_s, trust_env=False, follow_redirects=False) as client,
-            client.stream("POST", url, content=content, headers=dict(headers)) as response,
-        ):
-            if not response.is_success:
-                raise AnchorUnavailableError(
-                    f"expected status 2xx, got {response.status_code}", _retry_after(response.headers)
-                )
-            return Answer(_body(response, deadline, timeout_s), _media_type(response.headers))
-    except httpx.TimeoutException as error:
+        return run(_post(url, content, headers, timeout_s))
+    except (TimeoutError, httpx.TimeoutException) as error:
         raise AnchorUnavailableError(f"no answer within {timeout_s:g} s") from error
     except httpx.ConnectError as error:
         raise AnchorUnavailableError("no connection could be opened") from error
@@ -50,14 +41,26 @@ def post(url: str, content: bytes, headers: Mapping[str, str], timeout_s: float 
         raise AnchorUnavailableError(f"the exchange broke off ({type(error).__name__})") from error
 
 
-def _body(response: httpx.Response, deadline: float, timeout_s: float) -> bytes:
+async def _post(url: str, content: bytes, headers: Mapping[str, str], timeout_s: float) -> Answer:
+    # Proxies and .netrc of the environment stay out: only settings say where a checkpoint goes.
+    async with (
+        asyncio.timeout(timeout_s),
+        httpx.AsyncClient(timeout=timeout_s, trust_env=False, follow_redirects=False) as client,
+        client.stream("POST", url, content=content, headers=dict(headers)) as response,
+    ):
+        if not response.is_success:
+            raise AnchorUnavailableError(
+                f"expected status 2xx, got {response.status_code}", _retry_after(response.headers)
+            )
+        return Answer(await _body(response), _media_type(response.headers))
+
+
+async def _body(response: httpx.Response) -> bytes:
     body = b""
-    for chunk in response.iter_bytes():
+    async for chunk in response.aiter_bytes():
         body += chunk
         if len(body) > _MAX_ANSWER:
             raise AnchorUnavailableError(f"expected an answer of at most {_MAX_ANSWER} bytes, got more")
-        if time.monotonic() > deadline:
-            raise AnchorUnavailableError(f"no whole answer within {timeout_s:g} s")
     return body
 
 

@@ -1,11 +1,11 @@
-"""Reading anchors back: what every readable anchor holds, merged, for verification to compare the database with.
+"""Reading anchors back: what every readable anchor holds, for verification to compare the database with.
 
 A rolled-back database is noticed by any one of them, also where the folder of the home was rolled back with it.
 """
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
 from typing import Protocol
@@ -38,7 +38,10 @@ class Anchors(FileAnchor):
     outside: Sequence[ReadableAnchor] = ()
 
     def read(self, tenant_id: UUID) -> AnchorLog:
-        """Return the tenant's notes of every anchor, each once, the home's first, and the home's damaged ranges."""
+        """Return the tenant's notes of every anchor, each once, the home's first.
+
+        Damage is the home's; that of others is in `elsewhere`.
+        """
         return self._logs.get(tenant_id, AnchorLog((), ()))
 
     def read_all(self) -> dict[UUID, list[str]]:
@@ -58,7 +61,7 @@ class Anchors(FileAnchor):
     def _reading(self) -> tuple[dict[UUID, AnchorLog], dict[str, str]]:
         # Each FileAnchor method reads the files anew; `super()` in here would find this class's own `read`.
         home = FileAnchor(self.directory)
-        logs = {tenant_id: home.read(tenant_id) for tenant_id in home.read_all()}
+        logs = {tenant_id: home.read(tenant_id) for tenant_id in home.tenants()}
         known = {sha256(note.encode()).hexdigest(): note for log in logs.values() for note in log.notes}
         unread = {}
         for anchor in self.outside:
@@ -72,5 +75,5 @@ class Anchors(FileAnchor):
                 known.update((sha256(note.encode()).hexdigest(), note) for note in log.notes)
                 before = logs.get(tenant_id, AnchorLog((), ()))
                 notes = tuple(dict.fromkeys(before.notes + log.notes))
-                logs[tenant_id] = AnchorLog(notes, before.damaged + log.damaged)
+                logs[tenant_id] = replace(before, notes=notes, elsewhere=(*before.elsewhere, (anchor.name, log)))
         return logs, unread

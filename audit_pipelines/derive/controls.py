@@ -6,6 +6,8 @@ Named are PCI DSS 4.0, SEC 17a-4, ISO/IEC 27001:2022, GDPR, HIPAA and 21 CFR Par
 
 from typing import Final
 
+from audit_pipelines.anchors.opening import HOME
+from audit_pipelines.anchors.register import AnchorState
 from audit_pipelines.db.database import Connection
 from audit_pipelines.db.queries import query
 from audit_pipelines.installation import Installation
@@ -109,14 +111,31 @@ def _anchored(installation: Installation, conn: Connection, verification: Verifi
     size, _, note, _ = row
     log = installation.anchor.read(verification.tenant_id)
     there = note in log.notes
+    faults = [finding for finding in verification.findings if finding.kind == "anchor"]
+    others = [
+        state
+        for state in installation.anchor_states()
+        if state.tenant_id == verification.tenant_id and state.anchor != HOME
+    ]
+    evidence = (
+        f"The newest checkpoint covers {size:,} of {verification.events:,} events and is "
+        f"{'in' if there else 'missing from'} the anchor file, which holds {len(log.notes):,} notes"
+        f"{f' and {len(log.damaged)} damaged ranges' if log.damaged else ''}. "
+        f"Further anchors configured: {len(others) or 'none'}."
+    )
     return Control(
         "Checkpoints anchored outside the database",
         "SEC 17a-4(f)(2)(i)(A); ISO/IEC 27001:2022 A.8.15",
-        _result(passed=there and not log.damaged),
-        f"The newest checkpoint covers {size:,} of {verification.events:,} events and is "
-        f"{'in' if there else 'missing from'} the anchor file, which holds {len(log.notes):,} notes"
-        f"{f' and {len(log.damaged)} damaged ranges' if log.damaged else ''}.",
+        _result(passed=there and not log.damaged and not faults and not any(state.behind_since for state in others)),
+        " ".join([evidence, *map(_reached, others), *(f"Found there: {fault.what}." for fault in faults[:1])]),
     )
+
+
+def _reached(state: AnchorState) -> str:
+    if not state.behind_since:
+        return f"{state.anchor} has the newest checkpoint."
+    since = state.behind_since.isoformat(timespec="seconds")
+    return f"{state.anchor} is behind by {state.lag:,} events since {since}: {state.last_error or 'not tried yet'}."
 
 
 def _retention(installation: Installation) -> Control:

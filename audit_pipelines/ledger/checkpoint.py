@@ -182,12 +182,18 @@ class Anchor(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class AnchorLog:
-    """What one anchor file holds: whole notes as written, and the byte ranges `[start, end)` between them."""
+    """What an anchor holds of one tenant: whole notes as written; in a file, the byte ranges `[start, end)` between."""
 
     notes: tuple[str, ...]
     damaged: tuple[tuple[int, int], ...]
     fragments: tuple[bytes, ...] = ()
     """What lies in each damaged range."""
+    altered: tuple[str, ...] = ()
+    """What cannot be as it was published, and not by a crash: a sentence each."""
+    unread: tuple[str, ...] = ()
+    """What is there and could not be read: a sentence each. It proves nothing."""
+    elsewhere: tuple[tuple[str, "AnchorLog"], ...] = ()
+    """Beside `notes`, which are those of all: what each further anchor holds, by its name."""
 
     def unexplained(self, notes: Iterable[str]) -> tuple[tuple[int, int], ...]:
         """Return the damaged ranges that no crash leaves: those that are not torn records of `notes`.
@@ -250,17 +256,27 @@ class FileAnchor:
     def read_all(self) -> dict[UUID, list[str]]:
         """Return every tenant's notes, oldest first; damaged ranges are skipped and logged as warnings."""
         notes: dict[UUID, list[str]] = {}
-        for path in sorted(self.directory.glob("*.notes")):
-            try:
-                tenant_id = UUID(path.stem)
-            except ValueError:
-                _LOG.warning("anchor file %s is not named after a tenant; it was skipped", path)
-                continue
+        for tenant_id in self.tenants():
             log = self.read(tenant_id)
             for start, end in log.damaged:
+                path = self._path(tenant_id)
                 _LOG.warning("anchor file %s: bytes %d to %d are no whole record; they were skipped", path, start, end)
             notes[tenant_id] = list(log.notes)
         return notes
+
+    def tenants(self) -> list[UUID]:
+        """Return whose files are there, sorted; a file that is not named after a tenant is logged as a warning."""
+        found = []
+        for path in self.directory.glob("*.notes"):
+            try:
+                tenant_id = UUID(path.stem)
+            except ValueError:
+                tenant_id = None
+            if tenant_id is None or path != self._path(tenant_id):
+                _LOG.warning("anchor file %s is not named after a tenant; it was skipped", path)
+                continue
+            found.append(tenant_id)
+        return sorted(found)
 
     def _path(self, tenant_id: UUID) -> Path:
         return self.directory / f"{tenant_id}.notes"

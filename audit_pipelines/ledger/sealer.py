@@ -35,15 +35,18 @@ def seal_checkpoint(
     unpublished, so the anchor is never more than one checkpoint behind: verification takes a larger gap for a cut file.
 
     Raises:
-        TamperedError: when the last checkpoint or a new row does not fit the chain; nothing is signed.
+        TamperedError: when the last checkpoint or a new row does not fit the chain, or the anchor has a checkpoint that
+            the database lost; nothing is signed.
         OSError: when the anchor could not be written; the next call publishes what is missing before it signs more.
     """
     with database.connection("audit_pipeline") as conn:
         # Two sealers at once would both extend the same checkpoint; the second then finds nothing new.
         conn.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"seal {tenant_id}"])
         last = conn.execute(query("ledger/select_last_checkpoint"), {"tenant_id": tenant_id}).fetchone()
+        anchored = anchor.read(tenant_id).notes
+        _refuse_a_fork(tenant_id, last, anchored, verifier_keys)
         checkpoint, frontier = _extend(conn, tenant_id, last, verifier_keys)
-        if last and last[3] not in anchor.read(tenant_id).notes:
+        if last and last[3] not in anchored:
             anchor.publish(last[3])
         note = sign(checkpoint, signer)
         is_new = checkpoint.size > (last[0] if last else 0)
@@ -63,6 +66,30 @@ def seal_checkpoint(
         return None
     anchor.publish(note)
     return checkpoint
+
+
+def _refuse_a_fork(tenant_id: UUID, last: Any, anchored: Sequence[str], verifier_keys: Sequence[VerifierKey]) -> None:
+    """Refuse to grow a database that was rolled back: its next checkpoint would contradict one that is out already.
+
+    The newest signed one decides, since each was proven consistent with those before it. What nobody signed is left
+    to verification.
+    """
+    stored = last[0] if last else 0
+    for note in reversed(anchored):
+        if last and note == last[3]:
+            return
+        try:
+            checkpoint = open_note(note, verifier_keys)
+        except TamperedError:
+            continue
+        if checkpoint.tenant_id != tenant_id:
+            continue
+        if checkpoint.size >= stored:
+            raise TamperedError(
+                f"tenant {tenant_id}: the anchor has a checkpoint of size {checkpoint.size} that the database, whose "
+                f"last one has size {stored}, does not; nothing was signed: run `audit-pipelines verify`"
+            )
+        return
 
 
 def _extend(

@@ -153,6 +153,8 @@ def _verify(
     for seq, event_id, what in conn.execute(query("ledger/select_event_id_faults"), parameters):
         findings.add(seq, "event_id", f"{event_id!r}: {what}")
     warnings = _check_anchor(home.read(tenant_id), tenant_id, vouched, findings)
+    for name, log in anchored.elsewhere:
+        warnings += _check_elsewhere(log, tenant_id, name, vouched, findings)
     return Verification(
         tenant_id,
         walked.rows,
@@ -246,7 +248,30 @@ def _check_anchor(home: AnchorLog, tenant_id: UUID, vouched: _Vouched, findings:
         findings.add(None, "anchor", what)
     elif missing:
         return (f"{name} lacks the newest checkpoint: its writing was interrupted, or the file was cut",)
-    torn = (place for place in home.damaged if place not in unexplained)
+    return _torn(home, unexplained, name)
+
+
+def _check_elsewhere(
+    log: AnchorLog, tenant_id: UUID, anchor: str, vouched: _Vouched, findings: Findings
+) -> tuple[str, ...]:
+    """Judge damage in a further anchor as that in the home's; return warnings.
+
+    What is gone from it is no finding: a disk that is not mounted and a bucket that expires its objects look the same,
+    and any one note that is left commits to all events before it.
+    """
+    name = f"the file of tenant {tenant_id} in anchor {anchor}"
+    # Read before the snapshot was taken, so a note that was being written is in the database by now.
+    unexplained = log.unexplained(vouched.notes)
+    for first, end in unexplained:
+        findings.add(None, "anchor", f"bytes {first} to {end} of {name} are none that sealing wrote")
+    for what in log.altered:
+        findings.add(None, "anchor", f"anchor {anchor}: {what}")
+    unread = tuple(f"anchor {anchor}: {what}" for what in log.unread)
+    return (*_torn(log, unexplained, name), *unread)
+
+
+def _torn(log: AnchorLog, unexplained: Sequence[tuple[int, int]], name: str) -> tuple[str, ...]:
+    torn = (place for place in log.damaged if place not in unexplained)
     return tuple(f"{name} has a torn record in bytes {first} to {end}, as a crash leaves it" for first, end in torn)
 
 

@@ -16,16 +16,25 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 Reply = tuple[int, dict[str, str], bytes]
+_SLOW = 300
 Handler = Callable[[str, str, dict[str, str], bytes], Reply]
 
 
 @dataclass
 class Server:
-    """A server on loopback; `fault` replaces its answer: a reply, `hang`, or `cut` for a body cut short."""
+    """A server on loopback; `fault` replaces its answer.
+
+    A reply; `hang`; `cut` for a body cut short; `slow head` and `slow body` for an answer of a byte at a time, so that
+    no single read waits long and the whole takes half a minute.
+    """
 
     port: int
     requests: list[tuple[str, str, dict[str, str], bytes]] = field(default_factory=list)
     fault: Reply | str | None = None
+    faulty_path: str = ""
+    """Only requests with this in their path run into the fault."""
+    hung_up: threading.Event = field(default_factory=threading.Event)
+    """Set when a client closed the connection while a slow answer was under way."""
 
 
 @contextmanager
@@ -39,20 +48,38 @@ def serving(handler: Handler) -> Iterator[Server]:
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
             headers = {name.lower(): value for name, value in self.headers.items()}
             state.requests.append((self.command, self.path, headers, body))
-            if state.fault == "hang":
+            fault = state.fault if state.faulty_path in self.path else None
+            if fault == "hang":
                 released.wait(10)
                 self.close_connection = True
                 return
-            whole = isinstance(state.fault, tuple)
-            status, extra, answer = state.fault if whole else handler(self.command, self.path, headers, body)
+            if fault == "slow head":
+                self._trickle(b"HTTP/1.1 200 OK\r\nX-Padding: ", b"\r\nContent-Length: 0\r\n\r\n")
+                return
+            whole = isinstance(fault, tuple)
+            status, extra, answer = fault if whole else handler(self.command, self.path, headers, body)
             self.send_response(status)
             for name, value in extra.items():
                 self.send_header(name, value)
-            self.send_header("Content-Length", str(len(answer) + (100 if state.fault == "cut" else 0)))
+            self.send_header("Content-Length", str(len(answer) + (_SLOW if fault in ("cut", "slow body") else 0)))
             self.end_headers()
             if self.command != "HEAD":
                 self.wfile.write(answer)
-            self.close_connection = state.fault == "cut"
+            if fault == "slow body":
+                self._trickle()
+            self.close_connection = fault in ("cut", "slow body")
+
+        def _trickle(self, beginning: bytes = b"", end: bytes = b"") -> None:
+            self.close_connection = True
+            try:
+                self.wfile.write(beginning)
+                for _ in range(_SLOW):
+                    if released.wait(0.1):
+                        return
+                    self.wfile.write(b"-")
+                self.wfile.write(end)
+            except OSError:
+                state.hung_up.set()
 
         do_GET = do_PUT = do_POST = do_HEAD = _answer  # noqa: N815 - http.server wants these names
 

@@ -6,6 +6,8 @@ import hmac
 import json
 import shutil
 import subprocess
+import threading
+import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
@@ -42,7 +44,14 @@ FAULTS = [
     ((302, {"Location": "http://127.0.0.1:1/"}, b""), "status 2xx, got 302"),
     ("hang", "no answer within"),
     ("cut", "broke off"),
+    ("slow head", "no answer within"),
+    ("slow body", "no answer within"),
 ]
+
+
+def patience(fault: object) -> float:
+    """Return seconds to wait: few where the answer never comes, many where it does, however busy the machine is."""
+    return 0.5 if fault in ("hang", "slow head", "slow body") else 20
 
 
 def seal_more(installation: Installation, tenant_id: uuid.UUID, count: int = 3) -> str:
@@ -87,7 +96,7 @@ def authority(tmp_path: Path) -> Iterator[tuple[Authority, Server, AuthorityAnch
     certificates = tmp_path / "authorities.pem"
     certificates.write_bytes(signing.pem)
     with serving(signing) as server:
-        yield signing, server, AuthorityAnchor("tsa", f"http://127.0.0.1:{server.port}/", certificates, 0.5)
+        yield signing, server, AuthorityAnchor("tsa", f"http://127.0.0.1:{server.port}/", certificates)
 
 
 # Webhook
@@ -110,10 +119,31 @@ def test_a_webhook_that_fails_is_told_in_words_without_secrets(
 ) -> None:
     webhook.fault = fault
     with pytest.raises(AnchorUnavailableError, match=words) as caught:
-        hook(webhook, timeout_s=0.5).publish(note)
+        hook(webhook, timeout_s=patience(fault)).publish(note)
     assert "secret" not in str(caught.value)
     assert "token-in-path" not in str(caught.value) + repr(hook(webhook))
     assert caught.value.retry_after_s == (7200 if "429" in words else None)
+    if fault in ("slow head", "slow body"):
+        assert webhook.hung_up.wait(30)
+
+
+def test_a_name_that_is_never_resolved_ends_with_the_deadline(note: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, over = threading.Event(), threading.Event()
+
+    def resolve(*_: object, **__: object) -> list:
+        asked.set()
+        over.wait(60)
+        return []
+
+    monkeypatch.setattr("socket.getaddrinfo", resolve)
+    began = time.monotonic()
+    try:
+        with pytest.raises(AnchorUnavailableError, match="no answer within"):
+            WebhookAnchor("hook", "https://receiver.example/", timeout_s=0.5).publish(note)
+        assert time.monotonic() - began < 30
+        assert asked.is_set()
+    finally:
+        over.set()
 
 
 # Time-stamp authority
@@ -183,7 +213,7 @@ def test_an_authority_that_fails_is_told(
     _, server, anchor = authority
     server.fault = fault
     with pytest.raises(AnchorUnavailableError, match=words):
-        anchor.publish(note)
+        replace(anchor, timeout_s=patience(fault)).publish(note)
 
 
 # Object storage
@@ -206,21 +236,130 @@ def test_a_bucket_keeps_each_note_once_and_gives_it_back(
     kept.objects[key] = b"something else"
     with pytest.raises(AnchorUnavailableError, match="another object lies"):
         anchor.publish(note)
-    with pytest.raises(AnchorUnavailableError, match="not have the content its name commits to"):
-        anchor.read_all({})
 
 
-@pytest.mark.parametrize("fault", [(500, {}, b""), (403, {}, b""), (429, {}, b""), "hang"])
+SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>Reduce your request rate, hidden-key</Message></Error>"
+
+
+@pytest.mark.parametrize(
+    ("fault", "putting", "listing"),
+    [
+        ((500, {}, b""), "Generic, status 500", "Generic, status 500"),
+        ((403, {}, b""), "PermissionDenied, status 403", "Generic, status 403"),
+        ((429, {"Retry-After": "1"}, b""), "Generic, status 429", "Generic, status 429"),
+        ((503, {"Retry-After": "1"}, SLOW_DOWN), "Generic, status 503", "Generic, status 503"),
+        # Somebody else wrote the same name at the same time, and then the object cannot be seen either.
+        ((412, {}, b""), "Precondition, status 412", "Generic, status 412"),
+        ((409, {}, b""), "AlreadyExists, status 409", "Generic, status 409"),
+        ((302, {"Location": "http://127.0.0.1:1/"}, b""), "Generic, status 302", "Generic"),
+        ((200, {}, b"no listing"), "Generic", "Generic"),
+        ("hang", "Timeout", "Timeout"),
+        ("slow head", "Timeout", "Timeout"),
+        # An object is kept once the head of the answer says so; what comes after it is not waited for.
+        ("cut", None, "Generic"),
+        ("slow body", None, "Timeout"),
+    ],
+)
 def test_a_bucket_that_fails_is_told_in_words_without_secrets(
-    note: str, storage: tuple[Storage, Server], fault: object
+    note: str, storage: tuple[Storage, Server], fault: object, putting: str | None, listing: str
 ) -> None:
-    _, server = storage
+    kept, server = storage
     server.fault = fault
-    anchor = bucket(server, timeout_s=0.5)
-    for call in (lambda: anchor.publish(note), lambda: anchor.read_all({})):
-        with pytest.raises(AnchorUnavailableError, match=r"^object storage: ") as caught:
+    anchor = bucket(server, timeout_s=patience(fault))
+    for call, words in ((lambda: anchor.publish(note), putting), (lambda: anchor.read_all({}), listing)):
+        began = time.monotonic()
+        if words is None:
             call()
-        assert "hidden-key" not in str(caught.value) + repr(anchor)
+            assert [*kept.objects.values()] == [note.encode()]
+            continue
+        with pytest.raises(AnchorUnavailableError) as caught:
+            call()
+        assert str(caught.value) == f"object storage: {words}"
+        assert "hidden-key" not in repr(anchor)
+        # With the retries that the library makes by itself: a slow answer takes half a minute.
+        assert time.monotonic() - began < 20
+    server.fault = None
+    bucket(server).publish(note)
+    assert [*kept.objects.values()] == [note.encode()]
+
+
+def test_what_is_damaged_in_a_bucket_is_named_and_the_rest_is_read(
+    installation: Installation, tenant_id: uuid.UUID, storage: tuple[Storage, Server]
+) -> None:
+    kept, server = storage
+    anchor, other = bucket(server), uuid.uuid4()
+    notes = [seal_more(installation, tenant_id) for _ in range(6)]
+    for note in (*notes, seal_more(installation, other)):
+        anchor.publish(note)
+    *names, last = sorted(name for name in kept.objects if str(tenant_id) in name)
+    flipped = bytearray(kept.objects[names[0]])
+    flipped[-9] ^= 1
+    kept.objects[names[0]] = bytes(flipped)
+    kept.objects[names[1]] = kept.objects[names[1]][:-1]
+    kept.objects[names[2]] = b""
+    kept.objects[names[3]] += b"x" * 100_000
+    # Right content under a size that is not its own, and no checkpoint at all under its right digest.
+    renamed = names[4].replace(f"{15:020}", f"{99:020}")
+    kept.objects[renamed] = kept.objects.pop(names[4])
+    junk = f"notes/{other}/{1:020}-{hashlib.sha256(b'junk').hexdigest()}.note"
+    kept.objects[junk] = b"junk"
+    # Nobody's but their owner's.
+    for name in ("notes/README.md", "notes/", f"notes/{tenant_id}/", f"notes/{tenant_id}/{3:020}.note", "elsewhere"):
+        kept.objects[name] = b"hello"
+    kept.objects[f"notes/deeper/{last.removeprefix('notes/')}"] = b"hello"
+    logs = anchor.read_all({})
+    assert set(logs) == {tenant_id, other}
+    assert logs[tenant_id].notes == (notes[-1],)
+    wrong = [name.removeprefix("notes/") for name in names[:4]]
+    assert list(logs[tenant_id].altered) == [
+        *(f"the object {name} does not have the content its name commits to" for name in wrong),
+        f"the object {renamed.removeprefix('notes/')} holds no checkpoint of this name",
+    ]
+    assert len(logs[other].notes) == 1
+    assert logs[other].altered == (f"the object {junk.removeprefix('notes/')} holds no checkpoint of this name",)
+    assert logs[tenant_id].unread == logs[other].unread == ()
+    # Who has the notes already sees what the listing shows.
+    known = {hashlib.sha256(note.encode()).hexdigest(): note for note in notes}
+    server.requests.clear()
+    assert [
+        name for name in wrong[1:] if not any(name in what for what in anchor.read_all(known)[tenant_id].altered)
+    ] == []
+    assert not any(wrong[0] in path for _, path, _, _ in server.requests)
+
+
+def test_an_object_that_cannot_be_fetched_is_told_and_the_rest_is_read(
+    installation: Installation, tenant_id: uuid.UUID, storage: tuple[Storage, Server]
+) -> None:
+    kept, server = storage
+    anchor = bucket(server)
+    notes = [seal_more(installation, tenant_id) for _ in range(3)]
+    for note in notes:
+        anchor.publish(note)
+    names = [name.removeprefix("notes/") for name in sorted(kept.objects)]
+    server.faulty_path = names[1]
+    for fault, words in (((404, {}, b""), "FileNotFound, status 404"), ("cut", "Generic"), ("slow body", "Timeout")):
+        server.fault = fault
+        anchor = bucket(server, timeout_s=1.5 if fault == "slow body" else 20)
+        log = anchor.read_all({})[tenant_id]
+        assert log.notes == (notes[0], notes[2])
+        assert log.unread == (f"the object {names[1]} could not be read: object storage: {words}",)
+        assert log.altered == ()
+    server.faulty_path = str(tenant_id)
+    server.fault = (403, {}, b"")
+    assert anchor.read_all({})[tenant_id].unread[0].startswith(f"the object {names[0]} and 2 further ones could not")
+
+
+def test_storage_that_goes_away_in_the_middle_is_not_asked_for_each_object(
+    note: str, tenant_id: uuid.UUID, storage: tuple[Storage, Server]
+) -> None:
+    kept, server = storage
+    for number in range(100):
+        kept.objects[f"notes/{tenant_id}/{number:020}-{number:064x}.note"] = note.encode()
+    server.faulty_path, server.fault = str(tenant_id), (403, {}, b"")
+    log = bucket(server).read_all({})[tenant_id]
+    assert "and 99 further ones could not be read" in log.unread[0]
+    assert log.altered == log.notes == ()
+    assert len(server.requests) == 1 + 16
 
 
 # The register
@@ -358,6 +497,91 @@ def test_a_database_rolled_back_with_its_anchor_folder_is_found_by_any_other_anc
     (result,) = installation.verify()
     assert result.tenant_id == tenant_id
     assert {finding.kind for finding in result.findings} == {"anchor"}
+
+
+@pytest.fixture
+def anchored(database: Database, tenant_id: uuid.UUID, storage: tuple[Storage, Server], tmp_path: Path) -> Installation:
+    """An installation with a further folder and a bucket, each of which has every one of four checkpoints."""
+    configured = Settings(
+        _env_file=None,
+        audit_home=tmp_path / "home",
+        audit_anchors=f"file://{tmp_path}/far,s3://ledger/notes",
+        aws_endpoint_url=f"http://127.0.0.1:{storage[1].port}",
+        aws_region="eu-central-1",
+        aws_access_key_id="somebody",
+        aws_secret_access_key="hidden-key",
+    )
+    installation = assemble(configured, open_keyring(configured), database)
+    for _ in range(4):
+        seal_more(installation, tenant_id)
+        assert [state.lag for state in installation.anchor_due()] == [0, 0, 0]
+    return installation
+
+
+def test_damage_in_any_anchor_is_a_finding_that_names_it(
+    anchored: Installation, tenant_id: uuid.UUID, storage: tuple[Storage, Server], tmp_path: Path
+) -> None:
+    (result,) = anchored.verify()
+    assert (result.findings, result.warnings) == ((), ())
+    far = tmp_path / "far" / f"{tenant_id}.notes"
+    whole = far.read_bytes()
+    far.write_bytes(whole[:400] + bytes([whole[400] ^ 1]) + whole[401:])
+    (result,) = anchored.verify()
+    (finding,) = result.findings
+    assert finding.kind == "anchor"
+    assert f"of the file of tenant {tenant_id} in anchor file://{tmp_path}/far are none that sealing wrote" in str(
+        finding
+    )
+    # What a crash leaves is none, there as in the home.
+    record = len(whole) // 4
+    far.write_bytes(whole[: record + 50] + whole[record:])
+    (result,) = anchored.verify()
+    assert result.intact
+    (warning,) = result.warnings
+    assert f"in anchor file://{tmp_path}/far has a torn record in bytes {record} to {record + 50}" in warning
+    far.write_bytes(whole)
+    kept, _ = storage
+    name = sorted(kept.objects)[1]
+    kept.objects[name] += b"\n"
+    kept.objects["notes/README.md"] = b"hello"
+    (result,) = anchored.verify()
+    (finding,) = result.findings
+    expected = f"anchor s3://ledger/notes: the object {name.removeprefix('notes/')} does not have the content its name"
+    assert expected in str(finding)
+
+
+def test_one_wrong_object_does_not_hide_that_the_database_was_rolled_back(
+    anchored: Installation, tenant_id: uuid.UUID, storage: tuple[Storage, Server], tmp_path: Path
+) -> None:
+    kept, _ = storage
+    name = min(kept.objects)
+    kept.objects[name] = kept.objects[name].replace(b"time 2", b"time 3")
+    with anchored.database.connect_admin() as conn:
+        for table in ("audit_logs", "audit_checkpoints", "audit_event_ids", "audit_chain_heads"):
+            conn.execute(f"alter table {table} disable trigger user")
+            conn.execute(f"delete from {table}")
+        conn.commit()
+    shutil.rmtree(anchored.settings.anchors_dir)
+    shutil.rmtree(tmp_path / "far")
+    (result,) = anchored.verify()
+    said = [str(finding) for finding in result.findings]
+    assert any(name.removeprefix("notes/") in line for line in said)
+    for size in (6, 9, 12):
+        assert any(f"the anchored checkpoint of size {size} is not in the database" in line for line in said)
+
+
+def test_a_file_that_cannot_be_read_is_a_warning_and_hides_no_other(
+    installation: Installation, tenant_id: uuid.UUID, tmp_path: Path
+) -> None:
+    other, far = uuid.uuid4(), FolderAnchor("far", tmp_path / "far")
+    far.publish(seal_more(installation, tenant_id))
+    kept = seal_more(installation, other)
+    far.publish(kept)
+    (far.directory / f"{tenant_id}.notes").unlink()
+    (far.directory / f"{tenant_id}.notes").mkdir()
+    logs = far.read_all({})
+    assert logs[tenant_id].unread == (f"the file of tenant {tenant_id} could not be read: Is a directory",)
+    assert logs[other].notes == (kept,)
 
 
 def test_an_anchor_that_cannot_be_read_is_a_warning(

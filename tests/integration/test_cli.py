@@ -5,13 +5,16 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from uuid import UUID
 
 import psycopg
 import pytest
 
 from audit_pipelines.db.embedded import EmbeddedPostgres
+from tests.integration.anchor_servers import Authority, serving
 
 TENANT = "7d3c1f0e-0000-4000-8000-000000000001"
 EVENTS = 40
@@ -23,14 +26,16 @@ class Home:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def run(self, *arguments: str | Path, expect: int = 0) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *arguments: str | Path, expect: int = 0, variables: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "audit_pipelines", *map(str, arguments)]
         environment = {
             name: value for name, value in os.environ.items() if not name.startswith(("AUDIT_", "DATABASE_"))
         }
         result = subprocess.run(
             command,
-            env=environment | {"AUDIT_HOME": str(self.path), "COLUMNS": "200"},
+            env=environment | {"AUDIT_HOME": str(self.path), "COLUMNS": "200"} | dict(variables or {}),
             cwd=self.path.parent,
             capture_output=True,
             text=True,
@@ -41,13 +46,23 @@ class Home:
 
     def change(self, statement: str) -> None:
         """Do what somebody with a superuser's rights could do."""
+        with self._connection() as conn:
+            conn.execute("set session_replication_role = replica")
+            conn.execute(statement)
+
+    def event_id(self, seq: int) -> str:
+        with self._connection() as conn:
+            rows = conn.execute("select event_id from audit_logs where tenant_id = %s and seq = %s", [TENANT, seq])
+            return rows.fetchall()[0][0]
+
+    @contextmanager
+    def _connection(self) -> Iterator[psycopg.Connection]:
         server = EmbeddedPostgres(self.path)
         server.start()
         try:
             conninfo = server.conninfo(user="postgres", password=server.password, dbname="audit")
             with psycopg.connect(conninfo, autocommit=True) as conn:
-                conn.execute("set session_replication_role = replica")
-                conn.execute(statement)
+                yield conn
         finally:
             server.release()
 
@@ -129,20 +144,81 @@ def test_verify_names_tenant_and_seq_of_a_change(imported: Home, change: str, un
 
 
 def test_evidence_is_proven_by_the_product_and_by_python_alone(imported: Home, tmp_path: Path) -> None:
-    imported.change("select 1")
     imported.run("checkpoint")
-    server = EmbeddedPostgres(imported.path)
-    server.start()
-    conninfo = server.conninfo(user="postgres", password=server.password, dbname="audit")
-    with psycopg.connect(conninfo) as conn:
-        row = conn.execute("select event_id from audit_logs where tenant_id = %s and seq = 3", [TENANT]).fetchone()
-    server.release()
-    assert row
     file = tmp_path / "evidence.json"
-    key = imported.run("evidence", "--tenant", TENANT, "--event", row[0], "-o", file).stdout.split()[-1]
+    event_id = imported.event_id(3)
+    key = imported.run("evidence", "--tenant", TENANT, "--event", event_id, "-o", file).stdout.split()[-1]
     imported.run("verify-evidence", file, "--key", key)
     file.write_text(file.read_text().replace('"seq": 3', '"seq": 4').replace('"seq":3', '"seq":4'))
     imported.run("verify-evidence", file, "--key", key, expect=1)
+
+
+def test_a_tenant_that_is_refused_a_checkpoint_leaves_the_others_theirs(imported: Home, events_file: Path) -> None:
+    # The second is sealed after the first, which is refused.
+    first, second = (str(UUID(int=number)) for number in (1, 2))
+    for tenant in (first, second):
+        imported.run("import", "ndjson", events_file, "--tenant", tenant)
+    where = f"where tenant_id = '{first}' and seq = 5"
+    change = f"update audit_logs set entry = set_byte(entry, 9, get_byte(entry, 9) # 1) {where}"
+    imported.change(change)
+    refused = imported.run("checkpoint", expect=2)
+    assert f"tenant {first}: the row at seq 5 does not continue the chain" in refused.stderr
+    assert f"tenant {second}: signed over 40 events" in refused.stdout
+    imported.change(change)
+    assert f"tenant {first}: signed over 40 events" in imported.run("checkpoint").stdout
+
+
+def test_an_anchor_that_is_behind_is_shown_and_is_exit_status_1(imported: Home, tmp_path: Path) -> None:
+    imported.run("checkpoint")
+    # The home's folder alone, and it has everything.
+    assert "behind" not in imported.run("anchors").stdout.split("\n", 3)[3]
+    blocked = tmp_path / "blocked"
+    blocked.write_text("")
+    configured = {"AUDIT_ANCHORS": f"file://{blocked},file://{tmp_path}/far", "COLUMNS": "400"}
+    never = imported.run("anchors", variables=configured, expect=1).stdout
+    assert "never" in never
+    said = imported.run("checkpoint", variables=configured)
+    assert f"anchor file://{blocked} is behind for tenant {TENANT}: the folder cannot be written" in said.stderr
+    assert f"file://{tmp_path}/far" not in said.stderr
+    lines = {
+        line.split("│")[1].strip(): line
+        for line in imported.run("anchors", variables=configured, expect=1).stdout.splitlines()
+        if TENANT in line
+    }
+    assert set(lines) == {"home", f"file://{blocked}", f"file://{tmp_path}/far"}
+    assert "the folder cannot be written: Not a directory" in lines[f"file://{blocked}"]
+    assert "never" not in lines[f"file://{tmp_path}/far"] + lines["home"]
+    assert "│ 40 " in lines[f"file://{tmp_path}/far"]
+    imported.run("anchors", variables={"AUDIT_ANCHORS": f"file://{tmp_path}/far"})
+
+
+def test_time_stamps_are_proven_with_the_certificate_of_their_authority(imported: Home, tmp_path: Path) -> None:
+    signing, certificate, other = Authority(), tmp_path / "authority.pem", tmp_path / "other.pem"
+    certificate.write_bytes(signing.pem)
+    other.write_bytes(Authority("Another").pem)
+    file = tmp_path / "evidence.json"
+    event_id = imported.event_id(3)
+    imported.run("checkpoint")
+    made = ("evidence", "--tenant", TENANT, "--event", event_id, "-o", file)
+    key = imported.run(*made).stdout.split()[-1]
+    none = imported.run("verify-evidence", file, "--key", key, "--tsa-certificate", certificate, expect=1)
+    assert none.stdout.startswith("REFUSED: ")
+    with serving(signing) as server:
+        configured = {
+            "AUDIT_ANCHORS": f"rfc3161+http://127.0.0.1:{server.port}/",
+            "AUDIT_TSA_CERTIFICATES": str(certificate),
+        }
+        assert imported.run("checkpoint", variables=configured).stderr == ""
+        imported.run("anchors", variables=configured)
+    imported.run(*made)
+    proven = imported.run("verify-evidence", file, "--key", key, "--tsa-certificate", certificate).stdout
+    assert proven.startswith("Proven: CN=Test Authority says that the checkpoint of 40 events existed at 20")
+    assert "who made a time-stamp" not in proven
+    refused = imported.run("verify-evidence", file, "--key", key, "--tsa-certificate", other, expect=1)
+    assert refused.stdout.startswith("REFUSED: ")
+    assert "verifying certificates" in refused.stdout
+    imported.run("verify-evidence", file, "--tsa-certificate", tmp_path / "missing.pem", expect=2)
+    imported.run("verify-evidence", tmp_path / "missing.json", "--tsa-certificate", certificate, expect=2)
 
 
 def test_erasing_somebody_asks_first_and_says_what_remains(imported: Home) -> None:

@@ -5,7 +5,9 @@ import json
 import shutil
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -31,6 +33,7 @@ from audit_pipelines.intelligence.detectors import walk_forward
 from audit_pipelines.lake.datasets import Lake
 from audit_pipelines.lake.export import export_window
 from audit_pipelines.ledger.event import Event
+from audit_pipelines.settings import Settings
 
 
 class HashEmbedder:
@@ -304,6 +307,44 @@ def test_controls_look_at_the_system_itself(stocked: Installation, tenant_id: uu
         "Addresses sealed",
         "Checkpoints anchored outside the database",
     }
+
+
+def test_the_control_of_anchors_knows_all_of_them(
+    installation: Installation, tenant_id: uuid.UUID, tmp_path: Path
+) -> None:
+    blocked = tmp_path / "blocked"
+    blocked.write_text("")
+    addresses = f"file://{tmp_path}/far,file://{blocked}"
+    changed = {"audit_anchors": addresses, "audit_home": installation.settings.audit_home}
+    anchored = replace(installation, settings=Settings(_env_file=None, **changed))
+    anchored.ledger.append(tenant_id, [Event(event_type="a.b", entity_type="record", entity_id="1")])
+    anchored.seal(tenant_id)
+
+    def control() -> tuple[str, str]:
+        (verification,) = anchored.verify(tenant_id)
+        name = "Checkpoints anchored outside the database"
+        (one,) = [one for one in check_controls(anchored, verification) if one.control == name]
+        return one.result, one.evidence
+
+    result, evidence = control()
+    assert result == "fail"
+    assert f"file://{tmp_path}/far is behind by 1 events since 20" in evidence
+    assert "not tried yet" in evidence
+    anchored.anchor_due()
+    result, evidence = control()
+    assert result == "fail"
+    assert "Further anchors configured: 2. file://" in evidence
+    assert f"file://{tmp_path}/far has the newest checkpoint." in evidence
+    assert f"file://{blocked} is behind by 1 events since 20" in evidence
+    assert "the folder cannot be written: Not a directory." in evidence
+    changed["audit_anchors"] = f"file://{tmp_path}/far"
+    anchored = replace(installation, settings=Settings(_env_file=None, **changed))
+    assert control()[0] == "pass"
+    far = tmp_path / "far" / f"{tenant_id}.notes"
+    far.write_bytes(far.read_bytes()[:-1] + b"x")
+    result, evidence = control()
+    assert result == "fail"
+    assert f"in anchor file://{tmp_path}/far are none that sealing wrote." in evidence
 
 
 def test_a_source_that_stops_is_silent(stocked: Installation, tenant_id: uuid.UUID) -> None:

@@ -165,6 +165,47 @@ def test_the_sealer_signs_nothing_over_a_broken_chain(
     assert superuser.execute("select max(size) from audit_checkpoints").fetchone() == (EVENTS,)
 
 
+@pytest.mark.parametrize("kept", [0, EVENTS])
+@pytest.mark.parametrize("regrown", [0, 2, 4, 9])
+def test_the_sealer_signs_no_second_history_after_a_roll_back(
+    stored: Installation, superuser: psycopg.Connection, tenant_id: uuid.UUID, kept: int, regrown: int
+) -> None:
+    stored.ledger.append(tenant_id, events(4, "new-"))
+    stored.seal(tenant_id)
+    superuser.execute("delete from audit_checkpoints where size > %s", [kept])
+    superuser.execute("delete from audit_logs where seq >= %s", [kept])
+    superuser.execute("delete from audit_event_ids where seq >= %s", [kept])
+    if kept:
+        superuser.execute(
+            "update audit_chain_heads set next_seq = %s, head_hash = (select row_hash from audit_logs where seq = %s)",
+            [kept, kept - 1],
+        )
+    else:
+        superuser.execute("delete from audit_chain_heads")
+    if regrown:
+        stored.ledger.append(tenant_id, events(EVENTS - kept + regrown, "other-"))
+    before = stored.anchor.read(tenant_id)
+    with pytest.raises(TamperedError, match=rf"has a checkpoint of size 16 .* has size {kept},"):
+        stored.seal(tenant_id)
+    assert superuser.execute("select coalesce(max(size), 0) from audit_checkpoints").fetchone() == (kept,)
+    assert stored.anchor.read(tenant_id) == before
+
+
+def test_an_anchor_that_is_behind_or_holds_junk_does_not_stop_sealing(
+    stored: Installation, superuser: psycopg.Connection, tenant_id: uuid.UUID
+) -> None:
+    (first,) = stored.anchor.read(tenant_id).notes
+    stored.ledger.append(tenant_id, events(4, "new-"))
+    stored.seal(tenant_id)
+    file = stored.settings.anchors_dir / f"{tenant_id}.notes"
+    file.unlink()
+    stored.anchor.publish(first)
+    stored.anchor.publish(first.replace("\n12\n", "\n99\n"))
+    stored.ledger.append(tenant_id, events(1, "last-"))
+    assert stored.seal(tenant_id)
+    assert [note.split("\n")[1] for note in stored.anchor.read(tenant_id).notes] == ["12", "99", "16", "17"]
+
+
 def test_sealing_twice_signs_once(stored: Installation, tenant_id: uuid.UUID) -> None:
     assert stored.seal(tenant_id) is None
     assert len(stored.anchor.read(tenant_id).notes) == 1

@@ -106,18 +106,29 @@ def test_silence_is_observed_once(
         assert not silent_source_sensor.evaluate_tick(context).asset_events
 
 
-def test_a_failed_run_is_kept_in_a_file(
+@pytest.mark.parametrize(
+    ("job", "step", "said"),
+    [
+        ("checkpoint_job", "checkpoints", "tenant {tenant_id}: the row at seq 2 does not continue the chain"),
+        ("verification_job", "audit_logs_history_intact", "history_intact: tenant {tenant_id}, seq 2: content: "),
+    ],
+)
+def test_a_failed_run_is_kept_in_a_file(  # noqa: PLR0917 - pytest calls it by name
     stocked: Installation,
     tenant_id: uuid.UUID,
     instance: dg.DagsterInstance,
     monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
     tmp_path: Path,
+    job: str,
+    step: str,
+    said: str,
 ) -> None:
     with stocked.database.connect_admin() as conn:
         conn.execute("set session_replication_role = replica")
         conn.execute("update audit_logs set entry = entry || ' ' where tenant_id = %s and seq = 2", [tenant_id])
     definitions = build_definitions(resources={"installation": stocked})
-    result = run_job(definitions, "checkpoint_job", instance=instance)
+    result = run_job(definitions, job, instance=instance)
     assert not result.success
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("AUDIT_HOME", str(tmp_path / "failed"))
@@ -131,5 +142,8 @@ def test_a_failed_run_is_kept_in_a_file(
     run_failure_sensor(context)
     (line,) = (tmp_path / "failed" / "dagster" / "run_failures.ndjson").read_text().splitlines()
     failure = json.loads(line)
-    assert failure["job"] == "checkpoint_job"
-    assert failure["steps"] == ["checkpoints"]
+    assert failure["job"] == job
+    assert failure["steps"] == [step]
+    (reason,) = failure["reasons"]
+    assert reason.startswith(said.format(tenant_id=tenant_id))
+    assert reason in caplog.text

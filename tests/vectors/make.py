@@ -1,4 +1,6 @@
-"""Write `ledger_format_1.json`: `python tests/vectors/make.py`, after a change of the format and never to mend a test.
+"""Write the vectors: `python tests/vectors/make.py`, after a change of the format and never to mend a test.
+
+`ledger_format_1.json` holds the parts, `evidence_1.json` an evidence file over the same rows.
 
 Keys and times are fixed; salts and nonces are random as in the product, so each run gives other sealed values.
 """
@@ -13,9 +15,11 @@ from audit_pipelines.ledger import chain, merkle, rotation, sealing
 from audit_pipelines.ledger.checkpoint import Checkpoint, sign
 from audit_pipelines.ledger.entry import SealingPolicy, Subject, make_draft
 from audit_pipelines.ledger.event import Event
+from audit_pipelines.ledger.evidence import Disclosure, EvidenceEntry, LaterCheckpoint, build_evidence
 from audit_pipelines.ledger.keys import Signer
 
 FILE = Path(__file__).with_name("ledger_format_1.json")
+EVIDENCE = Path(__file__).with_name("evidence_1.json")
 TENANT = UUID("6f1de5c2-0b59-4b9e-9f0e-3d8e5c1a2b77")
 START = datetime(2026, 11, 23, 7, 41, 0, 123456, tzinfo=UTC)
 SIGNER = Signer("example.org/ledger", bytes(range(32)))
@@ -62,6 +66,36 @@ def build() -> dict[str, Any]:
         "sealed": [_opening(PERSON.key, sealing.seal(PERSON.key, text)) for text in PLAINTEXTS],
         "key_rotation": rotation.announce(SIGNER, SUCCESSOR, START).note,
     }
+
+
+def evidence(vectors: dict[str, Any]) -> bytes:
+    """Return an evidence file over rows of `vectors`: neighbours, both ends, a later checkpoint, and disclosures."""
+    leaves = [bytes.fromhex(item["leaf_hash"]) for item in vectors["entries"]]
+    notes = {item["size"]: item["note"] for item in vectors["checkpoints"]}
+    first, later = 13, 21
+    rows = [vectors["entries"][seq] for seq in (0, 5, 6, 12)]
+    return build_evidence(
+        TENANT,
+        [
+            EvidenceEntry(
+                item["seq"],
+                item["recorded_at_us"],
+                item["entry"].encode(),
+                bytes.fromhex(item["prev_hash"]),
+                bytes.fromhex(item["row_hash"]),
+                merkle.inclusion_proof(leaves[:first], item["seq"]),
+            )
+            for item in rows
+        ],
+        notes[first],
+        SIGNER.verifier_key,
+        later=[LaterCheckpoint(notes[later], merkle.consistency_proof(leaves, first, later))],
+        disclosures=[
+            Disclosure(item["seq"], "/ip_address", *sealing.open_sealed(PERSON.key, sealed))
+            for item in rows
+            if (sealed := json.loads(item["entry"])["ip_address"])
+        ],
+    )
 
 
 def _entries(count: int) -> list[dict[str, Any]]:
@@ -125,4 +159,6 @@ def _hex(proof: tuple[bytes, ...]) -> list[str]:
 
 
 if __name__ == "__main__":
-    FILE.write_text(json.dumps(build(), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    made = build()
+    FILE.write_text(json.dumps(made, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    EVIDENCE.write_bytes(evidence(made))

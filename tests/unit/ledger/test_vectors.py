@@ -16,12 +16,15 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from audit_pipelines.errors import TamperedError
 from audit_pipelines.ledger import chain, merkle, rotation, sealing
 from audit_pipelines.ledger.checkpoint import open_note
+from audit_pipelines.ledger.evidence import check_evidence
 from audit_pipelines.ledger.keys import Signer, VerifierKey
 
 FOLDER = Path(__file__).parents[2] / "vectors"
 VECTORS: dict[str, Any] = json.loads((FOLDER / "ledger_format_1.json").read_text(encoding="utf-8"))
+EVIDENCE = (FOLDER / "evidence_1.json").read_bytes()
 TENANT = UUID(VECTORS["tenant_id"])
 ENTRIES = VECTORS["entries"]
 LEAVES = [bytes.fromhex(item["leaf_hash"]) for item in ENTRIES]
@@ -92,6 +95,20 @@ def test_the_product_opens_notes_and_sealed_values() -> None:
         assert opening == (bytes.fromhex(item["salt"]), item["plaintext"])
     for item in VECTORS["keys"]:
         assert str(Signer("example.org/ledger", bytes.fromhex(item["seed"])).verifier_key) == item["verifier_key"]
+
+
+def test_the_evidence_file_is_made_of_the_vectors_and_proven() -> None:
+    made, kept = json.loads(_maker().evidence(VECTORS)), json.loads(EVIDENCE)
+    # The program inside may be of another version.
+    assert {name: made[name] for name in made if name != "verifier"} == {
+        name: kept[name] for name in kept if name != "verifier"
+    }
+    lines = check_evidence(EVIDENCE, VECTORS["keys"][0]["verifier_key"])
+    assert "Proven: the 21 events" in "\n".join(lines)
+    assert "Proven: '/ip_address' of seq 5 was sealed over the value \"192.0.2.7\"." in lines
+    assert [item["seq"] for item in kept["entries"]] == [0, 5, 6, 12]
+    with pytest.raises(TamperedError):
+        check_evidence(EVIDENCE, VECTORS["keys"][1]["verifier_key"])
 
 
 def test_the_note_on_the_page_is_that_of_the_vectors() -> None:
