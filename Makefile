@@ -5,6 +5,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
+# The peers' environment is their own: grpc, boto3, asyncpg and others that the product must not come to lean on unseen.
+PEERS := .venv-peers
+PEERS_STAMP := $(PEERS)/.set-up
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet
 
 .PHONY: help setup demo up test test-unit lint format types imports bench pins clean
@@ -49,14 +52,24 @@ format: $(STAMP) ## rewrite in the house style
 types: $(STAMP) ## mypy, strict
 	@$(BIN)/mypy
 
-bench: $(STAMP) ## the benchmarks; ratios of one run
-	@$(BIN)/python -m benchmarks
+bench: $(STAMP) $(PEERS_STAMP) ## the benchmarks; ratios of one run; ARGS="--only peers"
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+$(PEERS_STAMP): requirements-peers.txt
+	@echo "setting up $(PEERS)"
+	@$(PYTHON) -m venv $(PEERS)
+	@PIP_DISABLE_PIP_VERSION_CHECK=1 $(PEERS)/bin/python -m pip install --quiet --require-hashes -r requirements-peers.txt
+	@touch $(PEERS_STAMP)
 
 pins: ## renew the hashed pins from pyproject.toml (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 		--no-strip-extras pyproject.toml -o requirements.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 		--no-strip-extras --group dev -c requirements.txt pyproject.toml -o requirements-dev.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+		--no-strip-extras --group peers -c requirements-dev.txt -o requirements-peers.txt
+	sed -i '1i # Apart: what the benchmark measures the ledger beside, in an environment of its own; the product needs none of it.' \
+		requirements-peers.txt
 
-clean: ## remove the virtual environment and caches; homes and data stay
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+clean: ## remove the virtual environments and caches; homes and data stay
+	rm -rf $(VENV) $(PEERS) .mypy_cache .ruff_cache .pytest_cache .hypothesis

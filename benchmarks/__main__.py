@@ -1,19 +1,24 @@
-"""`python -m benchmarks`: how fast the ledger is against what Postgres and the same server can do, in one run.
+"""`python -m benchmarks`: the ledger against Postgres, against the same server doing less, and beside its peers.
 
 Only ratios of one run mean anything: the machine drifts. `--large` takes the sizes a big installation has (1,000,000
 and 5,000,000 rows; about ten minutes and 10 GB); without it the same figures come from a tenth.
 """
 
 import argparse
-import os
-import platform
+import json
 import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any, Final
 
-from audit_pipelines.installation import open_installation
+from audit_pipelines.installation import Installation, open_installation
 from audit_pipelines.settings import Settings
+from benchmarks import peers
 from benchmarks.history import checkpoint_figures, growth_figures, verify_figures
 from benchmarks.ingest import batch_figures, single_figures
+from benchmarks.machine import machine
+from benchmarks.rates import Figure
 
 
 def main() -> None:
@@ -22,25 +27,55 @@ def main() -> None:
     parser.add_argument(
         "--large", action="store_true", help="1,000,000 and 5,000,000 rows instead of 100,000 and 500,000"
     )
-    scale = 10 if parser.parse_args().large else 1
+    parser.add_argument("--only", choices=_PARTS, action="append", help="this part alone; may be given again")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write what was measured there, too")
+    asked = parser.parse_args()
+    parts = [part for part in _PARTS if part in (asked.only or _PARTS)]
+    if "peers" in parts:
+        try:
+            peers.versions()
+        except peers.PeersMissingError as error:
+            parser.error(str(error))
     with tempfile.TemporaryDirectory() as home:
         settings = Settings(_env_file=None, audit_home=Path(home))  # type: ignore[call-arg] - a pydantic option
         with open_installation(settings) as installation:
-            with installation.database.connect_admin() as conn:
-                [postgres] = conn.execute("show server_version").fetchone() or [""]
-            print(
-                f"Python {platform.python_version()}, PostgreSQL {postgres}, {platform.machine()}, "
-                f"{os.cpu_count()} cores; medians of three (lowest to highest)"
-            )
-            for figures in (
-                batch_figures(installation),
-                single_figures(installation),
-                verify_figures(installation, 60_000 * scale),
-                checkpoint_figures(installation, 10_000, 100_000 * scale),
-                growth_figures(installation, 50_000, 500_000 * scale),
-            ):
-                for figure in figures:
-                    print(figure, flush=True)
+            report: dict[str, Any] = {"machine": machine(installation.database)}
+            print(*(f"{name:11} {value}" for name, value in report["machine"].items()), sep="\n", end="\n\n")
+            for part in parts:
+                report[part] = _PARTS[part](installation, 10 if asked.large else 1)
+    if asked.json:
+        asked.json.write_text(json.dumps(report, indent=1) + "\n")
+
+
+def _figures(figures: Callable[[Installation, int], Iterator[Figure]]) -> Callable[[Installation, int], Sequence[Any]]:
+    def measure(installation: Installation, scale: int) -> Sequence[Any]:
+        measured = []
+        for figure in figures(installation, scale):
+            print(figure, flush=True)
+            measured.append(asdict(figure))
+        return measured
+
+    return measure
+
+
+def _history(installation: Installation, scale: int) -> Iterator[Figure]:
+    yield from verify_figures(installation, 60_000 * scale)
+    yield from checkpoint_figures(installation, 10_000, 100_000 * scale)
+    yield from growth_figures(installation, 50_000, 500_000 * scale)
+
+
+def _peers(installation: Installation, _: int) -> Sequence[Any]:
+    measured = peers.measure(installation, lambda step: print(f"  peers: {step}", flush=True))
+    print("", *peers.tables(measured), sep="\n", flush=True)
+    return peers.as_json(measured)
+
+
+_PARTS: Final[Mapping[str, Callable[[Installation, int], Sequence[Any]]]] = {
+    "batches": _figures(lambda installation, _: batch_figures(installation)),
+    "singles": _figures(lambda installation, _: single_figures(installation)),
+    "history": _figures(_history),
+    "peers": _peers,
+}
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""Programs that measure one ledger each, every one in the environment of the library it measures."""
