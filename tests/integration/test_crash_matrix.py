@@ -73,7 +73,8 @@ def test_connections_cut_at_any_moment(scene: Scene) -> None:
         with scene.installation.database.connect_admin() as conn:
             conn.execute("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'audit_app'")
 
-    scene.survive("all connections to the database cut", moments(20), strike)
+    outcome = scene.survive("all connections to the database cut", moments(20), strike)
+    assert outcome.repeated, "nothing was struck while it was at work"
     assert scene.server.pid == pid
 
 
@@ -82,7 +83,8 @@ def test_the_server_killed_at_any_moment(scene: Scene) -> None:
         scene.server.kill()
         scene.server.start()
 
-    scene.survive("server killed", moments(5), strike)
+    outcome = scene.survive("server killed", moments(5), strike)
+    assert outcome.repeated, "nothing was struck while it was at work"
 
 
 @pytest.mark.parametrize("victims", ["postmaster", "one backend", "postmaster and children"])
@@ -93,11 +95,13 @@ def test_the_database_killed_at_any_moment(scene: Scene, victims: str) -> None:
         everybody = postmaster.processes()
         some = {"postmaster": everybody[:1], "postmaster and children": everybody}
         kill(some[victims] if victims in some else [postmaster.backend(chance)])
+        if victims in some:
+            # From a lost process alone Postgres may be back before anybody has noticed.
+            load.wait_for(refusals=1)
         postmaster.bring_back()
         load.wait_for(answers=1)
 
-    outcome = scene.survive(f"database killed: {victims}", moments(2), strike)
-    assert outcome.refusals, "no client was told that the database is away"
+    scene.survive(f"database killed: {victims}", moments(2), strike)
     assert scene.server.pid == pid, "the server needed a new start"
 
 
