@@ -7,6 +7,7 @@ import base64
 import os
 import random
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -14,8 +15,8 @@ from typing import Final, get_args
 from urllib.parse import quote
 
 import pytest
-from crash_load import Load, Name
-from crash_world import Matrix, Postmaster, Scene, kill, serving, wait_until_over
+from crash_load import PATIENCE_S, Load, Name
+from crash_world import Matrix, Postmaster, Scene, is_over, kill, serving
 from postgres_proxy import Point, Proxy, proxy_to
 from small_disk import Disk, small_disk
 
@@ -72,7 +73,8 @@ def test_connections_cut_at_any_moment(scene: Scene) -> None:
         with scene.installation.database.connect_admin() as conn:
             conn.execute("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'audit_app'")
 
-    scene.survive("all connections to the database cut", moments(20), strike)
+    outcome = scene.survive("all connections to the database cut", moments(20), strike)
+    assert outcome.repeated, "nothing was struck while it was at work"
     assert scene.server.pid == pid
 
 
@@ -81,7 +83,8 @@ def test_the_server_killed_at_any_moment(scene: Scene) -> None:
         scene.server.kill()
         scene.server.start()
 
-    scene.survive("server killed", moments(5), strike)
+    outcome = scene.survive("server killed", moments(5), strike)
+    assert outcome.repeated, "nothing was struck while it was at work"
 
 
 @pytest.mark.parametrize("victims", ["postmaster", "one backend", "postmaster and children"])
@@ -92,11 +95,13 @@ def test_the_database_killed_at_any_moment(scene: Scene, victims: str) -> None:
         everybody = postmaster.processes()
         some = {"postmaster": everybody[:1], "postmaster and children": everybody}
         kill(some[victims] if victims in some else [postmaster.backend(chance)])
+        if victims in some:
+            # From a lost process alone Postgres may be back before anybody has noticed.
+            load.wait_for(refusals=1)
         postmaster.bring_back()
         load.wait_for(answers=1)
 
-    outcome = scene.survive(f"database killed: {victims}", moments(2), strike)
-    assert outcome.refusals, "no client was told that the database is away"
+    scene.survive(f"database killed: {victims}", moments(2), strike)
     assert scene.server.pid == pid, "the server needed a new start"
 
 
@@ -209,10 +214,13 @@ def test_a_full_disk_under_the_write_ahead_log(on_small_disks: OnSmallDisks) -> 
 
     def strike(load: Load, chance: random.Random) -> None:
         former = postmaster.process
-        disk.fill()
-        # The files that are there already would last for some ten thousand events.
-        postmaster.use_up_log()
-        wait_until_over(former)
+        # The files that are there already would last for some ten thousand events; and dying processes may give back
+        # deleted ones that they held open, so that Postgres recovers once more.
+        deadline = time.monotonic() + PATIENCE_S
+        while not is_over(former):
+            assert time.monotonic() < deadline, "Postgres goes on without its write-ahead log"
+            disk.fill()
+            postmaster.use_up_log()
         load.wait_for(refusals=1 + chance.randrange(30))
         disk.free()
         postmaster.bring_back()
