@@ -41,8 +41,8 @@ from audit_pipelines.server.problems import RequestError
 from audit_pipelines.server.writing import EventWrite, store
 from audit_pipelines.settings import Settings
 
-EXAMPLES = 10
-STEPS = 35
+EXAMPLES = 8
+STEPS = 30
 PEOPLE = {"zoe.quill@example.org": "zoe.quill", "yusuf-brandt": "yusuf-brandt", "arn:aws:iam::1:user/xanthe": "xanthe"}
 """Identities, and the piece of each that must stand nowhere in what they did."""
 SPELLINGS = ("{}", " {} ")
