@@ -19,7 +19,7 @@ from uuid import uuid4
 import msgspec
 
 from audit_pipelines.installation import Installation
-from benchmarks.peer_programs.subject import BATCH, KINDS
+from benchmarks.peer_programs.subject import BATCH, KINDS, WARMING
 from benchmarks.rates import make_events
 
 ROOT: Final = Path(__file__).parents[1]
@@ -33,9 +33,9 @@ PEERS: Final[Mapping[str, str]] = {
 """The name of each peer's program, and its distribution."""
 _ROUNDS: Final = 3
 _SINGLES: Final = 500
-_BULK: Final = 3 * BATCH
-_ROUND: Final = BATCH + _SINGLES + _BULK
-"""Events of a round; the first batch warms the process and is not timed."""
+_BULK: Final = 2 * BATCH
+_ROUND: Final = WARMING + _SINGLES + _BULK
+"""Events of a round; the first of them warm the process and are not timed."""
 _WRITERS: Final = 8
 _SHARE: Final = 100
 _FIRST: Final = 1
@@ -223,18 +223,14 @@ def _write_apart(program: _Program) -> Mapping[str, Any]:
     for process in processes:
         _say(process, "go")
     refused = sum(program.answer(process)["refused"] for process in processes)
-    return {"refused": refused, **_counted(program, "apart")}
+    return {"refused": refused, **program.ask("count", "apart")}
 
 
 def _write_together(program: _Program) -> Mapping[str, Any]:
-    program.ask("prepare", "together", count=_FIRST)
-    asked = {"first": _FIRST, "count": _WRITERS * _SHARE, "writers": _WRITERS}
-    return {**program.ask("write together", "together", **asked), **_counted(program, "together")}
-
-
-def _counted(program: _Program, what: str) -> Mapping[str, Any]:
-    answer = program.ask("count", what, count=0)
-    return {**answer, "stored": answer["stored"] - _FIRST}
+    answer: Mapping[str, Any] = program.ask(
+        "write together", "together", count=_FIRST + _WRITERS * _SHARE, writers=_WRITERS
+    )
+    return answer
 
 
 def _add(rates: dict[str, list[float]], answer: Mapping[str, float]) -> None:

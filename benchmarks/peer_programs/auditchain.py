@@ -17,6 +17,7 @@ from psycopg.rows import dict_row
 
 from benchmarks.peer_programs import subject
 from benchmarks.peer_programs.subject import BATCH, A, B, Change, Connection, Event, Subject, Verdict, statement
+from benchmarks.peer_programs.tasks import run
 
 _SEAL: Final = bytes(range(32))
 _SIGNING: Final = bytes(reversed(range(32)))
@@ -123,7 +124,9 @@ class Auditchain(Subject):
             yield statement(kind, "", f"delete from {_A} where seq = {place}")
         yield statement(subject.TAIL, "", f"delete from {_A} where seq >= 8")
         yield statement(subject.TENANT, "all records", f"delete from {_A}")
-        yield Change(subject.TENANT, "its table dropped", lambda c, _: c.execute(f"drop table {_A}".encode()))
+        yield Change(
+            subject.TENANT, "its table dropped", lambda c, _: c.execute(f"drop table {_A}".encode()), drops=True
+        )
         yield statement(
             subject.MOVED, "", _copied(_B, f"(select max(seq) + 1 from {_B})", _A), f"delete from {_A} where {_ROW}"
         )
@@ -202,4 +205,4 @@ _REWRITES: Final[Sequence[tuple[str, str, Callable[[Connection], None]]]] = (
 )
 
 if __name__ == "__main__":
-    subject.run(Auditchain)
+    run(Auditchain)

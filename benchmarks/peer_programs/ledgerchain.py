@@ -32,6 +32,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from benchmarks.peer_programs import subject
 from benchmarks.peer_programs.subject import BATCH, A, B, Change, Connection, Event, Subject, Verdict, statement
+from benchmarks.peer_programs.tasks import run
 
 _CONFIG: Final = AnchorConfig(bucket="anchors")
 _ROW: Final = "seq = 4"
@@ -261,4 +262,4 @@ _REWRITES: Final[Sequence[tuple[str, str, Callable[[Connection], None]]]] = (
 )
 
 if __name__ == "__main__":
-    subject.run(Ledgerchain)
+    run(Ledgerchain)

@@ -26,6 +26,7 @@ from nodii_audit_chain import (
 
 from benchmarks.peer_programs import subject
 from benchmarks.peer_programs.subject import BATCH, A, B, Change, Connection, Event, Subject, Verdict, statement
+from benchmarks.peer_programs.tasks import run
 
 _SERVICE: Final = "bench"
 _SECRET: Final = "the service's secret"
@@ -217,4 +218,4 @@ _REWRITES: Final[Sequence[tuple[str, str, Callable[[Connection], None]]]] = (
 )
 
 if __name__ == "__main__":
-    subject.run(Nodii)
+    run(Nodii)

@@ -24,6 +24,7 @@ from audit_pipelines.ledger.keys import Signer
 from audit_pipelines.settings import Settings
 from benchmarks.peer_programs import subject
 from benchmarks.peer_programs.subject import BATCH, A, B, Change, Connection, Event, Subject, Verdict, statement
+from benchmarks.peer_programs.tasks import run
 
 _OF_A: Final = f"tenant_id = '{A}'"
 _ROW: Final = f"{_OF_A} and seq = 5"
@@ -110,7 +111,7 @@ class Ours(Subject):
         yield statement(subject.HEAD, "deleted", f"delete from audit_chain_heads where {_OF_A}")
         yield from subject.column_changes(conn, subject.CHECKPOINT, "audit_checkpoints", f"{_OF_A} and size = 4", {})
         yield statement(subject.CHECKPOINT, "deleted", f"delete from audit_checkpoints where {_OF_A}")
-        yield Change(subject.PARTITION, "", lambda c, _: _drop_partition(c))
+        yield Change(subject.PARTITION, "", lambda c, _: _drop_partition(c), drops=True)
         yield Change(subject.KEY, "checkpoints", lambda c, _: self._resign(c))
 
     def _resign(self, conn: Connection) -> None:
@@ -222,4 +223,4 @@ _REWRITES: Final[Sequence[tuple[str, str, Callable[[Connection], None]]]] = (
 )
 
 if __name__ == "__main__":
-    subject.run(Ours)
+    run(Ours)

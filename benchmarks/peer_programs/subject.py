@@ -1,23 +1,16 @@
-"""What each measured ledger is asked to do, and the program around it: one task a process, told and answered in JSON.
+"""What each measured ledger can be asked, and the kinds of tampering that it is asked to make of itself.
 
-It runs in the environment of the library under measurement, so it imports the standard library and psycopg alone. What
-is particular to one library lies in the module that bears its name.
+It runs in the environment of the library under measurement, so it imports the standard library and psycopg alone, as do
+`tasks` and `tampering`, which ask. What is particular to one library lies in the module that bears its name.
 """
 
-import json
-import shutil
-import sys
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Final
-from urllib.parse import urlsplit
 
 import psycopg
-from psycopg import sql
 
 Event = Mapping[str, Any]
 Connection = psycopg.Connection[Any]
@@ -25,8 +18,8 @@ Connection = psycopg.Connection[Any]
 A: Final = "a0000000-0000-0000-0000-000000000000"
 B: Final = "b0000000-0000-0000-0000-000000000000"
 BATCH: Final = 1_000
-ROUNDS_OF_A_AND_B: Final = ((4, 2), (8, 4))
-"""Events of each tenant in the ledgers that are tampered with, and a checkpoint after either round."""
+WARMING: Final = 500
+"""Events that a round begins with and does not time."""
 
 COLUMN = "a column of a row changed"
 OWN_HASHES = "content changed, the row's own hashes made to fit"
@@ -79,6 +72,8 @@ class Change:
     kind: str
     name: str
     make: Callable[[Connection, Path], object]
+    drops: bool = False
+    """Whether a table goes, so that putting rows back does not undo it."""
 
 
 class Subject(ABC):
@@ -133,7 +128,8 @@ def column_changes(
 ) -> Iterator[Change]:
     """Yield a change of each column of a table's row; `values` has what a type's own value does not do for, or None."""
     described = conn.execute(
-        "select column_name, data_type from information_schema.columns where table_name = %s order by ordinal_position",
+        "select column_name, data_type from information_schema.columns "
+        "where table_schema = 'public' and table_name = %s order by ordinal_position",
         [table],
     )
     for name, data_type in described.fetchall():
@@ -151,184 +147,3 @@ def statement(kind: str, name: str, *statements: str) -> Change:
                 raise RuntimeError(f"{name}: expected a row to change by {text}")
 
     return Change(kind, name, make)
-
-
-def verdict_of(verify: Callable[[], Verdict]) -> Verdict:
-    """Return the verdict; a verification that fails is one that noticed."""
-    try:
-        return verify()
-    except Exception as error:  # noqa: BLE001 - whatever it stops at
-        return Verdict(False, 0, f"{type(error).__name__}: {error}".splitlines()[0])
-
-
-def run(subject: type[Subject]) -> None:
-    """Do the task that the first line of standard input tells, and print its answer."""
-    told = json.loads(sys.stdin.readline())
-    answer = _TASKS[told["task"]](subject, told)
-    print(json.dumps(answer), flush=True)
-
-
-@contextmanager
-def _opened(subject: type[Subject], told: Mapping[str, Any], url: str, folder: Path) -> Iterator[Subject]:
-    opened = subject(told, url, folder)
-    try:
-        yield opened
-    finally:
-        opened.close()
-
-
-def _main(subject: type[Subject], told: Mapping[str, Any]) -> Any:
-    return _opened(subject, told, told["url"], Path(told["folder"]))
-
-
-def _events(told: Mapping[str, Any]) -> list[Event]:
-    events: list[Event] = json.loads(Path(told["events"]).read_text())
-    return events[told["first"] : told["first"] + told["count"]]
-
-
-def _prepare(subject: type[Subject], told: Mapping[str, Any]) -> Any:
-    with _administering(told["url"]) as conn:
-        conn.execute(sql.SQL("create database {}").format(sql.Identifier(_dbname(told["url"]))))
-    with _main(subject, told) as one:
-        one.prepare()
-        # Some make their first row lazily, and that is no event's time.
-        one.append_each(_events(told))
-
-
-def _append(subject: type[Subject], told: Mapping[str, Any]) -> Any:
-    events = _events(told)
-    warming, events = events[:BATCH], events[BATCH:]
-    singles, batches = events[: told["singles"]], events[told["singles"] :]
-    with _main(subject, told) as one:
-        # A process that has run for a while has its statements prepared and, of ours, its persons' keys at hand.
-        one.append_each(warming[: BATCH // 4])
-        one.append_batches(warming[BATCH // 4 :])
-        started = time.perf_counter()
-        refused = one.append_each(singles)
-        between = time.perf_counter()
-        one.append_batches(batches)
-        ended = time.perf_counter()
-    if refused:
-        raise RuntimeError(f"{refused} of {len(singles)} events were refused with one writer")
-    return {"single": len(singles) / (between - started), "bulk": len(batches) / (ended - between)}
-
-
-def _verify(subject: type[Subject], told: Mapping[str, Any]) -> Any:
-    with _main(subject, told) as one:
-        one.stored()
-        started = time.perf_counter()
-        verdict = one.verify()
-        seconds = time.perf_counter() - started
-    if not verdict.intact or verdict.rows < told["count"]:
-        raise RuntimeError(f"expected {told['count']} intact rows, got {verdict}")
-    return {"verify": verdict.rows / seconds}
-
-
-def _write(subject: type[Subject], told: Mapping[str, Any]) -> Any:
-    events = _events(told)
-    with _main(subject, told) as one:
-        one.stored()
-        print("ready", flush=True)
-        sys.stdin.readline()
-        return {"refused": one.append_each(events)}
-
-
-def _write_together(subject: type[Subject], told: Mapping[str, Any]) -> Any:
-    events, writers = _events(told), told["writers"]
-    with _main(subject, told) as one:
-        one.stored()
-        return {"refused": one.append_together([events[place::writers] for place in range(writers)])}
-
-
-def _count(subject: type[Subject], told: Mapping[str, Any]) -> Any:
-    with _main(subject, told) as one:
-        verdict = verdict_of(one.verify)
-        return {"stored": one.stored(), "intact": verdict.intact, "why": verdict.why}
-
-
-def _tamper(subject: type[Subject], told: Mapping[str, Any]) -> Any:
-    base, events = _dbname(told["url"]), _events(told)
-    kept, older = Path(told["folder"]) / "kept", f"{base}_older"
-    kept.mkdir(parents=True)
-    at = 0
-    with _administering(told["url"]) as admin:
-        admin.execute(sql.SQL("create database {}").format(sql.Identifier(base)))
-        for place, (for_a, for_b) in enumerate(ROUNDS_OF_A_AND_B):
-            if place:
-                _copy(admin, base, older)
-            with _opened(subject, told, told["url"], kept) as one:
-                if not place:
-                    one.prepare()
-                for tenant, count in ((A, for_a), (B, for_b)):
-                    one.append_each(events[at : at + count], tenant)
-                    at += count
-                one.anchor()
-
-        def verdict(dbname: str, change: Change | None) -> Verdict:
-            folder = Path(told["folder"]) / dbname
-            shutil.copytree(kept, folder)
-            url = _at(told["url"], dbname)
-            if change:
-                with psycopg.connect(url, autocommit=True) as conn:
-                    conn.execute("set session_replication_role = replica")
-                    change.make(conn, folder)
-            with _opened(subject, told, url, folder) as one:
-                found = verdict_of(one.verify)
-            admin.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(dbname)))
-            return found
-
-        with _opened(subject, told, told["url"], kept) as one, psycopg.connect(told["url"], autocommit=True) as conn:
-            changes = list(one.changes(conn))
-        names = iter(range(len(changes) + 2))
-
-        def fresh() -> str:
-            name = f"{base}_{next(names)}"
-            _copy(admin, base, name)
-            return name
-
-        untouched = verdict(fresh(), None)
-        if not untouched.intact:
-            raise RuntimeError(f"expected the untouched ledger to be intact, got {untouched}")
-        found = [(change.kind, change.name, verdict(fresh(), change)) for change in changes]
-        found.append((OLDER, "with what was kept outside since", verdict(older, None)))
-        with _opened(subject, told, told["url"], kept) as one:
-            one.append_each(events[at : at + 1])
-            honest = verdict_of(one.verify)
-    return {
-        "found": [[kind, name, not said.intact, said.why] for kind, name, said in found],
-        "not_applicable": dict(subject.not_applicable),
-        "alarm_after_an_append": not honest.intact,
-    }
-
-
-_TASKS: Final[Mapping[str, Callable[[type[Subject], Mapping[str, Any]], Any]]] = {
-    "prepare": _prepare,
-    "append": _append,
-    "verify": _verify,
-    "write": _write,
-    "write together": _write_together,
-    "count": _count,
-    "tamper": _tamper,
-}
-
-
-def _at(url: str, dbname: str) -> str:
-    return urlsplit(url)._replace(path=f"/{dbname}").geturl()
-
-
-def _dbname(url: str) -> str:
-    return urlsplit(url).path.removeprefix("/")
-
-
-def _administering(url: str) -> Connection:
-    return psycopg.connect(_at(url, "postgres"), autocommit=True)
-
-
-def _copy(admin: Connection, name: str, to: str) -> None:
-    # A template must have no connections, and those just closed take a moment to go.
-    for _ in range(100):
-        with suppress(psycopg.errors.ObjectInUse):
-            admin.execute(sql.SQL("create database {} template {}").format(sql.Identifier(to), sql.Identifier(name)))
-            return
-        time.sleep(0.05)
-    raise RuntimeError(f"{name} is still in use")
