@@ -50,21 +50,22 @@ begin
         return;
     end if;
 
-    -- A tenant's first event makes its head; whoever makes one at the same time is waited for.
-    for attempt in 1 .. 2 loop
-        select array_agg(h.tenant_id), array_agg(h.erasures), array_agg(h.next_seq), array_agg(h.head_hash),
-               array_agg(greatest(clock_timestamp(), h.recorded_at))
-        into v_tenants, v_erasures, v_first_seq, v_heads, v_moments
-        from (select h.tenant_id, h.erasures, h.next_seq, h.head_hash, h.recorded_at from audit_chain_heads h
-              where h.tenant_id = any (p_tenant_id) order by h.tenant_id for update) as h;
-        exit when v_tenants = p_tenant_id;
-        if attempt = 2 then
-            raise exception 'each tenant must stand once, in ascending order';
-        end if;
+    -- A tenant's first event makes its head. New heads come before any lock: whoever has locked one waits for none.
+    if (select count(*) from audit_chain_heads h where h.tenant_id = any (p_tenant_id)) < cardinality(p_tenant_id) then
         insert into audit_chain_heads (tenant_id, head_hash)
-            select t, sha256('audit_pipelines/v1'::bytea || uuid_send(t)) from unnest(p_tenant_id) as t order by t
+            select t, sha256('audit_pipelines/v1'::bytea || uuid_send(t)) from unnest(p_tenant_id) as t
+            where not exists (select from audit_chain_heads h where h.tenant_id = t)
+            order by t
             on conflict do nothing;
-    end loop;
+    end if;
+    select array_agg(h.tenant_id), array_agg(h.erasures), array_agg(h.next_seq), array_agg(h.head_hash),
+           array_agg(greatest(clock_timestamp(), h.recorded_at))
+    into v_tenants, v_erasures, v_first_seq, v_heads, v_moments
+    from (select h.tenant_id, h.erasures, h.next_seq, h.head_hash, h.recorded_at from audit_chain_heads h
+          where h.tenant_id = any (p_tenant_id) order by h.tenant_id for update) as h;
+    if v_tenants is distinct from p_tenant_id then
+        raise exception 'each tenant must stand once, in ascending order';
+    end if;
     -- Whoever sealed under keys read before an erasure may have used the destroyed one. Under the heads' locks no erasure
     -- can come between this comparison and the commit.
     if v_erasures is distinct from p_erasures then
@@ -150,8 +151,6 @@ begin
             end if;
         end loop;
         v_links := v_links || v_part;
-        update audit_chain_heads h set next_seq = v_seq, head_hash = v_prev, recorded_at = v_moments[t]
-        where h.tenant_id = p_tenant_id[t] and p_count[t] > 0;
         if to_regclass('audit_logs_' || to_char(v_moments[t] at time zone 'UTC', 'YYYYMM')) is null then
             perform audit_ensure_partitions(v_moments[t], 1);
         end if;
@@ -174,11 +173,15 @@ begin
     cross join lateral generate_series(1, t.count) as g (k);
 
     return query
-        select t.tenant_id, null::text, t.first_seq, t.moment,
-               substring(v_links from (t.before * 64 + t.ord * 32 - 31)::integer for 32 + 64 * t.count)
-        from unnest(p_tenant_id, p_count, v_before, v_first_seq, v_moments)
-            with ordinality as t (tenant_id, count, before, first_seq, moment, ord)
-        where t.count > 0;
+        update audit_chain_heads h
+        set next_seq = t.first_seq + t.count, recorded_at = t.moment,
+            head_hash = substring(v_links from t.place + 64 * t.count - 31 for 32)
+        from (select u.*, (u.before * 64 + u.ord * 32)::integer as place
+              from unnest(p_tenant_id, p_count, v_before, v_first_seq, v_moments)
+                  with ordinality as u (tenant_id, count, before, first_seq, moment, ord)) as t
+        where h.tenant_id = t.tenant_id and t.count > 0
+        returning t.tenant_id, null::text, t.first_seq, t.moment,
+                  substring(v_links from t.place - 31 for 32 + 64 * t.count);
 end $$;
 comment on function audit_append is 'The only writer of audit_logs; see docs/ledger_format.md for the hashes.';
 revoke all on function audit_append from public;

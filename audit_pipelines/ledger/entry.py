@@ -9,7 +9,6 @@ import os
 import re
 import time
 import unicodedata
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -26,6 +25,7 @@ FORMAT_VERSION: Final = 1
 SEALED_KEY: Final = "$sealed"
 _NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _encoder = msgspec.json.Encoder(order="sorted")
+_NO_ADDRESS: Final[tuple[str | None, bytes | None, str | None]] = (None, None, None)
 # Shorter pieces of a name ("li", "a") stand in too many words that have nothing to do with the person, and these names
 # are nobody's own.
 _SHORTEST_IDENTIFIER: Final = 3
@@ -140,25 +140,30 @@ def make_draft(
             is malformed.
     """
     key = actor.key if actor else tenant_key
-    # Encoded once for all that is made of it; most details go into the entry as they came.
-    plain_details = msgspec.Raw(_encode(event.details, "/action_details")) if event.details else None
-    identifiers = _identifiers_elsewhere(event, plain_details, entity)
+    # Written once for all that is made of it; most details go into the entry as they came.
+    plain = msgspec.Raw(_encode(event.details)) if event.details else None
     try:
-        details = _seal_details(event, key, identifiers, policy)
+        details = _seal_fields(event, key, policy)
     except RecursionError:
         raise _fault("/action_details", "expected details nested less deeply") from None
-    entity_id = event.entity_id
-    if entity:
-        entity_id = entity.text
-    elif identifiers and identifiers.search(entity_id):
-        # An object named after the person ("home/alice"): stays comparable as a pseudonym, readable in the vault alone.
-        details = (details or {}) | {"$entity_id": {SEALED_KEY: sealing.seal(key, event.entity_id)}}
-        entity_id = "sealed-" + sealing.keyed_hash(key, "entity", entity_id.encode()).hex()[:32]
+    entity_id = entity.text if entity else event.entity_id
     user_agent = event.user_agent
-    if user_agent and identifiers and identifiers.search(user_agent):
-        user_agent = sealing.seal(key, user_agent)
-    address, index = _seal_address(event.ip_address, key, tenant_key)
-    occurred_at = _in_utc(event.occurred_at or received_at)
+    identifiers = _identifiers_elsewhere(event, entity_id, plain)
+    if identifiers:
+        if details:
+            details = _seal_identifiers(details, identifiers, key)
+        if user_agent and identifiers.search(user_agent):
+            user_agent = sealing.seal(key, user_agent)
+        if not entity and identifiers.search(entity_id):
+            # An object named after the person ("home/alice"): comparable as a pseudonym, readable in the vault alone.
+            details = (details or {}) | {"$entity_id": {SEALED_KEY: sealing.seal(key, entity_id)}}
+            entity_id = "sealed-" + sealing.keyed_hash(key, "entity", entity_id.encode()).hex()[:32]
+    address, index, written_index = _NO_ADDRESS
+    if event.ip_address is not None:
+        address, index, written_index = _seal_address(event.ip_address, key, tenant_key)
+    occurred_at = event.occurred_at or received_at
+    if occurred_at.tzinfo is not UTC:
+        occurred_at = _in_utc(occurred_at)
     event_id = event.event_id or str(uuid7())
     entry = _Entry(
         event_id,
@@ -170,15 +175,15 @@ def make_draft(
         entity_id,
         event.outcome,
         address,
-        index.hex() if index else None,
+        written_index,
         user_agent,
-        plain_details if plain_details and details is event.details else details,
+        plain if plain is not None and details is event.details else details,
     )
     return Draft(
         tenant_id,
         event_id,
-        None if event.event_id is None else _fingerprint(event, plain_details, key),
-        _encode(entry, ""),
+        None if event.event_id is None else _fingerprint(event, plain, key),
+        _encode(entry),
         occurred_at,
         actor.ref if actor else None,
         event.event_type,
@@ -194,40 +199,46 @@ def make_draft(
 
 def _fingerprint(event: Event, details: msgspec.Raw | None, key: bytes) -> bytes:
     # What is to be sealed is no part of what happened: a longer list of fields must not turn a retry into a clash.
-    content = msgspec.structs.replace(event, details=details or event.details, sealed_fields=())
-    return sealing.keyed_hash(key, "fingerprint", _encode(content, ""))[:16]
+    content = (
+        event.event_id,
+        event.event_type,
+        event.entity_type,
+        event.entity_id,
+        details,
+        event.actor,
+        event.outcome,
+        event.ip_address,
+        event.user_agent,
+        event.occurred_at,
+    )
+    return sealing.keyed_hash(key, "fingerprint", _encode(content))[:16]
 
 
 def _in_utc(moment: datetime) -> datetime:
-    if moment.tzinfo is UTC:
-        return moment
     try:
         return moment.astimezone(UTC)
     except OverflowError:
         raise _fault("/occurred_at", f"expected a time between the years 1 and 9999 in UTC, got {moment}") from None
 
 
-def _encode(value: object, where: str) -> bytes:
+def _encode(value: object) -> bytes:
     try:
         encoded = _encoder.encode(value)
     except (RecursionError, UnicodeEncodeError) as error:
-        raise _fault(where, f"cannot be written as JSON: {error}") from None
+        raise _fault("", f"cannot be written as JSON: {error}") from None
     if b"\\u0000" in encoded and _NUL.search(encoded):
         # Postgres reads no JSON with it: one such row would make every view over the ledger fail, for ever.
-        raise _fault(where, "expected text without the character U+0000, got some with it")
+        raise _fault("", "expected text without the character U+0000, got some with it")
     if len(encoded) > MAX_DETAILS_BYTES:
-        raise _fault(where, f"expected an event of at most {MAX_DETAILS_BYTES:,} bytes, got {len(encoded):,}")
+        raise _fault("", f"expected an event of at most {MAX_DETAILS_BYTES:,} bytes, got {len(encoded):,}")
     return encoded
 
 
-def _seal_address(address: str | None, key: bytes, tenant_key: bytes) -> tuple[str | None, bytes | None]:
-    if address is None:
-        return None, None
+def _seal_address(address: str, key: bytes, tenant_key: bytes) -> tuple[str, bytes, str]:
     try:
-        canonical = canonical_address(address)
+        return sealing.sealed_address(key, tenant_key, canonical_address(address))
     except ValueError:
         raise _fault("/ip_address", f"expected an IPv4 or IPv6 address, got {address!r}") from None
-    return sealing.seal(key, canonical), sealing.ip_index(tenant_key, canonical)
 
 
 @lru_cache(maxsize=65_536)
@@ -240,19 +251,16 @@ def canonical_address(address: str) -> str:
     return str(ipaddress.ip_address(address.strip()))
 
 
-def _seal_details(
-    event: Event, key: bytes, identifiers: re.Pattern[str] | None, policy: SealingPolicy
-) -> dict[str, Any] | None:
-    """Return the details with what is personal sealed; the same object if nothing in them is."""
+def _seal_fields(event: Event, key: bytes, policy: SealingPolicy) -> Any:
+    """Return the details with the fields sealed that are named as personal; the same object if it has none."""
     details: Any = event.details
-    if not details:
-        return event.details
-    if event.sealed_fields or not _heads(policy.sealed_fields).isdisjoint(details):
-        for pointer in (*policy.sealed_fields, *event.sealed_fields):
-            parts = _pointer_parts(pointer)
-            if parts[0] in details:
-                details = _seal_at(details, parts, key)
-    return dict(_seal_identifiers(details, identifiers, key)) if identifiers else details
+    if not details or not (event.sealed_fields or not _heads(policy.sealed_fields).isdisjoint(details)):
+        return details
+    for pointer in (*policy.sealed_fields, *event.sealed_fields):
+        parts = _pointer_parts(pointer)
+        if parts[0] in details:
+            details = _seal_at(details, parts, key)
+    return details
 
 
 def _seal_at(value: Any, parts: tuple[str, ...], key: bytes) -> Any:
@@ -282,50 +290,41 @@ def _seal_identifiers(value: Any, identifiers: re.Pattern[str], key: bytes) -> A
 
 
 def _sealed(value: Any, key: bytes) -> dict[str, str]:
-    return {SEALED_KEY: sealing.seal(key, _encode(value, "/action_details").decode())}
+    return {SEALED_KEY: sealing.seal(key, _encode(value).decode())}
 
 
 def _is_sealed(value: Any) -> bool:
     return isinstance(value, dict) and value.keys() == {SEALED_KEY}
 
 
-def _identifiers_elsewhere(event: Event, details: msgspec.Raw | None, entity: Subject | None) -> re.Pattern[str] | None:
-    """Return what finds the actor's own names and address as whole words, or None if they stand nowhere else.
+def _identifiers_elsewhere(event: Event, entity_id: str, details: msgspec.Raw | None) -> re.Pattern[str] | None:
+    """Return what finds the actor's own names and address as whole words, or None if they stand in no other field.
 
-    In most events they do. Looking for substrings tells that in a microsecond; compiling a pattern takes 150.
+    Most events have none. Looking for substrings tells that in a microsecond; compiling a pattern takes 150.
     """
-    elsewhere = "" if entity else event.entity_id
-    if event.user_agent:
-        elsewhere += "\n" + event.user_agent
+    names = _names(event.actor) if event.actor else ()
+    if event.ip_address is not None:
+        address = event.ip_address.strip().lower()
+        names = (*names, (address.encode(), address))
+    text = f"{entity_id}\n{event.user_agent or ''}\n".encode()
     if details is not None:
-        elsewhere += "\n" + bytes(details).decode()
-    elsewhere = elsewhere.casefold()
-    found = [
-        identifier
-        for identifier, written in _identifiers(event.actor, event.ip_address)
-        if identifier in elsewhere or written in elsewhere
-    ]
+        text += bytes(details)
+    # Of text that is ASCII alone, lower case is all that folding makes.
+    folded = text.lower() if text.isascii() else text.decode().casefold().encode()
+    found = [name for written, name in names if written in folded]
     return _pattern(tuple(found)) if found else None
 
 
 @lru_cache(maxsize=4_096)
 def _pattern(identifiers: tuple[str, ...]) -> re.Pattern[str]:
     # The longest first: "alice@example.org" is one word to seal, and not "alice" and the rest.
-    alternatives = "|".join(sorted(map(re.escape, identifiers), key=lambda item: (-len(item), item)))
+    alternatives = "|".join(sorted(set(map(re.escape, identifiers)), key=lambda item: (-len(item), item)))
     return re.compile(rf"(?<![^\W_])(?:{alternatives})(?![^\W_])", re.IGNORECASE)
 
 
-def _identifiers(actor: str | None, ip_address: str | None) -> Iterator[tuple[str, str]]:
-    """Yield each identifier, case folded, as it is and as JSON writes it."""
-    if actor:
-        yield from _names(actor)
-    if ip_address:
-        address = ip_address.strip().casefold()
-        yield address, address
-
-
 @lru_cache(maxsize=65_536)
-def _names(actor: str) -> tuple[tuple[str, str], ...]:
+def _names(actor: str) -> tuple[tuple[bytes, str], ...]:
+    """Return the ways in which names of an actor may be written, by themselves and in JSON, each with the name."""
     identity = actor.strip()
     pieces = {identity}
     if "@" in identity:
@@ -333,7 +332,9 @@ def _names(actor: str) -> tuple[tuple[str, str], ...]:
     if "/" in identity or identity.startswith("arn:"):
         pieces.add(re.split(r"[/:]", identity)[-1])
     names = {piece.casefold() for piece in pieces if len(piece) >= _SHORTEST_IDENTIFIER} - _GENERIC_NAMES
-    return tuple((name, _encoder.encode(name).decode()[1:-1]) for name in sorted(names))
+    return tuple(
+        (written, name) for name in sorted(names) for written in sorted({name.encode(), _encoder.encode(name)[1:-1]})
+    )
 
 
 @lru_cache(maxsize=4_096)

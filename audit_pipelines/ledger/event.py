@@ -24,7 +24,7 @@ Agent = Annotated[str, msgspec.Meta(max_length=2048)]
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
-class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, gc=False):
     """One thing that happened: who did what to which entity, when, from where, and how it ended.
 
     Its texts, those inside `details` excepted, hold nothing that `UNPRINTABLE` finds; whoever decodes one sees to it.

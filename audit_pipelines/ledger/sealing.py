@@ -78,9 +78,23 @@ def forget_keys() -> None:
     """Let go of all keys kept here for speed, such as those of persons who were erased."""
     _cipher.cache_clear()
     _pads.cache_clear()
+    sealed_address.cache_clear()
 
 
-# A tenant's events come from few addresses and actors: parsing an address takes 20 µs, a look-up 0.1.
+# People come from few addresses. That one person's events share a sealed text says no more than that they share their
+# blind index, and sealing anew took a third of what an event costs.
+@lru_cache(maxsize=65_536)
+def sealed_address(key: bytes, tenant_key: bytes, address: str) -> tuple[str, bytes, str]:
+    """Return an address sealed under a person's key, its blind index under the tenant's, and the index in hex.
+
+    Raises:
+        ValueError: when `address` is no IP address.
+    """
+    index = ip_index(tenant_key, address)
+    return seal(key, address), index, index.hex()
+
+
+# Parsing an address takes 20 µs, a look-up 0.1.
 @lru_cache(maxsize=65_536)
 def ip_index(key: bytes, address: str) -> bytes:
     """Return the 16-byte blind index of an address: 8 bytes of its network (/24 or /48), 8 of the address itself.

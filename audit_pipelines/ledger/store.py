@@ -39,7 +39,7 @@ _ARRAYS: Final[Mapping[str, Callable[[Sequence[Any]], arrays.BinaryArray]]] = {
     "actor_ref": arrays.uuids,
     "event_type": arrays.labels,
     "entity_type": arrays.labels,
-    "entity_id": arrays.labels,
+    "entity_id": arrays.texts,
     "outcome": arrays.labels,
     "ip_address": arrays.texts,
     "ip_index": arrays.byteas,
@@ -54,7 +54,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST_MS: Final = 221_845_392_000_000
 
 
-class Receipt(msgspec.Struct, frozen=True):
+class Receipt(msgspec.Struct, frozen=True, gc=False):
     """What the ledger answers for: the event is stored durably at `seq`, bound by `row_hash`.
 
     `duplicate` says that it was stored before, by the same `event_id`; the receipt is then the first one.
@@ -127,7 +127,7 @@ class Ledger:
 
         def attempt(stale: int | None) -> list[Receipt]:
             batch = self.batch(tenant_id, events, default_actor=default_actor, stale=stale)
-            with self._database.connection("audit_app") as conn:
+            with self._database.connection("audit_app", autocommit=batch.is_one_statement) as conn:
                 return batch.append(conn)
 
         return until_fresh(attempt, tenant_id)
@@ -180,6 +180,13 @@ class Batch:
         self._events = events
         self._keys = keys
         self._policy = policy
+
+    @property
+    def is_one_statement(self) -> bool:
+        """Whether a connection that commits by itself stores the events whole or not at all; saves two round trips."""
+        return len(self._events) <= PART and not any(
+            event.event_id and _resembles_server_made(event.event_id) for event in self._events
+        )
 
     def append(self, conn: Connection) -> list[Receipt]:
         """Store the events in the transaction of `conn` and return their receipts, as `Ledger.append` does.

@@ -70,7 +70,12 @@ def decode_array(body: bytes) -> list[Event]:
         raise _malformed([("", _words(error)[1])]) from None
     check_count(len(events))
     doubts = _doubts(body)
-    faults = [fault for place, event in enumerate(events) for fault in _beyond_types(event, f"/{place}", doubts)]
+    faults = [
+        fault
+        for place, event in enumerate(events)
+        if not _is_sound(event, doubts)
+        for fault in _beyond_types(event, f"/{place}", doubts)
+    ]
     if faults:
         raise _invalid(faults)
     return events
@@ -194,6 +199,18 @@ def _doubts(content: bytes) -> _Doubts:
     )
 
 
+def _is_sound(event: Event, doubts: _Doubts) -> bool:
+    """Return whether `_beyond_types` finds nothing, where that can be seen at once."""
+    return not (
+        doubts.unprintable
+        or doubts.nul
+        or event.sealed_fields
+        or (event.occurred_at is not None and event.occurred_at.tzinfo is not UTC)
+        or (event.ip_address is not None and not _is_address(event.ip_address))
+        or (doubts.deep and event.details and not _is_flat(event.details))
+    )
+
+
 def _beyond_types(event: Event, where: str, doubts: _Doubts) -> list[Fault]:
     faults: list[Fault] = []
     if doubts.unprintable:
@@ -223,10 +240,16 @@ def _moment_faults(moment: datetime, where: str) -> Iterator[Fault]:
 
 
 def _address_faults(address: str, where: str) -> Iterator[Fault]:
-    try:
-        canonical_address(address)
-    except ValueError:
+    if not _is_address(address):
         yield where, "expected an IPv4 or IPv6 address"
+
+
+def _is_address(text: str) -> bool:
+    try:
+        canonical_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _pointers_faults(pointers: Sequence[str], where: str) -> Iterator[Fault]:

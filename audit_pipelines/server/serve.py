@@ -1,5 +1,6 @@
 """Running the application: uvicorn with uvloop and httptools, in one process or several, an orderly start and stop."""
 
+import gc
 import logging
 import signal
 import socket
@@ -15,7 +16,7 @@ from starlette.applications import Starlette
 from uvicorn.supervisors import Multiprocess
 
 from audit_pipelines.errors import ConfigurationError
-from audit_pipelines.installation import open_installation
+from audit_pipelines.installation import Installation, open_installation
 from audit_pipelines.server.app import create_app
 from audit_pipelines.settings import Settings, load_settings
 from audit_pipelines.supervise import die_with_parent
@@ -24,6 +25,8 @@ from audit_pipelines.supervise import die_with_parent
 _GRACE_S: Final = 8
 # A worker that does not answer its parent for so long is replaced; a large batch keeps a loaded one busy for seconds.
 _HEALTHY_S: Final = 60
+# A batch of 10,000 events has some 30,000 objects.
+_OBJECTS_BETWEEN_COLLECTIONS: Final = 100_000
 _LOG: Final = logging.getLogger("audit_pipelines.server")
 
 
@@ -42,9 +45,9 @@ def run_server(settings: Settings, host: str, port: int, workers: int = 1) -> No
     """
     configure_logging()
     with _orderly_stop(), _listen(host, port) as listener, open_installation(settings) as installation:
-        _LOG.info("listening host=%s port=%d workers=%d", *listener.getsockname()[:2], workers)
+        _LOG.info("listening workers=%d host=%s port=%d", workers, *listener.getsockname()[:2])
         if workers == 1:
-            installation.database.keep_warm()
+            _prepare(installation)
             uvicorn.Server(server_config(create_app(installation))).run(sockets=[listener])
         else:
             # Held open here as well, the embedded database outlives any worker.
@@ -60,8 +63,15 @@ def worker_app() -> Starlette:
         die_with_parent()
     opened = ExitStack()
     installation = opened.enter_context(open_installation(load_settings()))
-    installation.database.keep_warm()
+    _prepare(installation)
     return create_app(installation, on_stop=opened.close)
+
+
+def _prepare(installation: Installation) -> None:
+    installation.database.keep_warm()
+    # Events make no cycles. Looking for some after every 700 new objects took a fifth of a batch's time.
+    gc.freeze()
+    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS, 20, 50)
 
 
 def server_config(app: Starlette | str, workers: int = 1) -> uvicorn.Config:

@@ -509,7 +509,7 @@ def event(number: int, event_id: str | None = None) -> Event:
 def test_calls_with_overlapping_tenants_never_deadlock(installation: Installation) -> None:
     """Also where their heads are made by the very calls, and where ids are in several of them."""
     tenants = [uuid4() for _ in range(12)]
-    shared = [installation.ledger.prepare(tenant, [event(0, f"shared {n}") for n in range(4)]) for tenant in tenants]
+    shared = [[installation.ledger.prepare(tenant, event(0, f"shared {n}")) for n in range(4)] for tenant in tenants]
     first_time: Counter[tuple[UUID, str]] = Counter()
 
     def write(writer: int) -> int:
@@ -522,13 +522,15 @@ def test_calls_with_overlapping_tenants_never_deadlock(installation: Installatio
                     draft
                     for place in chosen
                     for draft in (
-                        *installation.ledger.prepare(tenants[place], [event(writer), event(call, f"{writer} {call}")]),
+                        installation.ledger.prepare(tenants[place], event(writer)),
+                        installation.ledger.prepare(tenants[place], event(call, f"{writer} {call}")),
                         *chance.sample(shared[place], chance.randint(0, 2)),
                     )
                 ]
                 receipts = store_drafts(conn, drafts)
-                assert receipts.keys() == {(draft.tenant_id, draft.event_id) for draft in drafts}
-                new = [name for name, receipt in receipts.items() if not receipt.duplicate]
+                assert [receipt.event_id for receipt in receipts] == [draft.event_id for draft in drafts]
+                pairs = zip(drafts, receipts, strict=True)
+                new = [(draft.tenant_id, draft.event_id) for draft, receipt in pairs if not receipt.duplicate]
                 first_time.update(new)
                 stored += len(new)
         return stored
@@ -551,7 +553,7 @@ def three(installation: Installation) -> list[UUID]:
 
 
 def prepared(installation: Installation, *tenants: UUID) -> list[Draft]:
-    return [draft for tenant in tenants for draft in installation.ledger.prepare(tenant, [event(1)])]
+    return [installation.ledger.prepare(tenant, event(1)) for tenant in tenants]
 
 
 def test_heads_are_locked_in_tenant_order(installation: Installation, database: Database, three: list[UUID]) -> None:
@@ -584,9 +586,14 @@ def test_tenants_out_of_order_are_refused_and_hold_up_nobody(
     def refused(order: Sequence[UUID]) -> str:
         drafts = prepared(installation, *order)
         columns = {name: [getattr(draft, name) for draft in drafts] for name in Draft.__struct_fields__}
-        limits = {"erasures": [0] * len(set(order)), "lock_timeout_ms": "0"}
+        limits = {
+            "tenant_id": list(order),
+            "count": [1] * len(order),
+            "erasures": [0] * len(order),
+            "lock_timeout_ms": "0",
+        }
         with closing(psycopg.connect(database.conninfo("audit_app"))) as conn:
-            with pytest.raises(psycopg.errors.RaiseException, match="grouped by tenant in ascending order") as caught:
+            with pytest.raises(psycopg.errors.RaiseException, match="once, in ascending order") as caught:
                 conn.execute(query("ledger/append"), columns | limits)
             conn.rollback()
         return str(caught.value.sqlstate)

@@ -26,7 +26,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from audit_pipelines.db.database import Database
 from audit_pipelines.encryption_rotation import rotate_encryption_key
-from audit_pipelines.errors import ConflictError, ValidationError
+from audit_pipelines.errors import AuditError, ConflictError, ValidationError
 from audit_pipelines.installation import Installation, assemble
 from audit_pipelines.keyring import open_keyring, rotate_signing_key
 from audit_pipelines.ledger import verify_evidence
@@ -35,10 +35,10 @@ from audit_pipelines.ledger.disclosure import Discloser
 from audit_pipelines.ledger.event import Event
 from audit_pipelines.ledger.evidence import signed_by
 from audit_pipelines.ledger.proof import evidence_for
-from audit_pipelines.ledger.store import Receipt
+from audit_pipelines.ledger.store import Batch, Receipt
 from audit_pipelines.server.idempotency import Answer, RequestKey
 from audit_pipelines.server.problems import RequestError
-from audit_pipelines.server.writing import EventWrite, store
+from audit_pipelines.server.writing import EventWrite, store, store_batch
 from audit_pipelines.settings import Settings
 
 EXAMPLES = 8
@@ -180,6 +180,10 @@ def has_repeats_that_differ(batch: Sequence[Event]) -> bool:
     return any(content(first.setdefault(event.event_id, event)) != content(event) for event in batch if event.event_id)
 
 
+def request_key(tenant_id: uuid.UUID, key: str | None, batch: Sequence[Event]) -> RequestKey | None:
+    return RequestKey(tenant_id, key, sha256(repr(list(batch)).encode())) if key else None
+
+
 def sha256(*parts: bytes) -> bytes:
     return hashlib.sha256(b"".join(parts)).digest()
 
@@ -283,18 +287,14 @@ class LedgerMachine(RuleBasedStateMachine):
         self.write(process, [(tenant, None, [event]) for (tenant, _), event in distinct.items()])
 
     def write(self, process: int, writes: Sequence[tuple[int, str | None, list[Event]]]) -> None:
-        made: list[EventWrite] = []
         receipts: dict[int, Sequence[Receipt]] = {}
-        for place, (tenant, key, batch) in enumerate(writes):
-            model = self.meet(tenant, batch)
-            prepare = partial(self.processes[process].ledger.prepare, model.tenant_id, batch)
-            request = RequestKey(model.tenant_id, key, sha256(repr(batch).encode())) if key else None
-            made.append(EventWrite(prepare(), request, partial(self.answer, receipts, place), prepare))
-        if len(writes) == 1 and has_repeats_that_differ(writes[0][2]) and not self.known(*writes[0][:2]):
-            with pytest.raises(ConflictError):
-                store(self.database, made)
-            return
-        outcomes = store(self.database, made)
+        for tenant, _, batch in writes:
+            self.meet(tenant, batch)
+        if len(writes) == 1 and len(writes[0][2]) > 1:
+            outcomes: Sequence[Answer | Exception] = [self.store_batch(process, *writes[0], receipts)]
+        else:
+            singles = [self.single(process, place, writes, receipts) for place in range(len(writes))]
+            outcomes = store(self.database, singles)
         stored = []
         for place, ((tenant, key, batch), outcome) in enumerate(zip(writes, outcomes, strict=True)):
             model = self.models[tenant]
@@ -305,7 +305,7 @@ class LedgerMachine(RuleBasedStateMachine):
                 else:
                     assert isinstance(outcome, RequestError)
                     assert outcome.status == 409
-            elif model.is_conflict(batch):
+            elif model.is_conflict(batch) or has_repeats_that_differ(batch):
                 assert isinstance(outcome, ConflictError)
             else:
                 assert isinstance(outcome, Answer), outcome
@@ -316,8 +316,35 @@ class LedgerMachine(RuleBasedStateMachine):
         for tenant, _, place in sorted(stored):
             self.models[tenant].accept(writes[place][2], receipts[place])
 
-    def known(self, tenant: int, key: str | None) -> bool:
-        return key in self.models[tenant].answers
+    def single(
+        self,
+        process: int,
+        place: int,
+        writes: Sequence[tuple[int, str | None, list[Event]]],
+        receipts: dict[int, Sequence[Receipt]],
+    ) -> EventWrite:
+        tenant, key, [event] = writes[place]
+        tenant_id = self.models[tenant].tenant_id
+        prepare = partial(self.processes[process].ledger.prepare, tenant_id, event)
+
+        def answer(receipt: Receipt) -> Answer:
+            return self.answer(receipts, place, [receipt])
+
+        return EventWrite(prepare(), request_key(tenant_id, key, [event]), answer, prepare)
+
+    def store_batch(
+        self, process: int, tenant: int, key: str | None, batch: list[Event], receipts: dict[int, Sequence[Receipt]]
+    ) -> Answer | Exception:
+        tenant_id = self.models[tenant].tenant_id
+
+        def begin(stale: int | None) -> Batch:
+            return self.processes[process].ledger.batch(tenant_id, batch, stale=stale)
+
+        request = request_key(tenant_id, key, batch)
+        try:
+            return store_batch(self.database, begin, request, tenant_id, partial(self.answer, receipts, 0))
+        except AuditError as error:
+            return error
 
     @staticmethod
     def answer(receipts: dict[int, Sequence[Receipt]], place: int, given: Sequence[Receipt]) -> Answer:

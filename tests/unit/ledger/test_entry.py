@@ -159,9 +159,9 @@ def test_a_retry_has_the_same_fingerprint_and_other_content_another() -> None:
     ("changes", "where", "what"),
     [
         ({"ip_address": "localhost"}, "/ip_address", "IPv4 or IPv6"),
-        ({"details": {"text": "x" * 1_100_000}}, "/action_details", "at most 1,000,000 bytes"),
-        ({"details": {"text": "a\0b"}}, "/action_details", "U+0000"),
-        ({"details": {"a\0": 1}}, "/action_details", "U+0000"),
+        ({"details": {"text": "x" * 1_100_000}}, "", "at most 1,000,000 bytes"),
+        ({"details": {"text": "a\0b"}}, "", "U+0000"),
+        ({"details": {"a\0": 1}}, "", "U+0000"),
         ({"event_type": "a\0"}, "", "U+0000"),
         ({"occurred_at": datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=10)))}, "/occurred_at", "between the years"),
         ({"details": {"a": 1}, "sealed_fields": ("a",)}, "/sealed_fields", "starts with '/'"),
