@@ -7,6 +7,7 @@ event, more than sealing and hashing it. Here a column is one join of bytes. Onl
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from struct import Struct
 from typing import Final
 from uuid import UUID
@@ -45,9 +46,9 @@ class _BinaryArrayDumper(Dumper):
 psycopg.adapters.register_dumper(BinaryArray, _BinaryArrayDumper)
 
 
-def byteas(values: Iterable[bytes | None]) -> BinaryArray:
+def byteas(values: Sequence[bytes | None]) -> BinaryArray:
     """Return a `bytea[]`; None is null."""
-    return _array(17, [_NULL if value is None else _length(len(value)) + value for value in values])
+    return _strings(17, values)
 
 
 def texts(values: Iterable[str | None]) -> BinaryArray:
@@ -56,8 +57,7 @@ def texts(values: Iterable[str | None]) -> BinaryArray:
     Raises:
         UnicodeEncodeError: for a lone surrogate, which no UTF-8 can hold.
     """
-    encoded = [None if value is None else value.encode() for value in values]
-    return _array(_TEXT, [_NULL if value is None else _length(len(value)) + value for value in encoded])
+    return _strings(_TEXT, [None if value is None else value.encode() for value in values])
 
 
 def labels(values: Iterable[str | None]) -> BinaryArray:
@@ -103,5 +103,15 @@ class _Labels(dict[str | None, bytes]):
         return element
 
 
-def _array(element_type: int, elements: Sequence[bytes]) -> BinaryArray:
-    return BinaryArray(_header(1, 1, element_type, len(elements), 1) + b"".join(elements))
+def _strings(element_type: int, values: Sequence[bytes | None]) -> BinaryArray:
+    whole = [value for value in values if value is not None]
+    if len(whole) < len(values):
+        return _array(element_type, [_NULL if value is None else _length(len(value)) + value for value in values])
+    # No step of Python for an element, and none of its bytes copied twice.
+    pairs = zip(map(_length, map(len, whole)), whole, strict=True)
+    return _array(element_type, list(chain.from_iterable(pairs)), len(whole))
+
+
+def _array(element_type: int, elements: Sequence[bytes], count: int | None = None) -> BinaryArray:
+    header = _header(1, 1, element_type, len(elements) if count is None else count, 1)
+    return BinaryArray(b"".join((header, *elements)))

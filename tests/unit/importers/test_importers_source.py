@@ -42,7 +42,7 @@ def split(path: Path) -> tuple[list[tuple[int, bytes]], list[Fault]]:
 def test_every_form_gives_the_same_two_records_whatever_the_name(
     tmp_path: Path, content: bytes, unit: str, packed: bool
 ) -> None:
-    path = write(tmp_path / "no_suffix", gzip.compress(content) if packed else content)
+    path = write(tmp_path / "no_suffix", gzip.compress(content, mtime=0) if packed else content)
     assert split(path) == ([(1, b'{"a": 1}'), (2, b'{"a": 2}')], [])
     assert all(isinstance(item, Record) and item.unit == unit for item in read_records(path))
 
@@ -77,7 +77,7 @@ def test_lines_that_span_chunks_and_several_gzip_members(tmp_path: Path, monkeyp
     lines = [b'{"n":%d}' % number for number in range(500)]
     half = b"\n".join(lines[:250]) + b"\n"
     plain = write(tmp_path / "a.ndjson", b"\n".join(lines))
-    packed = write(tmp_path / "b.gz", gzip.compress(half) + gzip.compress(b"\n".join(lines[250:])))
+    packed = write(tmp_path / "b.gz", gzip.compress(half, mtime=0) + gzip.compress(b"\n".join(lines[250:]), mtime=0))
     assert [raw for _, raw in split(plain)[0]] == lines
     assert [raw for _, raw in split(packed)[0]] == lines
 
@@ -104,7 +104,7 @@ def test_a_document_above_the_limit_is_refused_whole(tmp_path: Path, monkeypatch
 def test_truncated_gzip_gives_its_whole_lines_and_one_fault(tmp_path: Path, size: float) -> None:
     # Digits of a hash do not compress away, so the cut falls among the lines.
     lines = [f'{{"n":{number},"x":"{hash((number, 7)):x}"}}'.encode() for number in range(2000)]
-    packed = gzip.compress(b"\n".join(lines) + b"\n")
+    packed = gzip.compress(b"\n".join(lines) + b"\n", mtime=0)
     records, faults = split(write(tmp_path / "a.ndjson.gz", packed[: int(len(packed) * size)]))
     assert 100 < len(records) <= 2000
     assert [raw for _, raw in records] == lines[: len(records)]
@@ -114,7 +114,7 @@ def test_truncated_gzip_gives_its_whole_lines_and_one_fault(tmp_path: Path, size
 
 
 def test_damaged_gzip_is_a_fault_and_no_crash(tmp_path: Path) -> None:
-    packed = bytearray(gzip.compress(b'{"a":1}\n' * 50))
+    packed = bytearray(gzip.compress(b'{"a":1}\n' * 50, mtime=0))
     packed[-6] ^= 0xFF
     _, faults = split(write(tmp_path / "a.gz", bytes(packed)))
     assert "damaged" in faults[0].message
@@ -144,9 +144,9 @@ def test_text_between_documents_is_reported(tmp_path: Path) -> None:
     [
         (b"", "empty"),
         (b" \n\n ", "empty"),
-        (gzip.compress(b""), "empty"),
+        (gzip.compress(b"", mtime=0), "empty"),
         ('{"a":1}'.encode("utf-16"), "UTF-16"),
-        (gzip.compress(gzip.compress(b"{}")), "twice"),
+        (gzip.compress(gzip.compress(b"{}", mtime=0), mtime=0), "twice"),
         (b"\x28\xb5\x2f\xfd....", "zstd"),
     ],
 )
