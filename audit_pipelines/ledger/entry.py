@@ -9,6 +9,7 @@ import os
 import re
 import time
 import unicodedata
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -119,87 +120,93 @@ def uuid7() -> UUID:
     return UUID(int=value & ~(0x3 << 62) | (0x2 << 62))
 
 
-def make_draft(
-    event: Event,
+def make_drafts(
+    events: Sequence[Event],
     *,
     tenant_id: UUID,
     tenant_key: bytes,
-    actor: Subject | None,
-    entity: Subject | None,
+    subjects: Mapping[str, Subject],
     policy: SealingPolicy,
     received_at: datetime,
     erasures: int = 0,
-) -> Draft:
-    """Return the row for `event`.
+) -> list[Draft]:
+    """Return the rows for `events`, in their order.
 
-    `entity` is given exactly when the entity is a person. Values of an event without an actor are sealed under the
-    tenant's key.
+    `subjects` has every actor and every entity that is a person, by the names in the events. Values of an event without
+    an actor are sealed under the tenant's key.
 
     Raises:
-        ValidationError: naming the field by JSON pointer: an address that is none, details too large, a pointer that
-            is malformed.
+        ValidationError: for the first fault found, naming the field by JSON pointer: an address that is none, an event
+            that is too large, a pointer that is malformed.
     """
-    key = actor.key if actor else tenant_key
-    # Written once for all that is made of it; most details go into the entry as they came.
-    plain = msgspec.Raw(_encode(event.details)) if event.details else None
-    try:
+    # JSON is written for all events at once, and details once for all that is made of them: a fifth of the time.
+    written = _write_lines([event.details for event in events])
+    folded = _fold(written)
+    entries, contents, rows = [], [], []
+    for event, written_details, folded_details in zip(events, written, folded, strict=True):
+        actor = subjects[event.actor] if event.actor else None
+        entity = subjects[event.entity_id] if event.entity_type in policy.person_entity_types else None
+        key = actor.key if actor else tenant_key
         details = _seal_fields(event, key, policy)
-    except RecursionError:
-        raise _fault("/action_details", "expected details nested less deeply") from None
-    entity_id = entity.text if entity else event.entity_id
-    user_agent = event.user_agent
-    identifiers = _identifiers_elsewhere(event, entity_id, plain)
-    if identifiers:
-        if details:
-            details = _seal_identifiers(details, identifiers, key)
-        if user_agent and identifiers.search(user_agent):
-            user_agent = sealing.seal(key, user_agent)
-        if not entity and identifiers.search(entity_id):
-            # An object named after the person ("home/alice"): comparable as a pseudonym, readable in the vault alone.
-            details = (details or {}) | {"$entity_id": {SEALED_KEY: sealing.seal(key, entity_id)}}
-            entity_id = "sealed-" + sealing.keyed_hash(key, "entity", entity_id.encode()).hex()[:32]
-    address, index, written_index = _NO_ADDRESS
-    if event.ip_address is not None:
-        address, index, written_index = _seal_address(event.ip_address, key, tenant_key)
-    occurred_at = event.occurred_at or received_at
-    if occurred_at.tzinfo is not UTC:
-        occurred_at = _in_utc(occurred_at)
-    event_id = event.event_id or str(uuid7())
-    entry = _Entry(
-        event_id,
-        # The encoder writes a moment as `format_moment` does, in a twentieth of the time, unless its fraction is zero.
-        occurred_at if occurred_at.microsecond else format_moment(occurred_at),
-        actor.text if actor else None,
-        event.event_type,
-        event.entity_type,
-        entity_id,
-        event.outcome,
-        address,
-        written_index,
-        user_agent,
-        plain if plain is not None and details is event.details else details,
-    )
-    return Draft(
-        tenant_id,
-        event_id,
-        None if event.event_id is None else _fingerprint(event, plain, key),
-        _encode(entry),
-        occurred_at,
-        actor.ref if actor else None,
-        event.event_type,
-        event.entity_type,
-        entity_id,
-        event.outcome,
-        address,
-        index,
-        user_agent,
-        erasures,
-    )
+        entity_id = entity.text if entity else event.entity_id
+        user_agent = event.user_agent
+        if _may_name_actor(event, entity_id, folded_details):
+            details, user_agent, pseudonym = _seal_names(event, details, key, is_person=entity is not None)
+            entity_id = pseudonym or entity_id
+        address, index, written_index = _NO_ADDRESS
+        if event.ip_address is not None:
+            address, index, written_index = _seal_address(event.ip_address, key, tenant_key)
+        occurred_at = event.occurred_at or received_at
+        if occurred_at.tzinfo is not UTC:
+            occurred_at = _in_utc(occurred_at)
+        plain = msgspec.Raw(written_details)
+        entries.append(
+            _Entry(
+                event_id := event.event_id or str(uuid7()),
+                # The encoder writes as `format_moment` does, twenty times as fast, unless there is no fraction.
+                occurred_at if occurred_at.microsecond else format_moment(occurred_at),
+                actor.text if actor else None,
+                event.event_type,
+                event.entity_type,
+                entity_id,
+                event.outcome,
+                address,
+                written_index,
+                user_agent,
+                plain if details is event.details else details,
+            )
+        )
+        if event.event_id is not None:
+            contents.append(_content(event, plain))
+        rows.append((event_id, key, occurred_at, actor.ref if actor else None, entity_id, address, index, user_agent))
+    contents_written = iter(_write_lines(contents))
+    return [
+        Draft(
+            tenant_id,
+            event_id,
+            # The content as it came: that of a retry is the same, what was sealed of it is not.
+            None if event.event_id is None else sealing.keyed_hash(key, "fingerprint", next(contents_written))[:16],
+            entry,
+            occurred_at,
+            actor_ref,
+            event.event_type,
+            event.entity_type,
+            entity_id,
+            event.outcome,
+            address,
+            index,
+            user_agent,
+            erasures,
+        )
+        for event, entry, (event_id, key, occurred_at, actor_ref, entity_id, address, index, user_agent) in zip(
+            events, _write_lines(entries), rows, strict=True
+        )
+    ]
 
 
-def _fingerprint(event: Event, details: msgspec.Raw | None, key: bytes) -> bytes:
+def _content(event: Event, details: msgspec.Raw) -> tuple[object, ...]:
     # What is to be sealed is no part of what happened: a longer list of fields must not turn a retry into a clash.
-    content = (
+    return (
         event.event_id,
         event.event_type,
         event.entity_type,
@@ -211,7 +218,6 @@ def _fingerprint(event: Event, details: msgspec.Raw | None, key: bytes) -> bytes
         event.user_agent,
         event.occurred_at,
     )
-    return sealing.keyed_hash(key, "fingerprint", _encode(content))[:16]
 
 
 def _in_utc(moment: datetime) -> datetime:
@@ -221,17 +227,28 @@ def _in_utc(moment: datetime) -> datetime:
         raise _fault("/occurred_at", f"expected a time between the years 1 and 9999 in UTC, got {moment}") from None
 
 
-def _encode(value: object) -> bytes:
+def _write_lines(values: Sequence[object]) -> list[bytes]:
+    """Return each value as JSON; text that is JSON has no line breaks of its own."""
+    if not values:
+        return []
     try:
-        encoded = _encoder.encode(value)
+        written = _encoder.encode_lines(values)
     except (RecursionError, UnicodeEncodeError) as error:
         raise _fault("", f"cannot be written as JSON: {error}") from None
-    if b"\\u0000" in encoded and _NUL.search(encoded):
+    if b"\\u0000" in written and _NUL.search(written):
         # Postgres reads no JSON with it: one such row would make every view over the ledger fail, for ever.
         raise _fault("", "expected text without the character U+0000, got some with it")
-    if len(encoded) > MAX_DETAILS_BYTES:
-        raise _fault("", f"expected an event of at most {MAX_DETAILS_BYTES:,} bytes, got {len(encoded):,}")
-    return encoded
+    lines = written.split(b"\n")
+    lines.pop()
+    if len(written) > MAX_DETAILS_BYTES and (longest := max(map(len, lines))) > MAX_DETAILS_BYTES:
+        raise _fault("", f"expected an event of at most {MAX_DETAILS_BYTES:,} bytes, got {longest:,}")
+    return lines
+
+
+def _fold(lines: Sequence[bytes]) -> list[bytes]:
+    """Return texts without case; of text that is ASCII alone, lower case is all that folding makes."""
+    whole = b"\n".join(lines)
+    return (whole.lower() if whole.isascii() else whole.decode().casefold().encode()).split(b"\n")
 
 
 def _seal_address(address: str, key: bytes, tenant_key: bytes) -> tuple[str, bytes, str]:
@@ -263,6 +280,24 @@ def _seal_fields(event: Event, key: bytes, policy: SealingPolicy) -> Any:
     return details
 
 
+def _seal_names(
+    event: Event, details: Any, key: bytes, *, is_person: bool
+) -> tuple[dict[str, Any] | None, str | None, str | None]:
+    """Return details and user agent without the actor's own names, and a pseudonym for an entity named after them."""
+    identifiers = _pattern(event.actor, event.ip_address)
+    if details:
+        details = _seal_identifiers(details, identifiers, key)
+    user_agent = event.user_agent
+    if user_agent and identifiers.search(user_agent):
+        user_agent = sealing.seal(key, user_agent)
+    pseudonym = None
+    if not is_person and identifiers.search(event.entity_id):
+        # "home/alice" stays comparable, and readable in the vault alone.
+        details = (details or {}) | {"$entity_id": {SEALED_KEY: sealing.seal(key, event.entity_id)}}
+        pseudonym = "sealed-" + sealing.keyed_hash(key, "entity", event.entity_id.encode()).hex()[:32]
+    return details, user_agent, pseudonym
+
+
 def _seal_at(value: Any, parts: tuple[str, ...], key: bytes) -> Any:
     """Return `value` with the place that `parts` lead to sealed; unchanged where there is no such place."""
     if not parts:
@@ -290,54 +325,57 @@ def _seal_identifiers(value: Any, identifiers: re.Pattern[str], key: bytes) -> A
 
 
 def _sealed(value: Any, key: bytes) -> dict[str, str]:
-    return {SEALED_KEY: sealing.seal(key, _encode(value).decode())}
+    [written] = _write_lines([value])
+    return {SEALED_KEY: sealing.seal(key, written.decode())}
 
 
 def _is_sealed(value: Any) -> bool:
     return isinstance(value, dict) and value.keys() == {SEALED_KEY}
 
 
-def _identifiers_elsewhere(event: Event, entity_id: str, details: msgspec.Raw | None) -> re.Pattern[str] | None:
-    """Return what finds the actor's own names and address as whole words, or None if they stand in no other field.
+def _may_name_actor(event: Event, entity_id: str, folded_details: bytes) -> bool:
+    """Return whether the actor's own names or address may stand in another field than theirs.
 
-    Most events have none. Looking for substrings tells that in a microsecond; compiling a pattern takes 150.
+    In most events they do not. Looking for substrings tells that in a microsecond; compiling a pattern takes 150.
     """
-    names, needles = _names(event.actor) if event.actor else ((), ())
-    address = event.ip_address.strip().lower() if event.ip_address is not None else None
-    text = f"{entity_id}\n{event.user_agent or ''}\n".encode()
-    if details is not None:
-        text += bytes(details)
-    # Of text that is ASCII alone, lower case is all that folding makes.
-    folded = text.lower() if text.isascii() else text.decode().casefold().encode()
-    for needle in needles:
-        if needle in folded:
-            break
-    else:
-        if address is None or address.encode() not in folded:
-            return None
-    return _pattern(names if address is None else (*names, address))
+    elsewhere = (entity_id + "\n" + event.user_agent if event.user_agent else entity_id).casefold()
+    if event.actor:
+        for name, written in _shortest_names(event.actor):
+            if name in elsewhere or written in folded_details:
+                return True
+    if event.ip_address is None:
+        return False
+    address = event.ip_address.strip().lower()
+    return address in elsewhere or address.encode() in folded_details
 
 
 @lru_cache(maxsize=4_096)
-def _pattern(identifiers: tuple[str, ...]) -> re.Pattern[str]:
+def _pattern(actor: str | None, ip_address: str | None) -> re.Pattern[str]:
+    """Return what finds an actor's names and address as whole words."""
+    identifiers = set(_names(actor)) if actor else set()
+    if ip_address is not None:
+        identifiers.add(ip_address.strip().lower())
     # The longest first: "alice@example.org" is one word to seal, and not "alice" and the rest.
     alternatives = "|".join(sorted(map(re.escape, identifiers), key=lambda item: (-len(item), item)))
     return re.compile(rf"(?<![^\W_])(?:{alternatives})(?![^\W_])", re.IGNORECASE)
 
 
 @lru_cache(maxsize=65_536)
-def _names(actor: str) -> tuple[tuple[str, ...], tuple[bytes, ...]]:
-    """Return the names of an actor, case folded, and what stands in any text that has one of them, JSON or not."""
+def _shortest_names(actor: str) -> tuple[tuple[str, bytes], ...]:
+    """Return what stands in any text that has one of an actor's names: as it is, and as JSON writes it."""
+    names = _names(actor)
+    shortest = [name for name in names if not any(other in name for other in names - {name})]
+    return tuple((name, _encoder.encode(name)[1:-1]) for name in sorted(shortest))
+
+
+def _names(actor: str) -> frozenset[str]:
     identity = actor.strip()
     pieces = {identity}
     if "@" in identity:
         pieces.add(identity.partition("@")[0])
     if "/" in identity or identity.startswith("arn:"):
         pieces.add(re.split(r"[/:]", identity)[-1])
-    names = {piece.casefold() for piece in pieces if len(piece) >= _SHORTEST_IDENTIFIER} - _GENERIC_NAMES
-    written = {form for name in names for form in (name.encode(), _encoder.encode(name)[1:-1])}
-    needles = {form for form in written if not any(other in form for other in written - {form})}
-    return tuple(sorted(names)), tuple(sorted(needles))
+    return frozenset(piece.casefold() for piece in pieces if len(piece) >= _SHORTEST_IDENTIFIER) - _GENERIC_NAMES
 
 
 @lru_cache(maxsize=4_096)

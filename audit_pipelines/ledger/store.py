@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import groupby
 from operator import attrgetter
 from typing import Any, Final, TypeVar
@@ -20,7 +21,7 @@ from audit_pipelines.db import arrays
 from audit_pipelines.db.database import Connection, Database
 from audit_pipelines.db.queries import query
 from audit_pipelines.errors import AuditError, ConflictError, ValidationError
-from audit_pipelines.ledger.entry import Draft, SealingPolicy, make_draft
+from audit_pipelines.ledger.entry import Draft, SealingPolicy, make_drafts
 from audit_pipelines.ledger.event import Event
 from audit_pipelines.ledger.vault import Keys, Vault
 
@@ -216,32 +217,26 @@ class Batch:
         Raises:
             ValidationError: each fault of these events, by their place in the whole.
         """
-        received_at = datetime.now(UTC)
-        keys, policy = self._keys, self._policy
-        drafts: list[Draft] = []
-        faults: list[tuple[str, str]] = []
-        for place, event in enumerate(self._events[first:end], first):
-            is_person = event.entity_type in policy.person_entity_types
+        make = partial(
+            make_drafts,
+            tenant_id=self._tenant_id,
+            tenant_key=self._keys.tenant_key,
+            subjects=self._keys.subjects,
+            policy=self._policy,
+            received_at=datetime.now(UTC),
+            erasures=self._keys.erasures,
+        )
+        events = self._events[first:end]
+        try:
+            return make(events)
+        except ValidationError:
+            faults: list[tuple[str, str]] = []
+        for place, event in enumerate(events, first):
             try:
-                drafts.append(
-                    make_draft(
-                        event,
-                        tenant_id=self._tenant_id,
-                        tenant_key=keys.tenant_key,
-                        actor=keys.subjects[event.actor] if event.actor else None,
-                        entity=keys.subjects[event.entity_id] if is_person else None,
-                        policy=policy,
-                        received_at=received_at,
-                        erasures=keys.erasures,
-                    )
-                )
+                make([event])
             except ValidationError as error:
                 faults += [(f"/{place}{where}", what) for where, what in error.faults]
-        if faults:
-            raise ValidationError(
-                f"{len(faults)} faults in {len(self._events)} events; nothing was stored", tuple(faults)
-            )
-        return drafts
+        raise ValidationError(f"{len(faults)} faults in {len(self._events)} events; nothing was stored", tuple(faults))
 
 
 def store_drafts(conn: Connection, drafts: Sequence[Draft], *, lock_timeout_ms: int = 0) -> list[Receipt]:

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from audit_pipelines.ledger import chain, merkle, rotation, sealing
 from audit_pipelines.ledger.checkpoint import Checkpoint, sign
-from audit_pipelines.ledger.entry import SealingPolicy, Subject, make_draft
+from audit_pipelines.ledger.entry import SealingPolicy, Subject, make_drafts
 from audit_pipelines.ledger.event import Event
 from audit_pipelines.ledger.evidence import Disclosure, EvidenceEntry, LaterCheckpoint, build_evidence
 from audit_pipelines.ledger.keys import Signer
@@ -136,10 +136,11 @@ def _entry(seq: int, moment: datetime) -> bytes:
         user_agent="browser",
         event_id=f"vector-{seq}",
     )
-    actor = PERSON if event.actor else None
-    return make_draft(
-        event, tenant_id=TENANT, tenant_key=TENANT_KEY, actor=actor, entity=None, policy=POLICY, received_at=moment
-    ).entry
+    subjects = {event.actor: PERSON} if event.actor else {}
+    [made] = make_drafts(
+        [event], tenant_id=TENANT, tenant_key=TENANT_KEY, subjects=subjects, policy=POLICY, received_at=moment
+    )
+    return made.entry
 
 
 def _checkpoint(size: int, tree: merkle.Tree, leaves: list[bytes], entries: list[dict[str, Any]]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from audit_pipelines.ledger.entry import (
     SealingPolicy,
     Subject,
     format_moment,
-    make_draft,
+    make_drafts,
     normalise_identity,
     uuid7,
 )
@@ -32,15 +32,16 @@ RECEIVED = datetime(2026, 3, 4, 5, 6, 7, 8, tzinfo=UTC)
 
 
 def draft(event: Event, *, actor: Subject | None = ALICE, entity: Subject | None = None) -> Draft:
-    return make_draft(
-        event,
+    named = {event.actor: actor, event.entity_id: entity}
+    [made] = make_drafts(
+        [event],
         tenant_id=TENANT,
         tenant_key=TENANT_KEY,
-        actor=actor,
-        entity=entity,
+        subjects={name: subject for name, subject in named.items() if name and subject},
         policy=POLICY,
         received_at=RECEIVED,
     )
+    return made
 
 
 def event(**changes: Any) -> Event:
