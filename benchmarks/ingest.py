@@ -16,6 +16,8 @@ from benchmarks.serving import serving
 _REPEATS: Final = 3
 _BATCH: Final = 1_000
 _BATCHES: Final = 20
+# For each process: as many times as it has connections, with those that are used often enough to be prepared.
+_WARMING: Final = 60
 _REQUESTS: Final = 8_000
 _WARM_UP: Final = 500
 _PATH: Final = "/api/audit/events"
@@ -41,19 +43,23 @@ def _batch_run(installation: Installation, connections: int, tenants: int) -> tu
     for tenant in chosen:
         installation.ledger.append(tenant, make_events(_BATCH))
     requests = [
-        [
-            clients.post(f"{_PATH}/batch", _token(installation, tenant), msgspec.json.encode(make_events(_BATCH)))
-            for _ in range(_BATCHES)
-        ]
+        [_batch_request(installation, tenant, _BATCH) for _ in range(_BATCHES)]
         for tenant in (chosen[place % tenants] for place in range(connections))
     ]
+    small = [[_batch_request(installation, tenant, 10) for _ in range(_WARMING)] for tenant in chosen[:1]] * _PROCESSES
     with serving(installation.settings.home, processes=_PROCESSES) as ports:
+        # Connections prepare their statements at first use, and the pool gives out another one each time.
+        clients.run(ports, small, _WARMING * _PROCESSES)
         load = clients.run(ports, requests, _BATCHES * connections)
     if set(load.statuses) != {201}:
         raise RuntimeError(f"expected every batch to be stored, got {load.statuses}")
     events = _BATCH * _BATCHES * connections
-    stored = events + _BATCH * tenants
+    stored = events + _BATCH * tenants + 10 * _WARMING * _PROCESSES
     return load.seconds, copy_in(installation.database, chosen) * events / stored, events
+
+
+def _batch_request(installation: Installation, tenant: UUID, events: int) -> bytes:
+    return clients.post(f"{_PATH}/batch", _token(installation, tenant), msgspec.json.encode(make_events(events)))
 
 
 def single_figures(installation: Installation) -> Iterator[Figure]:

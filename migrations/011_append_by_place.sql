@@ -160,17 +160,17 @@ begin
     insert into audit_logs (
         tenant_id, seq, recorded_at, event_id, entry, prev_hash, entry_hash, row_hash, occurred_at, actor_ref,
         event_type, entity_type, entity_id, outcome, ip_address, ip_index, user_agent)
-    select t.tenant_id, t.first_seq + g.k - 1, t.moment, p_event_id[t.before + g.k], p_entry[t.before + g.k],
-           substring(v_links from t.place + 64 * g.k - 95 for 32),
-           substring(v_links from t.place + 64 * g.k - 63 for 32),
-           substring(v_links from t.place + 64 * g.k - 31 for 32),
-           p_occurred_at[t.before + g.k], p_actor_ref[t.before + g.k], p_event_type[t.before + g.k],
-           p_entity_type[t.before + g.k], p_entity_id[t.before + g.k], p_outcome[t.before + g.k],
-           p_ip_address[t.before + g.k], p_ip_index[t.before + g.k], p_user_agent[t.before + g.k]
-    from (select u.*, (u.before * 64 + u.ord * 32)::integer as place
+    select t.tenant_id, t.first_seq + i, t.moment, p_event_id[i], p_entry[i],
+           substring(v_links from t.place + 64 * i for 32),
+           substring(v_links from t.place + 64 * i + 32 for 32),
+           substring(v_links from t.place + 64 * i + 64 for 32),
+           p_occurred_at[i], p_actor_ref[i], p_event_type[i], p_entity_type[i], p_entity_id[i], p_outcome[i],
+           p_ip_address[i], p_ip_index[i], p_user_agent[i]
+    from (select u.tenant_id, u.moment, u.before, u.count, u.first_seq - u.before - 1 as first_seq,
+                 u.ord::integer * 32 - 95 as place
           from unnest(p_tenant_id, p_count, v_before, v_first_seq, v_moments)
               with ordinality as u (tenant_id, count, before, first_seq, moment, ord)) as t
-    cross join lateral generate_series(1, t.count) as g (k);
+    cross join lateral generate_series(t.before + 1, t.before + t.count) as i;
 
     return query
         update audit_chain_heads h
