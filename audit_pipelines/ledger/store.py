@@ -8,7 +8,6 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from itertools import groupby
 from operator import attrgetter
 from typing import Any, Final, TypeVar
@@ -172,7 +171,9 @@ class Ledger:
 
     def _persons(self, events: Sequence[Event]) -> set[str]:
         persons = {event.actor for event in events if event.actor}
-        return persons | {event.entity_id for event in events if event.entity_type in self._policy.person_entity_types}
+        types = self._policy.person_entity_types
+        persons.update([event.entity_id for event in events if event.entity_type in types])
+        return persons
 
 
 class Batch:
@@ -219,8 +220,21 @@ class Batch:
         Raises:
             ValidationError: each fault of these events, by their place in the whole.
         """
-        make = partial(
-            make_drafts,
+        events = self._events[first:end] if first or end is not None else self._events
+        try:
+            return self._make(events)
+        except ValidationError:
+            faults: list[tuple[str, str]] = []
+        for place, event in enumerate(events, first):
+            try:
+                self._make([event])
+            except ValidationError as error:
+                faults += [(f"/{place}{where}", what) for where, what in error.faults]
+        raise ValidationError(f"{len(faults)} faults in {len(self._events)} events; nothing was stored", tuple(faults))
+
+    def _make(self, events: Sequence[Event]) -> list[Draft]:
+        return make_drafts(
+            events,
             tenant_id=self._tenant_id,
             tenant_key=self._keys.tenant_key,
             subjects=self._keys.subjects,
@@ -228,17 +242,6 @@ class Batch:
             received_at=datetime.now(UTC),
             erasures=self._keys.erasures,
         )
-        events = self._events[first:end]
-        try:
-            return make(events)
-        except ValidationError:
-            faults: list[tuple[str, str]] = []
-        for place, event in enumerate(events, first):
-            try:
-                make([event])
-            except ValidationError as error:
-                faults += [(f"/{place}{where}", what) for where, what in error.faults]
-        raise ValidationError(f"{len(faults)} faults in {len(self._events)} events; nothing was stored", tuple(faults))
 
 
 def store_drafts(conn: Connection, drafts: Sequence[Draft], *, lock_timeout_ms: int = 0) -> list[Receipt]:

@@ -7,7 +7,7 @@ blind indexes, so that changing the master key changes no index and no ledger ro
 
 import secrets
 import threading
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import UUID, uuid4
@@ -92,14 +92,16 @@ class Vault:
                 tenant.subjects.update({identity: found[index] for identity, index in missing.items()})
         return Keys(tenant.erasures, tenant.key, {identity: tenant.subjects[identity] for identity in wanted})
 
-    def known_keys(self, tenant_id: UUID, identities: Collection[str]) -> Keys | None:
-        """Return the same if this process holds all of it already, else None; never asks the database."""
+    def known_keys(self, tenant_id: UUID, identities: Iterable[str]) -> Keys | None:
+        """Return at least the same if this process holds all of it already, else None; never asks the database."""
         tenant = self._tenants.get(tenant_id)
         if tenant is None:
             return None
         known = tenant.subjects
-        subjects = {identity: known[identity] for identity in identities if identity in known}
-        return Keys(tenant.erasures, tenant.key, subjects) if len(subjects) == len(identities) else None
+        for identity in identities:
+            if identity not in known:
+                return None
+        return Keys(tenant.erasures, tenant.key, known)
 
     def living_keys(self, conn: Connection, refs: Iterable[UUID]) -> dict[UUID, bytes]:
         """Return the keys of those behind `refs` who are not erased, as the database has them now.

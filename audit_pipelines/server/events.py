@@ -5,6 +5,7 @@ Decoding and limits are elsewhere; here is what a request means and what its ans
 
 import re
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from functools import partial
 from typing import Final
 from urllib.parse import quote
@@ -112,7 +113,7 @@ class _ReceiptBody(msgspec.Struct, gc=False):
 
     event_id: str
     seq: int
-    recorded_at: str
+    recorded_at: datetime | str
     entry_hash: str
     prev_hash: str
     row_hash: str
@@ -124,7 +125,8 @@ def _answer_to_one(receipt: Receipt) -> Answer:
     body = _ReceiptBody(
         event_id,
         receipt.seq,
-        format_moment(receipt.recorded_at),
+        # The encoder writes as `format_moment` does, twenty times as fast, unless there is no fraction.
+        receipt.recorded_at if receipt.recorded_at.microsecond else format_moment(receipt.recorded_at),
         receipt.entry_hash.hex(),
         receipt.prev_hash.hex(),
         receipt.row_hash.hex(),

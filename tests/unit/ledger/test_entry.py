@@ -209,7 +209,9 @@ def test_people_are_recognised_whatever_the_spelling() -> None:
 
 
 def test_server_ids_are_version_7_and_ordered_by_time() -> None:
-    ids = [uuid7() for _ in range(50)]
+    texts = [uuid7() for _ in range(50)]
+    ids = [uuid.UUID(text) for text in texts]
+    assert [str(item) for item in ids] == texts
     assert {item.version for item in ids} == {7}
     assert all(item.variant == uuid.RFC_4122 for item in ids)
     assert [item.int >> 80 for item in ids] == sorted(item.int >> 80 for item in ids)
