@@ -61,7 +61,10 @@ class Needles:
     """What must stand nowhere: whole words, so that an address is not found in a longer number."""
 
     def __init__(self, company: Company, events: Sequence[Event]) -> None:
-        logins = {person.username for person in company.people} | {event.actor for event in events if event.actor}
+        people = {person.username for person in company.people}
+        # A service's key is a thing as well as an actor, and stands in clear where others create or revoke it.
+        things = {event.entity_id for event in events}
+        logins = people | {event.actor for event in events if event.actor and event.actor not in things}
         names = {login.partition("@")[0] for login in logins if "@" in login}
         addresses = {event.ip_address for event in events if event.ip_address}
         spelled = {ipaddress.ip_address(address).exploded for address in addresses}
