@@ -1,7 +1,8 @@
 """Appending events: the one Python caller of `audit_append`.
 
-Content is prepared and sealed before the database is asked for anything; then one transaction stores all events of a
-call or none. Reading is the server's, checking `verify.py`'s, putting writes together `group_commit.py`'s.
+One transaction stores all events of a call or none; they are sealed before the database sees them, and of a long call
+while it stores those before. Reading is the server's, checking `verify.py`'s, putting writes together
+`group_commit.py`'s.
 """
 
 import re
@@ -32,7 +33,6 @@ PART: Final = 100
 # The database gains nothing from larger calls, and their arrays are in memory three times over.
 _LARGEST_PART: Final = 1_000
 _HASH: Final = 32
-_COLUMNS: Final = tuple(name for name in Draft.__struct_fields__ if name not in {"tenant_id", "erasures"})
 _ARRAYS: Final[Mapping[str, Callable[[Sequence[Any]], arrays.BinaryArray]]] = {
     "event_id": arrays.texts,
     "fingerprint": arrays.byteas,
@@ -385,6 +385,9 @@ def _refusals(
     try:
         yield
     except psycopg.errors.UniqueViolation as error:
+        if error.diag.constraint_name is not None:
+            # Not what the function says of ids but an index: two rows with one number, which a head's lock prevents.
+            raise
         taken = frozenset(msgspec.json.decode(error.diag.message_detail or "[]"))
         raise ClashError(taken, event_ids) from error
     except psycopg.errors.LockNotAvailable as error:

@@ -161,3 +161,14 @@ def test_a_clash_late_in_a_long_call_is_named_and_nothing_is_stored(
         installation.ledger.append(tenant_id, [*numbered(2 * PART, actor="x"), event("n-1", outcome="other")])
     assert [where for where, _ in refused.value.faults] == [f"/{2 * PART}/event_id"]
     assert [result.events for result in installation.verify()] == [1]
+
+
+def test_a_number_that_is_taken_is_no_clash_of_ids(installation: Installation, tenant_id: uuid.UUID) -> None:
+    """A forged row where the next one belongs: the append fails closed, and nobody is told that an id was reused."""
+    installation.ledger.append(tenant_id, [event("a")])
+    with installation.database.connect_admin() as conn:
+        conn.execute("set session_replication_role = replica")
+        conn.execute("update audit_logs set seq = 1 where tenant_id = %s", [tenant_id])
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        installation.ledger.append(tenant_id, [event("b")])
+    assert count(installation) == 1
