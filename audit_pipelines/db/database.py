@@ -119,6 +119,8 @@ class Database:
                 def conninfo() -> str:
                     # Asked for at every attempt: an embedded server that was started again has another socket.
                     line.is_down = True
+                    if self._embedded:
+                        self._embedded.revive()
                     return self.conninfo(role)
 
                 def configure(conn: Connection) -> None:
