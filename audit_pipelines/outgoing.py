@@ -9,7 +9,8 @@ import asyncio
 import ipaddress
 import re
 import socket
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
@@ -146,14 +147,34 @@ class Outgoing:
             raise OSError("the name has no address")
         return Destination(host, port, tuple(found[:_MOST_ADDRESSES]))
 
-    def client(self, timeout_s: float) -> httpx.AsyncClient:
-        """Return a client that reaches permitted addresses alone; it follows no redirect and asks no proxy.
+    @asynccontextmanager
+    async def exchange(
+        self, method: str, url: str, *, timeout_s: float, headers: Mapping[str, str], content: bytes = b""
+    ) -> AsyncIterator[httpx.Response]:
+        """Send one request and yield the answer, its body still to be read with `aiter_raw`; follow no redirect.
 
-        Proxies and .netrc of the environment stay out: only settings say where something goes.
+        `timeout_s` is for each step; whoever calls bounds the whole. Not by an `httpx.AsyncClient`: that logs each URL,
+        and a token may be part of one. Proxies and .netrc of the environment stay out: only settings say where
+        something goes. No compression is asked for, and none undone, so that a small answer stays small.
+
+        Raises:
+            ForbiddenAddressError: when the URL leads to where nothing may go.
+            httpx.HTTPError: when there was no answer.
         """
-        return httpx.AsyncClient(
-            transport=_CheckedTransport(self), timeout=timeout_s, trust_env=False, follow_redirects=False
+        request = httpx.Request(
+            method,
+            url,
+            headers={"User-Agent": "audit-pipelines", "Accept-Encoding": "identity", **headers},
+            content=content,
+            extensions={"timeout": httpx.Timeout(timeout_s).as_dict()},
         )
+        async with _CheckedTransport(self) as transport:
+            response = await transport.handle_async_request(request)
+            response.request = request
+            try:
+                yield response
+            finally:
+                await response.aclose()
 
 
 PUBLIC: Final = Outgoing()

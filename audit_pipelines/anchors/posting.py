@@ -49,8 +49,7 @@ def post(
 async def _post(url: str, content: bytes, headers: Mapping[str, str], outgoing: Outgoing, timeout_s: float) -> Answer:
     async with (
         asyncio.timeout(timeout_s),
-        outgoing.client(timeout_s) as client,
-        client.stream("POST", url, content=content, headers=dict(headers)) as response,
+        outgoing.exchange("POST", url, timeout_s=timeout_s, headers=headers, content=content) as response,
     ):
         if not response.is_success:
             raise AnchorUnavailableError(
@@ -61,7 +60,7 @@ async def _post(url: str, content: bytes, headers: Mapping[str, str], outgoing: 
 
 async def _body(response: httpx.Response) -> bytes:
     body = b""
-    async for chunk in response.aiter_bytes():
+    async for chunk in response.aiter_raw():
         body += chunk
         if len(body) > _MAX_ANSWER:
             raise AnchorUnavailableError(f"expected an answer of at most {_MAX_ANSWER} bytes, got more")

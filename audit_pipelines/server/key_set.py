@@ -126,15 +126,15 @@ class KeySet:
 
 
 async def _get(url: str, outgoing: Outgoing, timeout_s: float) -> bytes:
+    accepted = {"Accept": "application/jwk-set+json, application/json"}
     async with (
         asyncio.timeout(timeout_s),
-        outgoing.client(timeout_s) as client,
-        client.stream("GET", url, headers={"Accept": "application/jwk-set+json, application/json"}) as response,
+        outgoing.exchange("GET", url, timeout_s=timeout_s, headers=accepted) as response,
     ):
         if response.status_code != 200:
             raise _NoKeySetError(f"expected status 200, got {response.status_code}")
         content = b""
-        async for chunk in response.aiter_bytes():
+        async for chunk in response.aiter_raw():
             content += chunk
             if len(content) > _MAX_BYTES:
                 raise _NoKeySetError(f"expected at most {_MAX_BYTES} bytes, got more")
@@ -164,10 +164,10 @@ def _usable(keys: Iterable[object]) -> Iterable[_Entry]:
         if not isinstance(key, dict) or not _is_for_signatures(key):
             continue
         kind, key_id, algorithm = key.get("kty"), key.get("kid"), key.get("alg")
+        if not all(text is None or isinstance(text, str) for text in (kind, key_id, algorithm)):
+            continue
         # A symmetric key has no place in a public set, and one that shows its private half is anybody's.
         if kind not in {"RSA", "EC", "OKP"} or "d" in key:
-            continue
-        if not all(text is None or isinstance(text, str) for text in (key_id, algorithm)):
             continue
         try:
             yield _Entry(kind, key_id, algorithm, _load(kind, key))

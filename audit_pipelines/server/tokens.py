@@ -35,6 +35,7 @@ SUBJECT: Final = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]{1,2
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _REASONS: Final[tuple[tuple[type[Exception], Reason], ...]] = (
     (jwt.InvalidSignatureError, "signature"),
+    (jwt.DecodeError, "form"),
     (jwt.ExpiredSignatureError, "expired"),
     (jwt.ImmatureSignatureError, "early"),
     (jwt.InvalidAudienceError, "audience"),
