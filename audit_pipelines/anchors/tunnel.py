@@ -16,6 +16,7 @@ from audit_pipelines.outgoing import ForbiddenAddressError, Outgoing
 
 _MAX_HEAD: Final = 8_192
 _CHUNK: Final = 65_536
+_CLOSING_S: Final = 1.0
 _REFUSED: Final = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"
 _AWAY: Final = b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n"
 _OPEN: Final = b"HTTP/1.1 200 Connection Established\r\n\r\n"
@@ -33,9 +34,12 @@ async def tunnel(outgoing: Outgoing) -> AsyncIterator[str]:
         if task:
             open_ones.add(task)
             task.add_done_callback(open_ones.discard)
-        with suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            await _serve(reader, writer, credentials, outgoing)
-        writer.close()
+        try:
+            # A cancelled task of a server is logged as a fault by asyncio of Python 3.11.
+            with suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, asyncio.CancelledError):
+                await _serve(reader, writer, credentials, outgoing)
+        finally:
+            await _close(writer)
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0, limit=_MAX_HEAD)
     try:
@@ -69,7 +73,7 @@ async def _serve(
         writer.write(_OPEN)
         await asyncio.gather(_copy(reader, far_writer), _copy(far_reader, writer))
     finally:
-        far_writer.close()
+        await _close(far_writer)
 
 
 async def _connect(host: str, port: int, outgoing: Outgoing) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -89,3 +93,13 @@ async def _copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> Non
         await sink.drain()
     with suppress(OSError):
         sink.write_eof()
+
+
+async def _close(writer: asyncio.StreamWriter) -> None:
+    """Close before the loop ends, which would leave the socket to the garbage collector."""
+    writer.close()
+    try:
+        async with asyncio.timeout(_CLOSING_S):
+            await writer.wait_closed()
+    except OSError:
+        writer.transport.abort()
