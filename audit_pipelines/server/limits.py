@@ -26,6 +26,8 @@ class RateLimit:
 
     def __init__(self, per_second: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._step = 1 / per_second
+        # What sums of fractions lose must not cost anybody a request.
+        self._ahead = _BURST_S - self._step + 1e-6
         self._clock = clock
         self._due: dict[str, float] = {}
         """When all that came so far would have come at an even pace."""
@@ -40,8 +42,8 @@ class RateLimit:
             due = now
         elif due < now:
             due = now
-        elif due - now > _BURST_S - self._step:
-            return due - now - _BURST_S + self._step
+        elif due - now > self._ahead:
+            return due - now - self._ahead
         self._due[key] = due + self._step
         return 0.0
 
