@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic import ValidationError as PydanticValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -170,6 +172,18 @@ class Settings(BaseSettings):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
+    @field_validator("database_url", "dagster_postgres_url")
+    @classmethod
+    def _database(cls, value: SecretStr | None) -> SecretStr | None:
+        # Said here without the value: libpq's messages repeat what they take for an option, a port or a host, which
+        # with a password that is not percent-encoded is a part of it.
+        if value is not None and not _is_conninfo(value.get_secret_value()):
+            raise ValueError(
+                "expected postgresql://user:password@host:port/database, with / @ : ? # % and spaces in the password "
+                "percent-encoded"
+            )
+        return value
+
     @field_validator("audit_sealed_fields")
     @classmethod
     def _pointers(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -325,4 +339,16 @@ def load_settings() -> Settings:
         faults = "; ".join(
             f"{str(fault['loc'][0]).upper()}: {fault['msg'].removeprefix('Value error, ')}" for fault in error.errors()
         )
-        raise ConfigurationError(f"configuration is malformed: {faults}") from None
+    # Outside the block: pydantic's error, which holds the values, must not even be this one's context.
+    raise ConfigurationError(f"configuration is malformed: {faults}")
+
+
+def _is_conninfo(text: str) -> bool:
+    """Return whether libpq reads `text` as we would: no piece of a password in the place of a host, port or name."""
+    try:
+        parts = conninfo_to_dict(text.replace("postgresql+psycopg2://", "postgresql://", 1))
+    except psycopg.Error:
+        return False
+    ports = str(parts.get("port") or "5432").split(",")
+    names = f"{parts.get('host') or ''} {parts.get('dbname') or ''}"
+    return all(port.isascii() and port.isdigit() for port in ports if port) and "@" not in names
