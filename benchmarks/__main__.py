@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
+from audit_pipelines.db.embedded import EmbeddedPostgres
 from audit_pipelines.installation import Installation, open_installation
 from audit_pipelines.settings import Settings
 from benchmarks import peers
@@ -38,11 +39,15 @@ def main() -> None:
             parser.error(str(error))
     with tempfile.TemporaryDirectory() as home:
         settings = Settings(_env_file=None, audit_home=Path(home))  # type: ignore[call-arg] - a pydantic option
-        with open_installation(settings) as installation:
-            report: dict[str, Any] = {"machine": machine(installation.database)}
-            print(*(f"{name:11} {value}" for name, value in report["machine"].items()), sep="\n", end="\n\n")
-            for part in parts:
-                report[part] = _PARTS[part](installation, 10 if asked.large else 1)
+        try:
+            with open_installation(settings) as installation:
+                report: dict[str, Any] = {"machine": machine(installation.database)}
+                print(*(f"{name:11} {value}" for name, value in report["machine"].items()), sep="\n", end="\n\n")
+                for part in parts:
+                    report[part] = _PARTS[part](installation, 10 if asked.large else 1)
+        finally:
+            # Started by root, the server keeps its data outside the home: gigabytes that would stay for ever.
+            EmbeddedPostgres(settings.home).destroy()
     if asked.json:
         asked.json.write_text(json.dumps(report, indent=1) + "\n")
 

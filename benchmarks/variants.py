@@ -44,14 +44,13 @@ class _OneByOne:
             raise answer
         return answer
 
-    def close(self) -> None:
+    async def finish(self) -> None:
         """Nothing is queued."""
 
 
 class _PerEvent(EventWriting):
     def __init__(self, *args: object) -> None:
         super().__init__(*args)  # type: ignore[arg-type]
-        self._group.close()
         self._group = _OneByOne(partial(store, self._database))  # type: ignore[assignment,arg-type]
 
 

@@ -119,6 +119,8 @@ class Database:
                 def conninfo() -> str:
                     # Asked for at every attempt: an embedded server that was started again has another socket.
                     line.is_down = True
+                    if self._embedded:
+                        self._embedded.revive()
                     return self.conninfo(role)
 
                 def configure(conn: Connection) -> None:
@@ -157,19 +159,28 @@ class Database:
                 connections is reported within seconds, and at once while others have just found it so.
         """
         try:
-            pool = self.pool(role)
-            conn = self._borrow(pool, role)
+            conn = self.borrow(role)
             try:
                 if conn.autocommit is not autocommit:
                     conn.autocommit = autocommit
                 with conn:
                     yield conn
             finally:
-                pool.putconn(conn)
+                self.give_back(role, conn)
         except psycopg.OperationalError as error:
             raise DatabaseUnavailableError(f"the database did not answer: {str(error).strip()}") from error
 
-    def _borrow(self, pool: ConnectionPool[Connection], role: Role) -> Connection:
+    def give_back(self, role: Role, conn: Connection) -> None:
+        """End a borrowing; the pool replaces what is given back closed, and rolls back what is open."""
+        self.pool(role).putconn(conn)
+
+    def borrow(self, role: Role) -> Connection:
+        """Return a connection for `give_back` to take; for those whose use of it is no block of code.
+
+        Raises:
+            DatabaseUnavailableError: as `connection`.
+        """
+        pool = self.pool(role)
         line = self._lines[role]
         deadline = time.monotonic() + self._settings.database_timeout / 1000
         while True:

@@ -95,6 +95,20 @@ class EmbeddedPostgres:
             raise
         self._share = share
 
+    def revive(self) -> None:
+        """Start the server again if it died while this process has a share in it; else do nothing, in a millisecond.
+
+        Raises:
+            DatabaseUnavailableError: as `start`; processes of the dead server may still be at work, so try again.
+        """
+        if self._share is None or ((self.data_dir / "postmaster.pid").exists() and not self._is_remnant()):
+            return
+        with _exclusive(self.home / "postgres.start.lock"):
+            account = _account()
+            binaries = _binaries(account)
+            if not self._is_running(account, binaries):
+                self._start_server(account, binaries)
+
     def release(self) -> None:
         """Leave the server; stops it (fast shutdown) when this was the last process that used it."""
         share, self._share = self._share, None

@@ -50,6 +50,24 @@ Store = Callable[[Sequence[W], int], Sequence[R | Exception]]
 limit), and returns for each what came of it. It raises when it stored none of them."""
 
 
+W_contra = TypeVar("W_contra", contravariant=True)
+R_co = TypeVar("R_co", covariant=True)
+
+
+class Express(Protocol[W_contra, R_co]):
+    """A faster way for most writes, on the event loop; what fails there goes through `Store` once more."""
+
+    def takes(self, write: W_contra) -> bool:
+        """Whether `write` may go this way."""
+
+    async def store(self, writes: Sequence[W_contra], lock_timeout_ms: int) -> Sequence[R_co]:
+        """As `Store`, but it raises when it could not store all of them, and has stored none then.
+
+        Raises:
+            DatabaseUnavailableError: nobody knows whether they are stored.
+        """
+
+
 class QueueFullError(AuditError):
     """More writes are waiting than the queue takes; this one was not begun."""
 
@@ -72,11 +90,15 @@ class _Lane(Generic[W, R]):
 class GroupCommit(Generic[W, R]):
     """Puts concurrent writes together; answers each after its transaction, from any event loop.
 
-    Two lanes: a tenant whose head somebody else holds goes on in the slow one, so that the others need not wait.
+    Two lanes with a thread each: a tenant whose head somebody else holds goes on in the slow one, so that the others
+    need not wait. Before them, for the event loop that comes first, the express way.
     """
 
-    def __init__(self, store: Store[W, R]) -> None:
+    def __init__(self, store: Store[W, R], express: Express[W, R] | None = None) -> None:
         self._store = store
+        self._express = express
+        self._express_lane: _Lane[W, R] = _Lane(is_slow=False)
+        self._express_loop: asyncio.AbstractEventLoop | None = None
         self._lock = threading.Lock()
         self._fast: _Lane[W, R] = _Lane(is_slow=False)
         self._slow: _Lane[W, R] = _Lane(is_slow=True)
@@ -84,6 +106,7 @@ class GroupCommit(Generic[W, R]):
         self._writes = 0
         self._bytes = 0
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="group-commit")
+        self._express_task: asyncio.Task[None] | None = None
 
     async def append(self, write: W) -> R:
         """Return what `write` came to, once its transaction has ended. It is finished even if the caller is cancelled.
@@ -92,23 +115,30 @@ class GroupCommit(Generic[W, R]):
             QueueFullError: `write` was not begun.
             AuditError: whatever storing it raised.
         """
-        answer: asyncio.Future[R] = asyncio.get_running_loop().create_future()
-        self._enqueue(_Waiting(write, answer))
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[R] = loop.create_future()
+        self._enqueue(_Waiting(write, answer), loop)
         return await answer
 
-    def close(self) -> None:
+    async def finish(self) -> None:
         """Finish what is queued; later writes are refused."""
-        self._threads.shutdown()
+        if self._express_task is not None:
+            await self._express_task
+        await asyncio.get_running_loop().run_in_executor(None, self._threads.shutdown)
 
-    def _enqueue(self, waiting: _Waiting[W, R]) -> None:
+    def _enqueue(self, waiting: _Waiting[W, R], loop: asyncio.AbstractEventLoop) -> None:
         write = waiting.write
         with self._lock:
             if self._writes >= QUEUE_WRITES or self._bytes + write.size > QUEUE_BYTES:
                 raise QueueFullError(f"{self._writes:,} writes of {self._bytes:,} bytes wait; repeat this one later")
-            lane = self._slow if write.tenant_id in self._slow_tenants else self._fast
-            if lane.is_slow:
+            if write.tenant_id in self._slow_tenants:
                 self._slow_tenants[write.tenant_id] += 1
-            self._put(lane, [waiting])
+                self._put(self._slow, [waiting])
+            elif self._express is not None and self._express.takes(write) and self._express_loop in {None, loop}:
+                self._express_loop = loop
+                self._put_express(self._express, waiting, loop)
+            else:
+                self._put(self._fast, [waiting])
             self._writes += 1
             self._bytes += write.size
 
@@ -117,6 +147,41 @@ class GroupCommit(Generic[W, R]):
             self._threads.submit(self._run, lane)
             lane.is_running = True
         lane.queue.extend(waiting)
+
+    def _put_express(self, express: Express[W, R], waiting: _Waiting[W, R], loop: asyncio.AbstractEventLoop) -> None:
+        self._express_lane.queue.append(waiting)
+        if not self._express_lane.is_running:
+            self._express_lane.is_running = True
+            self._express_task = loop.create_task(self._run_express(express))
+
+    async def _run_express(self, express: Express[W, R]) -> None:
+        """Flush until nothing waits; before each flush the loop reads what has arrived, so that it comes along."""
+        while True:
+            await asyncio.sleep(0)
+            with self._lock:
+                flush = _take(self._express_lane)
+                if not flush:
+                    self._express_lane.is_running = False
+                    return
+            await self._settle_express(express, flush)
+
+    async def _settle_express(self, express: Express[W, R], flush: Sequence[_Waiting[W, R]]) -> None:
+        outcomes: Sequence[R | BaseException]
+        try:
+            outcomes = await express.store([waiting.write for waiting in flush], _LOCK_TIMEOUT_MS)
+        except DatabaseUnavailableError as error:
+            outcomes = [error] * len(flush)
+        except (AuditError, psycopg.Error) as error:
+            # None of them is stored. The threads find out whose fault it is.
+            if isinstance(error, HeadLockedError) and len(_by_tenant(flush)) == 1:
+                self._move_to_slow_lane(flush)
+                return
+            with self._lock:
+                self._put(self._fast, flush)
+            return
+        except BaseException as error:  # noqa: BLE001 - every waiting request must be answered, whatever went wrong
+            outcomes = [error] * len(flush)
+        self._answer(flush, outcomes, self._express_lane)
 
     def _run(self, lane: _Lane[W, R]) -> None:
         while True:
@@ -172,7 +237,9 @@ class GroupCommit(Generic[W, R]):
         for waiting, outcome in zip(flush, outcomes, strict=True):
             by_loop.setdefault(waiting.answer.get_loop(), []).append((waiting.answer, outcome))
         for loop, answers in by_loop.items():
-            if not loop.is_closed():
+            if lane is self._express_lane:
+                _set_all(answers)
+            elif not loop.is_closed():
                 loop.call_soon_threadsafe(_set_all, answers)
 
 

@@ -7,11 +7,11 @@ while it stores those before. Reading is the server's, checking `verify.py`'s, p
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from operator import attrgetter
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Self, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -33,7 +33,7 @@ PART: Final = 100
 # The database gains nothing from larger calls, and their arrays are in memory three times over.
 _LARGEST_PART: Final = 1_000
 _HASH: Final = 32
-_ARRAYS: Final[Mapping[str, Callable[[Sequence[Any]], arrays.BinaryArray]]] = {
+_MAKERS: Final[Mapping[str, Callable[[Sequence[Any]], arrays.BinaryArray]]] = {
     "event_id": arrays.texts,
     "fingerprint": arrays.byteas,
     "entry": arrays.byteas,
@@ -47,6 +47,8 @@ _ARRAYS: Final[Mapping[str, Callable[[Sequence[Any]], arrays.BinaryArray]]] = {
     "ip_index": arrays.byteas,
     "user_agent": arrays.labels,
 }
+_ARRAYS: Final = {name: (attrgetter(name), make) for name, make in _MAKERS.items()}
+_erasures: Final = attrgetter("erasures")
 _STALE_KEYS: Final = "AU001"
 # Each takes another erasure within the tenant, in the milliseconds since the keys were read.
 SEALING_ATTEMPTS: Final = 20
@@ -207,8 +209,10 @@ class Batch:
             with _refusals({self._tenant_id: self._keys.erasures}, event_ids):
                 _refuse_server_made_ids(conn, self._tenant_id, event_ids)
                 with conn.pipeline() if len(self._events) > PART else nullcontext():
-                    calls = [_Call(conn, [(self._tenant_id, part)]) for part in parts if part]
-                    return parts.in_order([receipt for call in calls for receipt in call.receipts()])
+                    calls = [(call := Call([(self._tenant_id, part)]), call.begin(conn)) for part in parts if part]
+                    return parts.in_order(
+                        [receipt for call, answer in calls for receipt in call.receipts(answer.fetchall())]
+                    )
         except ValidationError:
             # The parts after the faulty one were not looked at, and the caller is owed every fault.
             self.drafts()
@@ -255,21 +259,11 @@ def store_drafts(conn: Connection, drafts: Sequence[Draft], *, lock_timeout_ms: 
         HeadLockedError: a tenant's head was locked for more than `lock_timeout_ms` (0: no limit of this call).
         StaleKeysError: drafts may be sealed under a key that was destroyed; the transaction is to be rolled back.
     """
-    places = sorted(range(len(drafts)), key=lambda place: drafts[place].tenant_id.int)
-    groups = [
-        (tenant_id, [drafts[place] for place in group])
-        for tenant_id, group in groupby(places, key=lambda place: drafts[place].tenant_id)
-    ]
-    # Events that came before an erasure may share the call with some that came after it.
-    erasures = {tenant_id: min(draft.erasures for draft in group) for tenant_id, group in groups}
-    with _refusals(erasures, [draft.event_id for draft in drafts], lock_timeout_ms):
-        for tenant_id, group in groups:
+    call = Call.of(drafts, lock_timeout_ms)
+    with call.refusals():
+        for tenant_id, group in call.groups:
             _refuse_server_made_ids(conn, tenant_id, [draft.event_id for draft in group if draft.is_client_id])
-        receipts = _Call(conn, groups, lock_timeout_ms).receipts()
-    if len(groups) == 1:
-        return receipts
-    by_place = dict(zip(places, receipts, strict=True))
-    return [by_place[place] for place in range(len(drafts))]
+        return call.receipts(call.begin(conn).fetchall())
 
 
 def until_fresh(attempt: Callable[[int | None], T], tenant_id: UUID) -> T:
@@ -344,37 +338,74 @@ def _with_actor(events: Sequence[Event], default_actor: str | None) -> Sequence[
     return [event if event.actor else msgspec.structs.replace(event, actor=default_actor) for event in events]
 
 
-class _Call:
-    """A call of `audit_append` that is on its way: drafts by tenant, tenants in ascending order."""
+class Call:
+    """A call of `audit_append`: drafts by tenant, tenants in ascending order; its arguments, answer and refusals."""
 
     def __init__(
-        self, conn: Connection, groups: Sequence[tuple[UUID, Sequence[Draft]]], lock_timeout_ms: int = 0
+        self,
+        groups: Sequence[tuple[UUID, Sequence[Draft]]],
+        lock_timeout_ms: int = 0,
+        places: Sequence[int] | None = None,
     ) -> None:
-        self._groups = groups
-        drafts = [draft for _, group in groups for draft in group]
-        arguments: dict[str, Any] = {name: make(list(map(attrgetter(name), drafts))) for name, make in _ARRAYS.items()}
-        arguments |= {
-            "tenant_id": arrays.uuids([tenant_id for tenant_id, _ in groups]),
-            "count": arrays.integers(len(group) for _, group in groups),
-            "erasures": arrays.bigints(min(draft.erasures for draft in group) for _, group in groups),
-            "lock_timeout_ms": str(lock_timeout_ms),
-        }
-        self._cursor = conn.execute(query("ledger/append"), arguments, binary=True)
+        self.groups = groups
+        self._lock_timeout_ms = lock_timeout_ms
+        self._places = places
 
-    def receipts(self) -> list[Receipt]:
-        """Wait for the call and return the receipt of each draft, in their order."""
-        rows = self._cursor.fetchall()
-        known = {(row[0], row[1]): _known_receipt(*row[1:]) for row in rows if row[1] is not None}
-        new = {row[0]: row[2:] for row in rows if row[1] is None}
+    @classmethod
+    def of(cls, drafts: Sequence[Draft], lock_timeout_ms: int) -> Self:
+        """Return a call for drafts in any order; its receipts come in the same."""
+        tenant_id = drafts[0].tenant_id
+        if all(draft.tenant_id == tenant_id for draft in drafts):
+            return cls([(tenant_id, drafts)], lock_timeout_ms)
+        places = sorted(range(len(drafts)), key=lambda place: drafts[place].tenant_id.int)
+        groups = [
+            (tenant_id, [drafts[place] for place in group])
+            for tenant_id, group in groupby(places, key=lambda place: drafts[place].tenant_id)
+        ]
+        return cls(groups, lock_timeout_ms, places)
+
+    def arguments(self) -> dict[str, arrays.BinaryArray]:
+        """Return the arguments by the names that they have in `sql/ledger/append.sql`."""
+        drafts = self.groups[0][1] if len(self.groups) == 1 else [draft for _, group in self.groups for draft in group]
+        arguments = {name: make([get(draft) for draft in drafts]) for name, (get, make) in _ARRAYS.items()}
+        arguments["tenant_id"] = arrays.uuids([tenant_id for tenant_id, _ in self.groups])
+        arguments["count"] = arrays.integers(len(group) for _, group in self.groups)
+        # Events that came before an erasure may share the call with some that came after it.
+        arguments["erasures"] = arrays.bigints(min(map(_erasures, group)) for _, group in self.groups)
+        arguments["lock_timeout_ms"] = arrays.BinaryArray(str(self._lock_timeout_ms).encode())
+        return arguments
+
+    def begin(self, conn: Connection) -> psycopg.Cursor[Any]:
+        """Send the call; the answer's rows are what `receipts` takes."""
+        return conn.execute(query("ledger/append"), self.arguments(), binary=True)
+
+    def receipts(self, rows: Iterable[Sequence[Any]]) -> list[Receipt]:
+        """Return the receipt of each draft, in their order, out of the rows that `audit_append` answered."""
+        known: dict[tuple[UUID, str], Receipt] = {}
+        new: dict[UUID, Sequence[Any]] = {}
+        for row in rows:
+            if row[1] is None:
+                new[row[0]] = row[2:]
+            else:
+                known[row[0], row[1]] = _known_receipt(*row[1:])
         receipts: list[Receipt] = []
-        for tenant_id, group in self._groups:
+        for tenant_id, group in self.groups:
             fresh = [draft for draft in group if (tenant_id, draft.event_id) not in known] if known else group
             made = _new_receipts(fresh, *new[tenant_id]) if fresh else iter(())
             if len(fresh) == len(group):
                 receipts += made
             else:
                 receipts += (known.get((tenant_id, draft.event_id)) or next(made) for draft in group)
-        return receipts
+        if self._places is None:
+            return receipts
+        by_place = dict(zip(self._places, receipts, strict=True))
+        return [by_place[place] for place in range(len(receipts))]
+
+    def refusals(self) -> AbstractContextManager[None]:
+        """Turn what `audit_append` refuses into errors, as `store_drafts` says."""
+        erasures = {tenant_id: min(map(_erasures, group)) for tenant_id, group in self.groups}
+        drafts = (draft for _, group in self.groups for draft in group)
+        return _refusals(erasures, (draft.event_id for draft in drafts), self._lock_timeout_ms)
 
 
 @contextmanager

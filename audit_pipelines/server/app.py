@@ -13,9 +13,11 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from audit_pipelines.db.database import Database
 from audit_pipelines.db.queries import query
@@ -23,11 +25,13 @@ from audit_pipelines.errors import AuditError, DatabaseUnavailableError
 from audit_pipelines.installation import Installation
 from audit_pipelines.server.auth import Authenticator
 from audit_pipelines.server.boundary import Boundary
+from audit_pipelines.server.direct import Direct
 from audit_pipelines.server.events import EVENTS_PATH, EventWriting
+from audit_pipelines.server.express import Express
 from audit_pipelines.server.health import Health
 from audit_pipelines.server.key_set import KeySet
 from audit_pipelines.server.limits import Limits
-from audit_pipelines.server.problems import problem_of, problem_of_http
+from audit_pipelines.server.problems import answer_to, problem_of_http
 from audit_pipelines.server.reading import EventReading
 from audit_pipelines.server.resource import Operation, Resource
 from audit_pipelines.server.tokens import Expected
@@ -40,6 +44,7 @@ _QUEUE: Final = 1_000
 # A batch in memory is up to 32 MB of text and some times that as objects.
 _BATCH_THREADS: Final = 2
 _BATCH_QUEUE: Final = 16
+_FEW_CONNECTIONS: Final = 2
 
 
 def create_app(installation: Installation, *, on_stop: Callable[[], None] | None = None) -> Starlette:
@@ -50,7 +55,10 @@ def create_app(installation: Installation, *, on_stop: Callable[[], None] | None
     settings = installation.settings
     workers = Workers(min(_MOST_THREADS, settings.database_pool_max), _QUEUE)
     batches = Workers(_BATCH_THREADS, _BATCH_QUEUE)
-    writing = EventWriting(installation.ledger, installation.database, workers, batches)
+    # It keeps a connection for itself; a pool of two would have one left for all the rest.
+    is_express = settings.database_pool_max > _FEW_CONNECTIONS
+    express = Express(installation.database, settings.database_timeout) if is_express else None
+    writing = EventWriting(installation.ledger, installation.database, workers, batches, express)
     reading = EventReading(installation, workers)
     health = Health(installation)
 
@@ -93,11 +101,11 @@ def create_app(installation: Installation, *, on_stop: Callable[[], None] | None
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         await workers.run(lambda: _ensure_partitions(installation.database))
         yield
-        await anyio.to_thread.run_sync(writing.close)
+        await writing.finish()
         if on_stop:
             await anyio.to_thread.run_sync(on_stop)
 
-    app = Starlette(
+    app = _Application(
         routes=routes,
         middleware=middleware,
         exception_handlers={AuditError: _on_audit_error, HTTPException: _on_http_error},
@@ -125,18 +133,20 @@ def _ensure_partitions(database: Database) -> None:
         _LOG.warning("partitions not made ahead: %s", error)
 
 
+class _Application(Starlette):
+    """Starlette with `Direct` before its router, and without its outermost layer, whose work `Boundary` does."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        app: ASGIApp = Direct(ExceptionMiddleware(self.router, handlers=self.exception_handlers), self.routes)
+        for layer, args, kwargs in reversed(self.user_middleware):
+            app = layer(app, *args, **kwargs)
+        return app
+
+
 async def _on_audit_error(_: Request, error: Exception) -> Response:
     # Starlette types handlers for any exception; the table above sends only these here.
-    expected = error if isinstance(error, AuditError) else AuditError(type(error).__name__)
-    problem = problem_of(expected)
-    if problem.status >= 500:
-        _LOG.warning("answered status=%d error=%s: %s", problem.status, type(error).__name__, _one_line(str(expected)))
-    return problem.response()
+    return answer_to(error if isinstance(error, AuditError) else AuditError(type(error).__name__))
 
 
 async def _on_http_error(_: Request, error: Exception) -> Response:
     return problem_of_http(error if isinstance(error, HTTPException) else HTTPException(500)).response()
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())

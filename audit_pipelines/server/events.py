@@ -23,6 +23,7 @@ from audit_pipelines.ledger.store import Batch, HeadLockedError, Ledger, Receipt
 from audit_pipelines.server.auth import Principal
 from audit_pipelines.server.body import read_body, require_content_type
 from audit_pipelines.server.decoding import decode_array, decode_event, decode_lines
+from audit_pipelines.server.express import Express
 from audit_pipelines.server.idempotency import Answer, RequestKey, request_key
 from audit_pipelines.server.problems import Fault
 from audit_pipelines.server.workers import Workers, busy
@@ -41,16 +42,21 @@ _PLAIN_ID: Final = re.compile(r"[A-Za-z0-9-]+")
 class EventWriting:
     """The handlers that append; batches have workers of their own, so that they never starve single events."""
 
-    def __init__(self, ledger: Ledger, database: Database, single: Workers, batches: Workers) -> None:
+    def __init__(
+        self, ledger: Ledger, database: Database, single: Workers, batches: Workers, express: Express | None
+    ) -> None:
         self._ledger = ledger
         self._database = database
         self._single = single
         self._batches = batches
-        self._group: GroupCommit[EventWrite, Answer] = GroupCommit(partial(store, database))
+        self._express = express
+        self._group: GroupCommit[EventWrite, Answer] = GroupCommit(partial(store, database), express)
 
-    def close(self) -> None:
+    async def finish(self) -> None:
         """Finish what is queued."""
-        self._group.close()
+        await self._group.finish()
+        if self._express:
+            self._express.close()
 
     async def append(self, request: Request, principal: Principal) -> Response:
         """Store one event: 201 with its receipt, 200 with the first receipt when it was stored before.

@@ -5,6 +5,7 @@ into an answer.
 """
 
 import http
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -21,6 +22,7 @@ Fault = tuple[str, str]
 MEDIA_TYPE: Final = "application/problem+json"
 FAULTS_LISTED: Final = 1_000
 RETRY_AFTER_S: Final = 2
+_LOG: Final = logging.getLogger("audit_pipelines.server")
 _TYPE_PREFIX: Final = "urn:audit-pipelines:problem:"
 
 
@@ -97,6 +99,14 @@ def problem_of(error: AuditError) -> Problem:
     return internal()
 
 
+def answer_to(error: AuditError) -> Response:
+    """Return the answer to a request that raised `error`; such as are no fault of the client's are logged."""
+    problem = problem_of(error)
+    if problem.status >= 500:
+        _LOG.warning("answered status=%d error=%s: %s", problem.status, type(error).__name__, _one_line(str(error)))
+    return problem.response()
+
+
 def internal(instance: str | None = None) -> Problem:
     """Return the problem that says nothing but that it is ours; `instance` is found again in the server's log."""
     return Problem(500, "internal", "An unexpected error on the server; its log has the details.", instance=instance)
@@ -107,3 +117,7 @@ def problem_of_http(error: HTTPException) -> Problem:
     kind = {404: "not-found", 405: "method-not-allowed"}.get(error.status_code, "http")
     detail = "There is nothing at this path; see docs/http_api.md." if error.status_code == 404 else error.detail
     return Problem(error.status_code, kind, detail, headers=error.headers or {})
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

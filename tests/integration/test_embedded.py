@@ -2,14 +2,17 @@
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
 import psycopg
 import pytest
 
+from audit_pipelines.db.database import reach_database
 from audit_pipelines.db.embedded import EmbeddedPostgres
 from audit_pipelines.errors import DatabaseUnavailableError
+from audit_pipelines.settings import Settings
 
 
 def modes(path: Path) -> dict[Path, int]:
@@ -89,6 +92,27 @@ def test_a_killed_process_leaves_no_server_behind_for_ever(home: Path) -> None:
     with pytest.raises(DatabaseUnavailableError):
         server.conninfo(user="postgres", password="", dbname="postgres")
     server.destroy()
+
+
+def test_a_dead_server_is_started_again_when_somebody_asks(home: Path) -> None:
+    settings = Settings(_env_file=None, audit_home=home)
+    with reach_database(settings) as database:
+        database.migrate()
+        with database.connection("audit_app") as conn:
+            conn.execute("select 1")
+        postmaster = psutil.Process(int((home / "postgres" / "postmaster.pid").read_text().split()[0]))
+        for process in [postmaster, *postmaster.children()]:
+            process.kill()
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                with database.connection("audit_app") as conn:
+                    assert conn.execute("select 1").fetchone() == (1,)
+                break
+            except DatabaseUnavailableError:
+                assert time.monotonic() < deadline
+        assert psutil.pid_exists(int((home / "postgres" / "postmaster.pid").read_text().split()[0]))
+    EmbeddedPostgres(home).destroy()
 
 
 def test_a_dead_servers_number_may_be_anothers_after_a_crash(home: Path) -> None:

@@ -1,0 +1,66 @@
+"""Storing plain single events from the event loop itself: one statement for all that wait, and no thread.
+
+Plain is what one statement stores: no idempotency key, and an id that needs no look-up. What the database refuses is
+not stored, and goes the way of all others (`writing.store`), which finds out whose fault it is.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+import psycopg
+
+from audit_pipelines.db.database import Database
+from audit_pipelines.db.loop_statement import LoopStatement
+from audit_pipelines.db.queries import query
+from audit_pipelines.errors import DatabaseUnavailableError
+from audit_pipelines.ledger.store import Call, needs_transaction
+from audit_pipelines.server.idempotency import Answer
+from audit_pipelines.server.writing import EventWrite
+
+_EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+class Express:
+    """The way of plain writes, for one event loop."""
+
+    def __init__(self, database: Database, timeout_ms: int) -> None:
+        self._append = LoopStatement(database, "audit_app", query("ledger/append"), timeout_ms)
+
+    def takes(self, write: EventWrite) -> bool:
+        """Return whether `write` is plain."""
+        return write.key is None and not needs_transaction([write.draft])
+
+    async def store(self, writes: Sequence[EventWrite], lock_timeout_ms: int) -> Sequence[Answer]:
+        """Store writes that share no name, in one transaction, and return the answer of each.
+
+        Raises:
+            HeadLockedError, ConflictError, StaleKeysError, psycopg.Error: nothing was stored.
+            DatabaseUnavailableError: nothing is known to be stored.
+        """
+        call = Call.of([write.draft for write in writes], lock_timeout_ms)
+        try:
+            with call.refusals():
+                arguments = {name: array.data for name, array in call.arguments().items()}
+                rows = await self._append.call(arguments)
+        except psycopg.OperationalError as error:
+            raise DatabaseUnavailableError(f"the database did not answer: {str(error).strip()}") from error
+        receipts = call.receipts(map(_row, rows))
+        return [write.answer(receipt) for write, receipt in zip(writes, receipts, strict=True)]
+
+    def close(self) -> None:
+        """Give the connection up."""
+        self._append.close()
+
+
+def _row(values: Sequence[bytes | None]) -> Sequence[Any]:
+    """Return what psycopg would make of a row that `audit_append` answers."""
+    tenant_id, event_id, first_seq, recorded_at, links = values
+    return (
+        UUID(bytes=tenant_id),
+        None if event_id is None else event_id.decode(),
+        int.from_bytes(first_seq or b""),
+        _EPOCH + timedelta(microseconds=int.from_bytes(recorded_at or b"")),
+        links,
+    )
