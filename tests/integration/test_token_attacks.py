@@ -143,7 +143,10 @@ ATTACKS: dict[str, tuple[Callable[[], str | list[str]], str]] = {
     "id of a symmetric key in the set": (lambda: hmac_signed(HS | {"kid": "oct"}, claims(), b"k" * 32), "signature"),
     "id of a key for encryption": (lambda: rs(header=RS | {"kid": "enc"}, kind="RS256-enc"), "key"),
     "id of a key for another algorithm": (lambda: rs(header=RS | {"kid": "PS"}, kind="RS256-ps"), "key"),
-    "id of a key that shows its private half": (lambda: rs(header=RS | {"kid": "open"}, kind="RS256-open"), "key"),
+    "id of a key that shows its private half": (
+        lambda: jwt.encode(claims(), private_key("Ed25519-open"), "EdDSA", headers={"kid": "open"}),
+        "key",
+    ),
     "id that two keys have": (lambda: rs(header=RS | {"kid": "twin"}, kind="RS256-twin"), "key"),
     # A token that brings its key along
     "embedded jwk": (lambda: rs(header=RS | {"jwk": jwk("RS256-evil")}, kind="RS256-evil"), "signature"),
@@ -231,14 +234,14 @@ def evil() -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Starlette]:
-    with_private_half = jwk("RS256-open", "open") | {"d": "AQAB"}
+    with_private_half = jwt.algorithms.OKPAlgorithm.to_jwk(private_key("Ed25519-open"), as_dict=True)
     keys = [
         *map(jwk, SERVED),
         jwk("RSA-1024"),
         {"kty": "oct", "kid": "oct", "k": encoded(b"k" * 32)},
         jwk("RS256-enc", "enc", use="enc"),
         jwk("RS256-ps", "PS", alg="PS256"),
-        with_private_half,
+        with_private_half | {"kid": "open"},
         jwk("RS256-twin", "twin"),
         jwk("RS256-other", "twin"),
     ]
