@@ -20,7 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 
 from audit_pipelines.db.database import Database, reach_database
-from audit_pipelines.errors import AuditError, TamperedError
+from audit_pipelines.errors import AuditError, ConfigurationError, TamperedError
 from audit_pipelines.installation import Installation, open_installation
 from audit_pipelines.keyring import open_keyring
 from audit_pipelines.settings import load_settings
@@ -117,10 +117,22 @@ def token(
     """Mint an access token (JWT, HS256) and print it."""
     from audit_pipelines.server.auth import mint_token
 
-    secret = open_keyring(load_settings()).jwt_secret
-    print(  # noqa: T201 - a token must come out unwrapped
-        mint_token(secret, subject=subject, tenant_id=tenant, permissions=permission, lifetime=timedelta(hours=hours))
+    settings = load_settings()
+    if "HS256" not in settings.jwt_algorithms:
+        raise ConfigurationError(
+            "JWT_ALGORITHMS is without HS256, so the server takes no token made here; expected one of your identity "
+            "provider's, or HS256 in it"
+        )
+    minted = mint_token(
+        open_keyring(settings).jwt_secret,
+        subject=subject,
+        tenant_id=tenant,
+        permissions=permission,
+        lifetime=timedelta(hours=hours),
+        audience=settings.jwt_audience,
+        issuer=settings.jwt_issuer,
     )
+    print(minted)  # noqa: T201 - a token must come out unwrapped
 
 
 @app.command(name="import")

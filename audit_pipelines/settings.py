@@ -5,15 +5,32 @@ log line or a traceback never shows them. Values that must exist but may be gene
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic import ValidationError as PydanticValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from audit_pipelines.anchors.address import Address, is_loopback, parse_address
 from audit_pipelines.errors import ConfigurationError
+from audit_pipelines.outgoing import Outgoing, check_url
+
+KEY_SET_ALGORITHMS: Final = (
+    "RS256",
+    "RS384",
+    "RS512",
+    "PS256",
+    "PS384",
+    "PS512",
+    "ES256",
+    "ES384",
+    "ES512",
+    "EdDSA",
+)
+"""Signatures that are checked with a public key out of a key set."""
 
 CommaSeparated = Annotated[tuple[str, ...], NoDecode]
 CommaSeparatedSecrets = Annotated[tuple[SecretStr, ...], NoDecode]
@@ -108,12 +125,35 @@ class Settings(BaseSettings):
         default=None, description="Folder for models, exports and archives; absent: AUDIT_HOME/storage."
     )
 
+    audit_outgoing_allowed: CommaSeparated = Field(
+        default=(), description="Hosts and networks that outgoing requests may reach beside the open internet."
+    )
+
     api_base_url: str = Field(default="http://127.0.0.1:8000", description="Where clients reach the API.")
     jwt_secret: SecretStr | None = Field(
         default=None, description="HS256 secret of at least 32 bytes. Generated for the embedded database."
     )
+    jwt_algorithms: CommaSeparated = Field(
+        default=("HS256",), description="Signatures of tokens that are accepted; no other is ever tried."
+    )
+    jwt_jwks_url: SecretStr | None = Field(
+        default=None,
+        validate_default=True,
+        description="Where the public keys of an identity provider are; absent: JWT_SECRET alone.",
+    )
+    jwt_audience: str | None = Field(default=None, description="What `aud` of every token must name.")
+    jwt_issuer: str | None = Field(default=None, description="What `iss` of every token must be.")
     cors_origins: CommaSeparated = Field(
         default=(), description="Origins a browser may call the API from; absent: none."
+    )
+    audit_rate_limit: int = Field(
+        default=200, ge=0, description="Requests a second that one subject may make, appending excepted; 0: any number."
+    )
+    audit_rate_limit_writes: int = Field(
+        default=20_000, ge=0, description="Appending requests a second that one subject may make; 0: any number."
+    )
+    audit_rate_limit_refusals: int = Field(
+        default=10, ge=0, description="Refused tokens a second that one address may send; 0: any number."
     )
 
     @field_validator(
@@ -121,6 +161,8 @@ class Settings(BaseSettings):
         "audit_sealed_fields",
         "audit_person_entity_types",
         "audit_anchors",
+        "audit_outgoing_allowed",
+        "jwt_algorithms",
         "cors_origins",
         mode="before",
     )
@@ -128,6 +170,18 @@ class Settings(BaseSettings):
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("database_url", "dagster_postgres_url")
+    @classmethod
+    def _database(cls, value: SecretStr | None) -> SecretStr | None:
+        # Said here without the value: libpq's messages repeat what they take for an option, a port or a host, which
+        # with a password that is not percent-encoded is a part of it.
+        if value is not None and not _is_conninfo(value.get_secret_value()):
+            raise ValueError(
+                "expected postgresql://user:password@host:port/database, with / @ : ? # % and spaces in the password "
+                "percent-encoded"
+            )
         return value
 
     @field_validator("audit_sealed_fields")
@@ -163,6 +217,51 @@ class Settings(BaseSettings):
                 raise ValueError("expected https; plain http is for addresses of this machine alone")
             if "@" in parts.netloc or parts.query:
                 raise ValueError("expected an address without user name, password and query")
+        return value
+
+    @field_validator("audit_outgoing_allowed")
+    @classmethod
+    def _reachable(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        Outgoing.allowing(value)
+        return value
+
+    @field_validator("jwt_algorithms")
+    @classmethod
+    def _known_algorithms(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value or not set(value) <= {"HS256", *KEY_SET_ALGORITHMS}:
+            raise ValueError(f"expected some of HS256, {', '.join(KEY_SET_ALGORITHMS)}")
+        return value
+
+    @field_validator("jwt_jwks_url")
+    @classmethod
+    def _key_server(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        by_key_set = set(info.data.get("jwt_algorithms", ())) - {"HS256"}
+        if value is None:
+            if by_key_set:
+                raise ValueError(f"expected the address of a key set, which {', '.join(sorted(by_key_set))} needs")
+            return None
+        parts = check_url(value.get_secret_value(), "https", "http")
+        if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+            raise ValueError("expected https; plain http is for addresses of this machine alone")
+        if not by_key_set and "jwt_algorithms" in info.data:
+            raise ValueError("expected JWT_ALGORITHMS to name what its keys sign with, such as RS256")
+        return value
+
+    @field_validator("jwt_audience", "jwt_issuer")
+    @classmethod
+    def _not_blank(cls, value: str | None) -> str | None:
+        if value is not None and value != value.strip():
+            raise ValueError("expected no spaces around it")
+        return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        # Compared with what a browser sends, so that a slash at the end would match nothing; and "any" means everybody.
+        for origin in value:
+            parts = check_url(origin, "https", "http")
+            if origin != f"{parts.scheme}://{parts.netloc}" or origin != origin.lower():
+                raise ValueError("expected origins such as https://app.example, in lower case and without a path")
         return value
 
     @field_validator("audit_enable_hash_chain")
@@ -217,6 +316,11 @@ class Settings(BaseSettings):
         return tuple(parse_address(address.get_secret_value()) for address in self.audit_anchors)
 
     @property
+    def outgoing(self) -> Outgoing:
+        """Which addresses outgoing requests may reach."""
+        return Outgoing.allowing(self.audit_outgoing_allowed)
+
+    @property
     def anchors_dir(self) -> Path:
         """Folder of the checkpoints kept outside the database."""
         return self.home / "anchors"
@@ -235,4 +339,16 @@ def load_settings() -> Settings:
         faults = "; ".join(
             f"{str(fault['loc'][0]).upper()}: {fault['msg'].removeprefix('Value error, ')}" for fault in error.errors()
         )
-        raise ConfigurationError(f"configuration is malformed: {faults}") from None
+    # Outside the block: pydantic's error, which holds the values, must not even be this one's context.
+    raise ConfigurationError(f"configuration is malformed: {faults}")
+
+
+def _is_conninfo(text: str) -> bool:
+    """Return whether libpq reads `text` as we would: no piece of a password in the place of a host, port or name."""
+    try:
+        parts = conninfo_to_dict(text.replace("postgresql+psycopg2://", "postgresql://", 1))
+    except psycopg.Error:
+        return False
+    ports = str(parts.get("port") or "5432").split(",")
+    names = f"{parts.get('host') or ''} {parts.get('dbname') or ''}"
+    return all(port.isascii() and port.isdigit() for port in ports if port) and "@" not in names

@@ -10,6 +10,7 @@ from typing import Final
 from audit_pipelines.anchors.posting import TIMEOUT_S, post
 from audit_pipelines.errors import AnchorUnavailableError
 from audit_pipelines.ledger import time_stamp
+from audit_pipelines.outgoing import PUBLIC, Outgoing
 
 _QUERY: Final = "application/timestamp-query"
 _REPLY: Final = "application/timestamp-reply"
@@ -22,6 +23,7 @@ class AuthorityAnchor:
     name: str
     url: str = field(repr=False)
     certificates: Path
+    outgoing: Outgoing = PUBLIC
     timeout_s: float = TIMEOUT_S
 
     def publish(self, note: str) -> bytes:
@@ -34,7 +36,8 @@ class AuthorityAnchor:
         """
         trusted = time_stamp.load_certificates(self.certificates)
         request = time_stamp.request_for(note)
-        answer = post(self.url, request.content, {"Content-Type": _QUERY, "Accept": _REPLY}, self.timeout_s)
+        headers = {"Content-Type": _QUERY, "Accept": _REPLY}
+        answer = post(self.url, request.content, headers, self.outgoing, self.timeout_s)
         if answer.media_type != _REPLY:
             raise AnchorUnavailableError(f"expected {_REPLY}, got {answer.media_type[:60]!r}")
         return time_stamp.token_from(answer.content, request, note, trusted)

@@ -8,10 +8,12 @@ import asyncio
 import hashlib
 import re
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import obstore
@@ -20,12 +22,16 @@ from obstore.store import S3Store
 
 from audit_pipelines.anchors.deadline import run
 from audit_pipelines.anchors.posting import TIMEOUT_S
+from audit_pipelines.anchors.tunnel import tunnel
 from audit_pipelines.errors import AnchorUnavailableError, AuditError
 from audit_pipelines.ledger.checkpoint import AnchorLog, tenant_of
+from audit_pipelines.outgoing import PUBLIC, ForbiddenAddressError, Outgoing
 
 _MAX_NOTE: Final = 64 * 1024
 _KEY: Final = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/[0-9]{20}-([0-9a-f]{64})\.note")
 _AT_ONCE: Final = 16
+# Where the library itself asks for the role of the machine, over plain http; no setting leads here.
+_CREDENTIAL_SERVICES: Final = ("169.254.169.254", "169.254.170.2", "169.254.170.23")
 _READING_S: Final = 600.0
 """For one reading of the whole bucket: whoever verifies waits for it."""
 _FAILURES: Final = (BaseError, OSError, ValueError)  # an asyncio.TimeoutError is an OSError
@@ -50,6 +56,7 @@ class BucketAnchor:
     name: str
     location: str
     access: Access
+    outgoing: Outgoing = PUBLIC
     timeout_s: float = TIMEOUT_S
 
     def publish(self, note: str) -> None:
@@ -61,9 +68,9 @@ class BucketAnchor:
         run(self._publish(note))
 
     async def _publish(self, note: str) -> None:
-        content, key, store = note.encode(), _key(note), self._store()
+        content, key = note.encode(), _key(note)
         try:
-            async with asyncio.timeout(self.timeout_s):
+            async with asyncio.timeout(self.timeout_s), self._store() as store:
                 try:
                     await obstore.put_async(store, key, content, mode="create")
                 except AlreadyExistsError:
@@ -85,8 +92,10 @@ class BucketAnchor:
         return run(self._read_all(known))
 
     async def _read_all(self, known: Mapping[str, str]) -> dict[UUID, AnchorLog]:
-        until = time.monotonic() + _READING_S
-        store = self._store()
+        async with self._store() as store:
+            return await self._read_from(store, known, time.monotonic() + _READING_S)
+
+    async def _read_from(self, store: S3Store, known: Mapping[str, str], until: float) -> dict[UUID, AnchorLog]:
         objects = await self._list(store, until)
         contents = {item.name: known[item.digest].encode() for item in objects if item.digest in known}
         # A name that is kept while the content was replaced shows at least when the length differs.
@@ -140,10 +149,36 @@ class BucketAnchor:
                 break
         return refusals
 
-    def _store(self) -> S3Store:
+    @asynccontextmanager
+    async def _store(self) -> AsyncIterator[S3Store]:
+        """Open the storage so that the library reaches the addresses that were checked, whatever the name says next.
+
+        Raises:
+            AnchorUnavailableError: when the endpoint leads to where nothing may go.
+        """
+        parts = urlsplit(self.access.endpoint or "")
+        address = await self._address(parts.hostname, parts.port or 443) if parts.hostname else ""
+        if parts.scheme == "http":
+            # `settings.py` lets plain http through for this machine's own addresses alone: no TLS asks for the name.
+            literal = f"[{address}]" if ":" in address else address
+            yield self._open(parts._replace(netloc=f"{literal}:{parts.port or 80}").geturl(), {})
+        else:
+            async with tunnel(self.outgoing) as proxy:
+                way = {"proxy_url": proxy, "proxy_excludes": ",".join(_CREDENTIAL_SERVICES)}
+                yield self._open(self.access.endpoint, way)
+
+    async def _address(self, host: str, port: int) -> str:
+        try:
+            async with asyncio.timeout(self.timeout_s):
+                return (await self.outgoing.resolve(host, port)).addresses[0]
+        except (ForbiddenAddressError, OSError) as error:
+            words = str(error) if isinstance(error, ForbiddenAddressError) else "the name could not be resolved"
+            raise AnchorUnavailableError(f"object storage: {words}") from error
+
+    def _open(self, endpoint: str | None, way: Mapping[str, str]) -> S3Store:
         bucket, _, prefix = self.location.partition("/")
         given = {
-            "endpoint": self.access.endpoint,
+            "endpoint": endpoint,
             "region": self.access.region,
             "access_key_id": self.access.access_key_id,
             "secret_access_key": self.access.secret_access_key,
@@ -154,8 +189,7 @@ class BucketAnchor:
             bucket,
             prefix=prefix or None,
             config={name: value for name, value in given.items() if value},  # type: ignore[arg-type]  # its keys are literals
-            # `settings.py` lets plain http through for this machine's own addresses alone.
-            client_options={"timeout": limit, "connect_timeout": limit, "allow_http": True},
+            client_options={"timeout": limit, "connect_timeout": limit, "allow_http": True, **way},  # type: ignore[arg-type]  # as above
             retry_config={"max_retries": 2, "retry_timeout": limit},
         )
 

@@ -35,15 +35,17 @@ def _open(address: Address, settings: Settings) -> OutsideAnchor:
     if address.kind == "folder":
         return FolderAnchor(address.name, Path(address.target))
     if address.kind == "bucket":
-        return BucketAnchor(address.name, address.target, _access(settings))
+        return BucketAnchor(address.name, address.target, _access(settings), settings.outgoing)
     if address.kind == "webhook":
         secret = settings.audit_anchor_webhook_secret
-        return WebhookAnchor(address.name, address.target, secret.get_secret_value().encode() if secret else None)
+        key = secret.get_secret_value().encode() if secret else None
+        return WebhookAnchor(address.name, address.target, key, settings.outgoing)
     if settings.audit_tsa_certificates is None:
         raise ConfigurationError(
             "AUDIT_ANCHORS has a time-stamp authority: expected AUDIT_TSA_CERTIFICATES, got nothing"
         )
-    return AuthorityAnchor(address.name, address.target, settings.audit_tsa_certificates.expanduser())
+    certificates = settings.audit_tsa_certificates.expanduser()
+    return AuthorityAnchor(address.name, address.target, certificates, settings.outgoing)
 
 
 def _access(settings: Settings) -> Access:

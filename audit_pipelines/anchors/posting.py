@@ -11,6 +11,7 @@ import httpx
 
 from audit_pipelines.anchors.deadline import run
 from audit_pipelines.errors import AnchorUnavailableError
+from audit_pipelines.outgoing import ForbiddenAddressError, Outgoing
 
 TIMEOUT_S: Final = 10.0
 """For the whole exchange: a receiver that answers a byte a second must not hold up all the others."""
@@ -25,14 +26,18 @@ class Answer:
     media_type: str
 
 
-def post(url: str, content: bytes, headers: Mapping[str, str], timeout_s: float = TIMEOUT_S) -> Answer:
-    """Post `content`, follow no redirect, and return the answer if its status is 2xx.
+def post(
+    url: str, content: bytes, headers: Mapping[str, str], outgoing: Outgoing, timeout_s: float = TIMEOUT_S
+) -> Answer:
+    """Post `content` to where `outgoing` permits, follow no redirect, and return the answer if its status is 2xx.
 
     Raises:
         AnchorUnavailableError: for everything else, with the Retry-After that came.
     """
     try:
-        return run(_post(url, content, headers, timeout_s))
+        return run(_post(url, content, headers, outgoing, timeout_s))
+    except ForbiddenAddressError as error:
+        raise AnchorUnavailableError(str(error)) from error
     except (TimeoutError, httpx.TimeoutException) as error:
         raise AnchorUnavailableError(f"no answer within {timeout_s:g} s") from error
     except httpx.ConnectError as error:
@@ -41,12 +46,10 @@ def post(url: str, content: bytes, headers: Mapping[str, str], timeout_s: float 
         raise AnchorUnavailableError(f"the exchange broke off ({type(error).__name__})") from error
 
 
-async def _post(url: str, content: bytes, headers: Mapping[str, str], timeout_s: float) -> Answer:
-    # Proxies and .netrc of the environment stay out: only settings say where a checkpoint goes.
+async def _post(url: str, content: bytes, headers: Mapping[str, str], outgoing: Outgoing, timeout_s: float) -> Answer:
     async with (
         asyncio.timeout(timeout_s),
-        httpx.AsyncClient(timeout=timeout_s, trust_env=False, follow_redirects=False) as client,
-        client.stream("POST", url, content=content, headers=dict(headers)) as response,
+        outgoing.exchange("POST", url, timeout_s=timeout_s, headers=headers, content=content) as response,
     ):
         if not response.is_success:
             raise AnchorUnavailableError(
@@ -57,7 +60,7 @@ async def _post(url: str, content: bytes, headers: Mapping[str, str], timeout_s:
 
 async def _body(response: httpx.Response) -> bytes:
     body = b""
-    async for chunk in response.aiter_bytes():
+    async for chunk in response.aiter_raw():
         body += chunk
         if len(body) > _MAX_ANSWER:
             raise AnchorUnavailableError(f"expected an answer of at most {_MAX_ANSWER} bytes, got more")

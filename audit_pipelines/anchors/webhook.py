@@ -8,6 +8,7 @@ from typing import Final
 
 from audit_pipelines.anchors.posting import TIMEOUT_S, post
 from audit_pipelines.ledger.checkpoint import tenant_of
+from audit_pipelines.outgoing import PUBLIC, Outgoing
 
 SIGNATURE_HEADER: Final = "X-Audit-Signature"
 FORMAT: Final = "audit_pipelines checkpoint v1"
@@ -20,6 +21,7 @@ class WebhookAnchor:
     name: str
     url: str = field(repr=False)
     secret: bytes | None = field(default=None, repr=False)
+    outgoing: Outgoing = PUBLIC
     timeout_s: float = TIMEOUT_S
 
     def publish(self, note: str) -> None:
@@ -39,4 +41,4 @@ class WebhookAnchor:
         }
         if self.secret:
             headers[SIGNATURE_HEADER] = f"sha256={hmac.new(self.secret, body, hashlib.sha256).hexdigest()}"
-        post(self.url, body, headers, self.timeout_s)
+        post(self.url, body, headers, self.outgoing, self.timeout_s)

@@ -29,9 +29,12 @@ from audit_pipelines.server.direct import Direct
 from audit_pipelines.server.events import EVENTS_PATH, EventWriting
 from audit_pipelines.server.express import Express
 from audit_pipelines.server.health import Health
+from audit_pipelines.server.key_set import KeySet
+from audit_pipelines.server.limits import Limits
 from audit_pipelines.server.problems import answer_to, problem_of_http
 from audit_pipelines.server.reading import EventReading
 from audit_pipelines.server.resource import Operation, Resource
+from audit_pipelines.server.tokens import Expected
 from audit_pipelines.server.workers import Workers
 
 _LOG: Final = logging.getLogger(__name__)
@@ -59,10 +62,11 @@ def create_app(installation: Installation, *, on_stop: Callable[[], None] | None
     reading = EventReading(installation, workers)
     health = Health(installation)
 
-    authenticate = Authenticator(installation.keyring.jwt_secret)
+    authenticate = _authenticator(installation)
+    limits = Limits(settings)
 
     def resource(path: str, **operations: Operation) -> Route:
-        return Route(path, Resource(path, authenticate, operations))
+        return Route(path, Resource(path, authenticate, limits, operations))
 
     routes = [
         Route("/health", health.alive),
@@ -110,6 +114,14 @@ def create_app(installation: Installation, *, on_stop: Callable[[], None] | None
     # A redirect would have clients send a token and an event twice, the second time to wherever it points.
     app.router.redirect_slashes = False
     return app
+
+
+def _authenticator(installation: Installation) -> Authenticator:
+    settings = installation.settings
+    expected = Expected(frozenset(settings.jwt_algorithms), settings.jwt_audience, settings.jwt_issuer)
+    url = settings.jwt_jwks_url
+    key_set = KeySet(url.get_secret_value(), settings.outgoing) if url else None
+    return Authenticator(installation.keyring.jwt_secret, expected, key_set)
 
 
 def _ensure_partitions(database: Database) -> None:

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from audit_pipelines.server.auth import Authenticator, Permission, Principal, require
+from audit_pipelines.server.limits import Limits
 from audit_pipelines.server.problems import RequestError
 
 Handler = Callable[[Request, Principal], Awaitable[Response]]
@@ -28,17 +29,22 @@ class Operation:
 class Resource:
     """An ASGI application for one path; it needs `Authorization: Bearer …` whatever the method."""
 
-    def __init__(self, pattern: str, authenticate: Authenticator, operations: Mapping[str, Operation]) -> None:
+    def __init__(
+        self, pattern: str, authenticate: Authenticator, limits: Limits, operations: Mapping[str, Operation]
+    ) -> None:
         self.pattern = pattern
         self._authenticate = authenticate
+        self._limits = limits
         self._operations = dict(operations)
         if "GET" in operations:
             self._operations["HEAD"] = operations["GET"]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive, send)
-        principal = self._authenticate(request.headers.get("authorization"))
+        authorization = authorization_of(scope)
+        principal = self._authenticate.known(authorization) or await self._admit(scope, authorization)
         operation = self._operations.get(request.method)
+        self._limits.admit(principal, writes=operation is not None and operation.permission == "audit:write")
         if operation is None:
             allowed = ", ".join(sorted(self._operations))
             raise RequestError(
@@ -50,3 +56,17 @@ class Resource:
         require(principal, operation.permission)
         response = await operation.handler(request, principal)
         await response(scope, receive, send)
+
+    async def _admit(self, scope: Scope, authorization: str | None) -> Principal:
+        try:
+            return await self._authenticate(authorization)
+        except RequestError as error:
+            if error.status == 401:
+                self._limits.refused(scope)
+            raise
+
+
+def authorization_of(scope: Scope) -> str | None:
+    """Return the `Authorization` header; None for none, and for several, of which others may believe another one."""
+    found = [value for name, value in scope["headers"] if name == b"authorization"]
+    return found[0].decode("latin-1") if len(found) == 1 else None

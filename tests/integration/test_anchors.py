@@ -34,9 +34,11 @@ from audit_pipelines.ledger.evidence import check_evidence, check_time_stamps
 from audit_pipelines.ledger.proof import evidence_for
 from audit_pipelines.ledger.time_stamp import verify_token
 from audit_pipelines.ledger.verify_evidence import to_bytes
+from audit_pipelines.outgoing import Outgoing
 from audit_pipelines.settings import Settings
 from tests.integration.anchor_servers import Authority, Server, Storage, serving
 
+LOCAL = Outgoing.allowing(["127.0.0.1"])
 SECRET = "a shared secret of thirty-two bytes or more"
 FAULTS = [
     ((429, {"Retry-After": "7200"}, b""), "status 2xx, got 429"),
@@ -82,12 +84,12 @@ def storage() -> Iterator[tuple[Storage, Server]]:
 
 
 def hook(server: Server, **options: object) -> WebhookAnchor:
-    return WebhookAnchor("hook", f"http://127.0.0.1:{server.port}/token-in-path", SECRET.encode(), **options)
+    return WebhookAnchor("hook", f"http://127.0.0.1:{server.port}/token-in-path", SECRET.encode(), LOCAL, **options)
 
 
 def bucket(server: Server, location: str = "ledger/notes", **options: object) -> BucketAnchor:
     access = Access(f"http://127.0.0.1:{server.port}", "eu-central-1", "somebody", "hidden-key")
-    return BucketAnchor("bucket", location, access, **options)
+    return BucketAnchor("bucket", location, access, LOCAL, **options)
 
 
 @pytest.fixture
@@ -96,7 +98,7 @@ def authority(tmp_path: Path) -> Iterator[tuple[Authority, Server, AuthorityAnch
     certificates = tmp_path / "authorities.pem"
     certificates.write_bytes(signing.pem)
     with serving(signing) as server:
-        yield signing, server, AuthorityAnchor("tsa", f"http://127.0.0.1:{server.port}/", certificates)
+        yield signing, server, AuthorityAnchor("tsa", f"http://127.0.0.1:{server.port}/", certificates, LOCAL)
 
 
 # Webhook
@@ -483,6 +485,7 @@ def test_a_database_rolled_back_with_its_anchor_folder_is_found_by_any_other_anc
         aws_region="eu-central-1",
         aws_access_key_id="somebody",
         aws_secret_access_key="hidden-key",
+        audit_outgoing_allowed="127.0.0.1",
     )
     installation = assemble(configured, open_keyring(configured), database)
     seal_more(installation, tenant_id)
@@ -510,6 +513,7 @@ def anchored(database: Database, tenant_id: uuid.UUID, storage: tuple[Storage, S
         aws_region="eu-central-1",
         aws_access_key_id="somebody",
         aws_secret_access_key="hidden-key",
+        audit_outgoing_allowed="127.0.0.1",
     )
     installation = assemble(configured, open_keyring(configured), database)
     for _ in range(4):

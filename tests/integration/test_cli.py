@@ -207,6 +207,7 @@ def test_time_stamps_are_proven_with_the_certificate_of_their_authority(imported
         configured = {
             "AUDIT_ANCHORS": f"rfc3161+http://127.0.0.1:{server.port}/",
             "AUDIT_TSA_CERTIFICATES": str(certificate),
+            "AUDIT_OUTGOING_ALLOWED": "127.0.0.1",
         }
         assert imported.run("checkpoint", variables=configured).stderr == ""
         imported.run("anchors", variables=configured)

@@ -7,15 +7,24 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import anyio
 import jwt
 import pytest
 
 from audit_pipelines.errors import ValidationError
-from audit_pipelines.server.auth import Authenticator, Principal, mint_token, require
+from audit_pipelines.server.auth import Authenticator as Asynchronous
+from audit_pipelines.server.auth import Principal, mint_token, require
 from audit_pipelines.server.problems import RequestError
 
 SECRET = "a secret of at least thirty-two bytes"
 TENANT = UUID("0e5a5c8e-8a39-4b7b-9d4c-0a4b8a6f2a11")
+
+
+class Authenticator(Asynchronous):
+    """The authenticator for tests without a loop of their own."""
+
+    def __call__(self, authorization: str | None) -> Principal:
+        return anyio.run(super().__call__, authorization)
 
 
 def claims(**changed: Any) -> dict[str, Any]:
