@@ -20,6 +20,7 @@ from starlette.routing import Route
 from audit_pipelines.db.database import Database
 from audit_pipelines.db.queries import query
 from audit_pipelines.errors import AuditError, DatabaseUnavailableError
+from audit_pipelines.identity.opening import Identity, open_identity
 from audit_pipelines.installation import Installation
 from audit_pipelines.server.auth import Authenticator
 from audit_pipelines.server.boundary import Boundary
@@ -27,7 +28,16 @@ from audit_pipelines.server.events import EVENTS_PATH, EventWriting
 from audit_pipelines.server.health import Health
 from audit_pipelines.server.problems import problem_of, problem_of_http
 from audit_pipelines.server.reading import EventReading
-from audit_pipelines.server.resource import Operation, Resource
+from audit_pipelines.server.resource import OpenResource, Operation, Resource
+from audit_pipelines.server.signing import REVIEWS_PATH, SIGNATURES_PATH, SigningRecords
+from audit_pipelines.server.signing_in import (
+    LOGIN_PATH,
+    LOGOUT_PATH,
+    PASSWORD_PATH,
+    PASSWORD_QUEUE,
+    PASSWORD_THREADS,
+    SigningIn,
+)
 from audit_pipelines.server.workers import Workers
 
 _LOG: Final = logging.getLogger(__name__)
@@ -39,19 +49,26 @@ _BATCH_THREADS: Final = 2
 _BATCH_QUEUE: Final = 16
 
 
-def create_app(installation: Installation, *, on_stop: Callable[[], None] | None = None) -> Starlette:
+def create_app(
+    installation: Installation, *, on_stop: Callable[[], None] | None = None, identity: Identity | None = None
+) -> Starlette:
     """Return the application over an open installation; it may run in several processes at once.
 
-    `on_stop` is called when all that was begun is finished.
+    `on_stop` is called when all that was begun is finished. `identity` is what the settings say, unless given.
     """
     settings = installation.settings
     workers = Workers(min(_MOST_THREADS, settings.database_pool_max), _QUEUE)
     batches = Workers(_BATCH_THREADS, _BATCH_QUEUE)
     writing = EventWriting(installation.ledger, installation.database, workers, batches)
-    reading = EventReading(installation, workers)
+    identity = identity or open_identity(installation)
+    reading = EventReading(installation, workers, identity.signatures)
     health = Health(installation)
 
-    authenticate = Authenticator(installation.keyring.jwt_secret)
+    passwords = Workers(PASSWORD_THREADS, PASSWORD_QUEUE)
+    signing_in = SigningIn(identity, installation.keyring.jwt_secret, passwords, workers)
+    signing = SigningRecords(installation, identity, passwords, workers)
+
+    authenticate = Authenticator(installation.keyring.jwt_secret, sessions=identity.sessions)
 
     def resource(path: str, **operations: Operation) -> Route:
         return Route(path, Resource(path, authenticate, operations))
@@ -72,6 +89,15 @@ def create_app(installation: Installation, *, on_stop: Callable[[], None] | None
         ),
         # Ids that clients chose may hold slashes.
         resource(f"{EVENTS_PATH}/{{event_id:path}}", GET=Operation("audit:read", reading.event)),
+        Route(LOGIN_PATH, OpenResource(LOGIN_PATH, signing_in.log_in)),
+        Route(PASSWORD_PATH, OpenResource(PASSWORD_PATH, signing_in.change_password)),
+        resource(LOGOUT_PATH, POST=Operation(None, signing_in.log_out)),
+        resource(
+            SIGNATURES_PATH,
+            GET=Operation("audit:read", signing.list_signatures),
+            POST=Operation("audit:sign", signing.sign),
+        ),
+        resource(REVIEWS_PATH, GET=Operation("audit:sign", signing.list_reviews)),
     ]
     middleware = [Middleware(Boundary, https=settings.api_base_url.startswith("https:"))]
     if settings.cors_origins:

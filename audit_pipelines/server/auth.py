@@ -5,12 +5,13 @@ token was wrong is nobody's business but the log's. What a permission opens is w
 """
 
 import logging
+import math
 import re
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final, Literal, get_args
+from typing import Final, Literal, Protocol, get_args
 from uuid import UUID
 
 import jwt
@@ -31,6 +32,7 @@ _TOKENS_KEPT: Final = 4_096
 # The subject becomes the actor of events and a name in the vault: same alphabet as there.
 _SUBJECT: Final = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]{1,256}")
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_ASK_SESSIONS_S: Final = 5.0
 _LOG: Final = logging.getLogger(__name__)
 
 
@@ -41,11 +43,20 @@ class Principal:
     subject: str
     tenant_id: UUID
     permissions: frozenset[Permission]
+    session: UUID | None = None
+    """The session that the token belongs to, if to any."""
 
     @property
     def sees_names(self) -> bool:
         """Whether persons are shown by name and not by reference alone."""
         return not self.permissions.isdisjoint({"audit:privacy", "audit:admin"})
+
+
+class Sessions(Protocol):
+    """What knows the sessions that tokens with the claim `sid` belong to."""
+
+    def is_live(self, tenant_id: UUID, sid: UUID) -> bool:
+        """Return whether the session still lives."""
 
 
 def mint_token(
@@ -56,6 +67,7 @@ def mint_token(
     permissions: Iterable[str],
     lifetime: timedelta,
     now: datetime | None = None,
+    session: UUID | None = None,
 ) -> str:
     """Return a signed token for `subject` in one tenant, valid from `now` for `lifetime`.
 
@@ -77,7 +89,7 @@ def mint_token(
         "permissions": list(granted),
         "iat": issued,
         "exp": issued + lifetime,
-    }
+    } | ({"sid": str(session)} if session else {})
     return jwt.encode(claims, secret, algorithm=_ALGORITHM)
 
 
@@ -88,8 +100,9 @@ class Authenticator:
     a third of what else a small request costs.
     """
 
-    def __init__(self, secret: str) -> None:
+    def __init__(self, secret: str, sessions: Sessions | None = None) -> None:
         self._secret = secret
+        self._sessions = sessions
         self._known: dict[str, tuple[Principal, float]] = {}
 
     def __call__(self, authorization: str | None) -> Principal:
@@ -105,6 +118,7 @@ class Authenticator:
             return principal
         try:
             principal, expires_at = _verify(_bearer(authorization), self._secret)
+            expires_at = min(expires_at, self._session_until(principal))
         # json inside pyjwt recurses on nested text and int() overflows on an infinite exp: both are bad tokens.
         except (jwt.PyJWTError, ValueError, OverflowError, RecursionError) as error:
             _LOG.info("token refused reason=%s", type(error).__name__)
@@ -118,6 +132,13 @@ class Authenticator:
             self._known.clear()
         self._known[authorization or ""] = principal, expires_at
         return principal
+
+    def _session_until(self, principal: Principal) -> float:
+        if principal.session is None:
+            return math.inf
+        if self._sessions is None or not self._sessions.is_live(principal.tenant_id, principal.session):
+            raise ValueError("session")
+        return time.time() + _ASK_SESSIONS_S
 
 
 def require(principal: Principal, permission: Permission) -> None:
@@ -152,4 +173,7 @@ def _verify(token: str, secret: str) -> tuple[Principal, float]:
     if not isinstance(permissions, list) or not all(isinstance(item, str) for item in permissions):
         raise ValueError("permissions")
     granted = frozenset(item for item in PERMISSIONS if item in permissions)
-    return Principal(subject, UUID(tenant_id), granted), int(claims["exp"])
+    session = claims.get("sid")
+    if session is not None and (not isinstance(session, str) or not _UUID.fullmatch(session)):
+        raise ValueError("sid")
+    return Principal(subject, UUID(tenant_id), granted, UUID(session) if session else None), int(claims["exp"])

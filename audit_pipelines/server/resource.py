@@ -15,13 +15,15 @@ from audit_pipelines.server.auth import Authenticator, Permission, Principal, re
 from audit_pipelines.server.problems import RequestError
 
 Handler = Callable[[Request, Principal], Awaitable[Response]]
+OpenHandler = Callable[[Request], Awaitable[Response]]
 
 
 @dataclass(frozen=True)
 class Operation:
     """One method of a path."""
 
-    permission: Permission
+    permission: Permission | None
+    """None: any valid token will do."""
     handler: Handler
 
 
@@ -47,6 +49,22 @@ class Resource:
                 f"Expected {allowed} here. Events are append-only: nobody can change or delete one.",
                 headers={"Allow": allowed},
             )
-        require(principal, operation.permission)
+        if operation.permission is not None:
+            require(principal, operation.permission)
         response = await operation.handler(request, principal)
+        await response(scope, receive, send)
+
+
+class OpenResource:
+    """An ASGI application for one path that takes POST without a token, because it is how one is come by."""
+
+    def __init__(self, pattern: str, handler: OpenHandler) -> None:
+        self.pattern = pattern
+        self._handler = handler
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive, send)
+        if request.method != "POST":
+            raise RequestError(405, "method-not-allowed", "Expected POST here.", headers={"Allow": "POST"})
+        response = await self._handler(request)
         await response(scope, receive, send)
