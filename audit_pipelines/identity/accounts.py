@@ -14,7 +14,7 @@ from audit_pipelines.db.database import Connection, Database
 from audit_pipelines.db.queries import query
 from audit_pipelines.errors import AuditError, ConflictError, ValidationError
 from audit_pipelines.identity.credentials import LOGIN, Attempt, Credentials, Origin, Refusal, Stored, index_of
-from audit_pipelines.identity.passwords import PasswordPolicy
+from audit_pipelines.identity.passwords import PasswordPolicy, refused
 from audit_pipelines.identity.sessions import Session, Sessions
 from audit_pipelines.ledger import sealing
 from audit_pipelines.ledger.event import UNPRINTABLE
@@ -302,8 +302,7 @@ class Accounts:
         self.policy.check(password, names=names)
         known = [account.password_hash, *account.former_hashes][: max(self.policy.history, 1)]
         if any(self._credentials.hasher.fits(hashed, password) for hashed in known):
-            fault = f"expected none of the last {len(known)} passwords"
-            raise ValidationError("The new password is refused.", (("/new_password", fault),))
+            raise refused([f"expected none of the last {len(known)} passwords"])
         self._credentials.store_password(
             conn,
             account,
@@ -336,7 +335,8 @@ def _check_texts(login: str, name: str) -> None:
         if not 0 < len(text.strip()) <= longest or UNPRINTABLE.search(text)
     ]
     if faults:
-        raise ValidationError("The account cannot be made.", tuple(faults))
+        told = "; ".join(f"{where[1:]}: {what}" for where, what in faults)
+        raise ValidationError(f"The account cannot be made: {told}.", tuple(faults))
 
 
 def _refused() -> LoginRefusedError:

@@ -6,7 +6,7 @@ a password for an account that does not exist checks it against `Hasher.dummy`, 
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -75,7 +75,7 @@ class PasswordPolicy:
         if _is_common(text):
             faults.append("expected none of the commonest passwords, nor one that is a few characters repeated")
         if faults:
-            raise ValidationError("The new password is refused.", tuple(("/new_password", fault) for fault in faults))
+            raise refused(faults)
 
 
 class Hasher:
@@ -103,6 +103,13 @@ class Hasher:
     def is_outdated(self, hashed: str) -> bool:
         """Return whether the hash was made with other parameters than are used now."""
         return self._argon2.check_needs_rehash(hashed)
+
+
+def refused(faults: Sequence[str]) -> ValidationError:
+    """Return the refusal of a new password, with every reason."""
+    return ValidationError(
+        f"The new password is refused: {'; '.join(faults)}.", tuple(("/new_password", fault) for fault in faults)
+    )
 
 
 def normalise(password: str) -> str:

@@ -13,7 +13,6 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from audit_pipelines.errors import ValidationError
 from audit_pipelines.identity.accounts import LoginRefusedError, PasswordExpiredError
 from audit_pipelines.identity.opening import Identity
 from audit_pipelines.ledger.entry import format_moment
@@ -107,10 +106,6 @@ class SigningIn:
         """Replace one's password by another; 204, and all sessions of the account have ended."""
         form = await read_form(request, PasswordForm)
         require_printable(login=form.login)
-        if form.old_password == form.new_password:
-            raise ValidationError(
-                "The new password is refused.", (("/new_password", "expected another than the old one"),)
-            )
         work = partial(
             self._accounts.change_password,
             form.tenant_id,
