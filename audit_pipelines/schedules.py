@@ -63,7 +63,7 @@ SCHEDULES: Final = [
     # Seven minutes past, between two runs of the job above, with which it shares a lane.
     _schedule(anomaly_detection_job, "7 * * * *"),
     # After midnight UTC, when the day's checkpoints are signed and the lake's day is closed.
-    # Before people begin to work, and after the last anomalies of the day were detected.
+    # Before people begin to work.
     _schedule(daily_review_job, "31 0 * * *"),
     _schedule(verification_job, "11 1 * * *"),
     _schedule(retention_job, "23 2 * * *"),

@@ -190,8 +190,8 @@ class Signatures:
         """
         return self._shown(conn, record_kind=kind, record_ids=None if record_ids is None else list(record_ids))
 
-    def made_within(self, tenant_id: UUID, since: datetime, until: datetime, limit: int = LISTED) -> list[Signature]:
-        """Return the signatures made in a period, each checked just now."""
+    def of_period(self, tenant_id: UUID, since: datetime, until: datetime, limit: int = LISTED) -> list[Signature]:
+        """Return the signatures made in a period, and those of its events and reviews, each checked just now."""
         with self._database.tenant_connection(tenant_id) as conn:
             return self._shown(conn, since=since, until=until, limit=limit)
 

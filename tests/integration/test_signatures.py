@@ -13,9 +13,12 @@ from test_server_running import EVENT, Api
 from test_signing_in import SECOND, THIRD, WRONG, Clock, add, change, log_in, session
 
 from audit_pipelines.derive import lineage
+from audit_pipelines.derive.controls import check_controls
 from audit_pipelines.derive.reviews import make_due_reviews
+from audit_pipelines.derive.signing import signature_lines
 from audit_pipelines.identity.accounts import Accounts
 from audit_pipelines.installation import Installation
+from audit_pipelines.reports.model import Control
 
 pytest_plugins = ["test_signing_in"]
 
@@ -345,3 +348,37 @@ def test_a_changed_password_signs_in_a_new_session(api: Api, signer: httpx.Clien
     signer = session(api, tenant_id, password=THIRD)
     assert signer.post(SIGNATURES, json=form()).status_code == 403
     sign(signer, password=THIRD)
+
+
+def test_reports_print_signatures_and_controls_check_them(
+    api: Api, signer: httpx.Client, tenant_id: UUID, clock: Clock
+) -> None:
+    made = sign(signer)
+    since, until = datetime.now(UTC) - timedelta(days=2), datetime.now(UTC) + timedelta(days=2)
+    [line] = signature_lines(api.installation, tenant_id, since, until)
+    assert (line.printed_name, line.meaning, line.valid) == ("Alice Liddell", "approved", True)
+    assert line.seq == made["seq"]
+    [verification] = api.installation.verify(tenant_id)
+    results = {one.control: one.result for one in check_controls(api.installation, verification)}
+    assert results["Electronic signatures bound to their records"] == "pass"
+    assert results["Daily review of audit logs"] == "pass"
+    as_superuser(api.installation, "update audit_signatures set meaning = 'authored'")
+    assert not signature_lines(api.installation, tenant_id, since, until)[0].valid
+    assert signatures_control(api.installation, tenant_id).result == "fail"
+    as_superuser(api.installation, "delete from audit_signatures")
+    lost = signatures_control(api.installation, tenant_id)
+    assert (lost.result, "1 of these signatures are missing" in lost.evidence) == ("fail", True)
+
+
+def test_a_signature_belongs_to_the_period_of_its_event(api: Api, signer: httpx.Client, tenant_id: UUID) -> None:
+    old = EVENT | {"event_id": "old", "occurred_at": "2020-03-01T10:00:00Z"}
+    api.client(tenant_id, "audit:write").post("/api/audit/events", json=old)
+    sign(signer, "event", "old")
+    march = datetime(2020, 3, 1, tzinfo=UTC)
+    assert len(signature_lines(api.installation, tenant_id, march, march + timedelta(days=31))) == 1
+    assert signature_lines(api.installation, tenant_id, march - timedelta(days=31), march) == []
+
+
+def signatures_control(installation: Installation, tenant_id: UUID) -> Control:
+    [verification] = installation.verify(tenant_id)
+    return next(one for one in check_controls(installation, verification) if one.control.startswith("Electronic"))
