@@ -149,7 +149,7 @@ def _retention(installation: Installation) -> Control:
 def _signatures(installation: Installation, conn: Connection, verification: Verification) -> Control:
     identity = open_identity(installation)
     with installation.database.tenant_connection(verification.tenant_id) as own:
-        made = identity.signatures.of_records(own)
+        made = identity.signatures.of_records(own, limit=None)
     parameters = {"tenant_id": verification.tenant_id}
     entries, lost = conn.execute(query("reports/count_signature_entries"), parameters).fetchone() or (0, 0)
     broken = [one for one in made if not one.valid]

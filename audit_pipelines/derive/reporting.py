@@ -16,7 +16,7 @@ from audit_pipelines.derive import lineage
 from audit_pipelines.derive.controls import check_controls
 from audit_pipelines.derive.embeddings import default_embedder, embedding_model
 from audit_pipelines.derive.integrity import integrity_of
-from audit_pipelines.derive.signing import signature_lines
+from audit_pipelines.derive.signing import signature_lines, unsigned_path
 from audit_pipelines.errors import ValidationError
 from audit_pipelines.installation import Installation
 from audit_pipelines.lake.datasets import Lake
@@ -136,12 +136,7 @@ def _make(
         signatures=signature_lines(installation, tenant_id, since, period.until or datetime.now(UTC)),
         product_version=lineage.product_version(),
     )
-    path = (
-        installation.settings.storage_dir
-        / "exports"
-        / str(tenant_id)
-        / f"{kind}_report-{_stamp(since)}-{_stamp(until)}.pdf"
-    )
+    path = unsigned_path(installation, tenant_id, f"{kind}_report-{_stamp(since)}-{_stamp(until)}")
     info = write_pdf(report, path)
     _record(installation, lake, report, path, info.sha256, run_id=run_id)
     return MadeReport(path, info.pages, info.sha256, info.bytes, report)

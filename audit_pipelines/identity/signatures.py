@@ -182,13 +182,19 @@ class Signatures:
         return next(one for one in made if one.signature_id == outcome)
 
     def of_records(
-        self, conn: Connection, kind: RecordKind | None = None, record_ids: Sequence[str] | None = None
+        self,
+        conn: Connection,
+        kind: RecordKind | None = None,
+        record_ids: Sequence[str] | None = None,
+        *,
+        limit: int | None = LISTED,
     ) -> list[Signature]:
         """Return the signatures of some records of a kind, of all of it or of everything, each checked just now.
 
-        At most 1,000, the oldest first. `conn` sees the tenant, as the role that may open the vault.
+        The oldest first. `conn` sees the tenant, as the role that may open the vault.
         """
-        return self._shown(conn, record_kind=kind, record_ids=None if record_ids is None else list(record_ids))
+        ids = None if record_ids is None else list(record_ids)
+        return self._shown(conn, record_kind=kind, record_ids=ids, limit=limit)
 
     def of_period(self, tenant_id: UUID, since: datetime, until: datetime, limit: int = LISTED) -> list[Signature]:
         """Return the signatures made in a period, and those of its events and reviews, each checked just now."""

@@ -15,7 +15,7 @@ from test_signing_in import SECOND, THIRD, WRONG, Clock, add, change, log_in, se
 from audit_pipelines.derive import lineage
 from audit_pipelines.derive.controls import check_controls
 from audit_pipelines.derive.reviews import make_due_reviews
-from audit_pipelines.derive.signing import signature_lines
+from audit_pipelines.derive.signing import signature_lines, unsigned_path
 from audit_pipelines.identity.accounts import Accounts
 from audit_pipelines.installation import Installation
 from audit_pipelines.reports.model import Control
@@ -377,6 +377,14 @@ def test_a_signature_belongs_to_the_period_of_its_event(api: Api, signer: httpx.
     march = datetime(2020, 3, 1, tzinfo=UTC)
     assert len(signature_lines(api.installation, tenant_id, march, march + timedelta(days=31))) == 1
     assert signature_lines(api.installation, tenant_id, march - timedelta(days=31), march) == []
+
+
+def test_a_signed_report_is_not_overwritten(api: Api, signer: httpx.Client, tenant_id: UUID) -> None:
+    key, path = make_report(api.installation, tenant_id)
+    assert unsigned_path(api.installation, tenant_id, path.stem) == path
+    sign(signer, "report", key)
+    assert unsigned_path(api.installation, tenant_id, path.stem) == path.with_stem(f"{path.stem}-2")
+    assert unsigned_path(api.installation, uuid4(), path.stem).name == path.name
 
 
 def signatures_control(installation: Installation, tenant_id: UUID) -> Control:
