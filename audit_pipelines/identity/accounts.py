@@ -175,6 +175,12 @@ class Accounts:
             for user_id, sealed_name, permissions, *rest in rows
         ]
 
+    def login_of(self, tenant_id: UUID, user_id: UUID) -> str | None:
+        """Return the login of an account, or None where there is none or its person is erased."""
+        with self._database.tenant_connection(tenant_id) as conn:
+            row = conn.execute(query("identity/select_account"), {"user_id": user_id}).fetchone()
+            return self._vault.identities(conn, [user_id])[user_id] if row else None
+
     def log_in(self, tenant_id: UUID, login: str, password: str, origin: Origin) -> LoggedIn:
         """Open a session for whoever knows the password.
 

@@ -26,6 +26,7 @@ from audit_pipelines.server.auth import Authenticator
 from audit_pipelines.server.boundary import Boundary
 from audit_pipelines.server.events import EVENTS_PATH, EventWriting
 from audit_pipelines.server.health import Health
+from audit_pipelines.server.managing import ACCOUNTS_PATH, ManagingAccounts
 from audit_pipelines.server.problems import problem_of, problem_of_http
 from audit_pipelines.server.reading import EventReading
 from audit_pipelines.server.resource import OpenResource, Operation, Resource
@@ -66,6 +67,7 @@ def create_app(
 
     passwords = Workers(PASSWORD_THREADS, PASSWORD_QUEUE)
     signing_in = SigningIn(identity, installation.keyring.jwt_secret, passwords, workers)
+    managing = ManagingAccounts(identity.accounts, passwords, workers)
     signing = SigningRecords(installation, identity, passwords, workers)
 
     authenticate = Authenticator(installation.keyring.jwt_secret, sessions=identity.sessions)
@@ -92,6 +94,12 @@ def create_app(
         Route(LOGIN_PATH, OpenResource(LOGIN_PATH, signing_in.log_in)),
         Route(PASSWORD_PATH, OpenResource(PASSWORD_PATH, signing_in.change_password)),
         resource(LOGOUT_PATH, POST=Operation(None, signing_in.log_out)),
+        resource(
+            ACCOUNTS_PATH,
+            GET=Operation("audit:admin", managing.show),
+            POST=Operation("audit:admin", managing.add),
+        ),
+        resource(f"{ACCOUNTS_PATH}/{{account_id}}", POST=Operation("audit:admin", managing.change)),
         resource(
             SIGNATURES_PATH,
             GET=Operation("audit:read", signing.list_signatures),

@@ -25,6 +25,7 @@ from audit_pipelines.server import auth
 
 EVENTS = "/api/audit/events"
 LOGIN = "/api/audit/login"
+ACCOUNTS = "/api/audit/accounts"
 PASSWORD = "/api/audit/password"
 FIRST, SECOND, THIRD, WRONG = (
     "first quiet-otter 11",
@@ -512,3 +513,51 @@ def test_logins_do_not_keep_events_waiting(installation: Installation, tenant_id
         assert {login.result().status_code for login in logins} == {401}
     assert len(stored_after) > 3
     assert statistics.median(stored_after) < 0.5
+
+
+def test_administrators_manage_accounts_over_http(api: Api, tenant_id: UUID) -> None:
+    admin = api.client(tenant_id, "audit:admin", subject="head-of-it")
+    given = {"login": "alice", "name": "Alice Liddell", "permissions": ["audit:read"], "password": FIRST}
+    made = admin.post(ACCOUNTS, json=given)
+    assert made.status_code == 201, made.text
+    account = f"{ACCOUNTS}/{made.json()['account_id']}"
+    assert admin.post(ACCOUNTS, json=given).status_code == 409
+    assert admin.post(ACCOUNTS, json=given | {"login": "bob", "password": "short"}).status_code == 422
+    assert admin.post(ACCOUNTS, json=given | {"login": "bob", "permissions": ["audit:all"]}).status_code == 422
+    [shown] = admin.get(ACCOUNTS).json()["accounts"]
+    assert (shown["login"], shown["name"], shown["must_change"]) == ("alice", "Alice Liddell", True)
+    assert not [word for word in ("hash", "otter", "argon2") if word in str(shown)]
+    assert change(api, tenant_id, FIRST, SECOND).status_code == 204
+    for action, expected in [("disable", 401), ("enable", 200)]:
+        assert admin.post(account, json={"action": action}).status_code == 204
+        assert log_in(api, tenant_id).status_code == expected
+    for _ in range(5):
+        log_in(api, tenant_id, password=WRONG)
+    assert admin.post(account, json={"action": "unlock"}).status_code == 204
+    assert log_in(api, tenant_id).status_code == 200
+    assert admin.post(account, json={"action": "set_password"}).status_code == 422
+    assert admin.post(account, json={"action": "set_password", "password": THIRD}).status_code == 204
+    assert log_in(api, tenant_id, password=THIRD).status_code == 403
+    with api.installation.database.tenant_connection(tenant_id) as conn:
+        actors = conn.execute(
+            "select actor_ref from audit_events where event_type = any (%s)",
+            [[f"audit.account.{what}" for what in ("created", "disabled", "enabled", "unlocked", "password_set")]],
+        ).fetchall()
+        names = api.installation.vault.identities(conn, [ref for (ref,) in actors])
+    assert len(actors) == 5
+    assert set(names.values()) == {"head-of-it"}
+
+
+def test_accounts_over_http_need_the_permission_and_stay_in_the_tenant(
+    api: Api, accounts: Accounts, tenant_id: UUID
+) -> None:
+    account = f"{ACCOUNTS}/{add(accounts, tenant_id)}"
+    others = [permission for permission in auth.PERMISSIONS if permission != "audit:admin"]
+    client = api.client(tenant_id, *others)
+    assert {client.get(ACCOUNTS).status_code, client.post(account, json={"action": "disable"}).status_code} == {403}
+    stranger = api.client(uuid4(), "audit:admin")
+    assert stranger.get(ACCOUNTS).json() == {"accounts": []}
+    for path in (account, f"{ACCOUNTS}/nothing"):
+        assert stranger.post(path, json={"action": "disable"}).status_code == 404
+    api.installation.erase(tenant_id, "alice")
+    assert api.client(tenant_id, "audit:admin").post(account, json={"action": "enable"}).status_code == 404
