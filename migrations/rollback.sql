@@ -6,6 +6,10 @@ set role audit_owner;
 drop table if exists audit_reviews;
 revoke select on audit_signatures from audit_pipeline;
 drop index if exists audit_signatures_record;
+-- Without their ledger rows' hashes they would be no signatures, and could not be migrated again.
+alter table audit_signatures disable trigger user;
+delete from audit_signatures;
+alter table audit_signatures enable trigger user;
 alter table audit_signatures
     drop constraint audit_signatures_tenant_id_seq_key,
     drop constraint audit_signatures_record_kind_check,
@@ -17,6 +21,8 @@ alter table audit_signatures
 -- undo 013_create_audit_sessions
 set role audit_owner;
 drop table if exists audit_sessions;
+revoke update (password_hash, former_hashes, password_set_at, must_change, permissions, disabled_at, failed_attempts,
+               locked_until, last_login_at) on audit_users from audit_app;
 drop trigger keep_account on audit_users;
 drop trigger no_truncate on audit_users;
 drop function if exists audit_keep_account();
@@ -37,8 +43,6 @@ alter table audit_users
     add unique (tenant_id, login),
     alter column created_at set default clock_timestamp(),
     alter column user_id set default gen_random_uuid();
-revoke update (password_hash, former_hashes, password_set_at, must_change, permissions, disabled_at, failed_attempts,
-               locked_until, last_login_at) on audit_users from audit_app;
 grant update on audit_users to audit_app;
 
 -- undo 011_append_by_place

@@ -12,6 +12,7 @@ import pytest
 from test_server_running import EVENT, Api
 from test_signing_in import SECOND, THIRD, WRONG, Clock, add, change, log_in, session
 
+from audit_pipelines.db import migrate
 from audit_pipelines.derive import lineage
 from audit_pipelines.derive.controls import check_controls
 from audit_pipelines.derive.reviews import make_due_reviews
@@ -390,3 +391,12 @@ def test_a_signed_report_is_not_overwritten(api: Api, signer: httpx.Client, tena
 def signatures_control(installation: Installation, tenant_id: UUID) -> Control:
     [verification] = installation.verify(tenant_id)
     return next(one for one in check_controls(installation, verification) if one.control.startswith("Electronic"))
+
+
+def test_migrations_can_be_undone_over_accounts_and_signatures(api: Api, signer: httpx.Client, tenant_id: UUID) -> None:
+    sign(signer)
+    make_due_reviews(api.installation, datetime.now(UTC) + timedelta(days=1))
+    with api.installation.database.connect_admin() as conn:
+        assert {13, 14} <= set(migrate.rollback(conn, 12))
+        migrate.migrate(conn)
+    assert api.count(tenant_id, "audit_signatures") == api.count(tenant_id, "audit_users") == 0
