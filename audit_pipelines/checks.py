@@ -12,6 +12,7 @@ import dagster as dg
 
 from audit_pipelines.anchors.register import AnchorState
 from audit_pipelines.derive import drift, embeddings, reporting
+from audit_pipelines.derive.reviews import WATCHED_DAYS, overdue_reviews
 from audit_pipelines.installation import Installation
 from audit_pipelines.lake.datasets import Lake
 from audit_pipelines.lake.export import count_days
@@ -196,6 +197,24 @@ def _complete(installation: Installation, kind: ReportKind) -> dg.AssetCheckResu
     )
 
 
+@dg.asset_check(
+    asset="daily_reviews",
+    description=f"Each day of the last {WATCHED_DAYS} has a valid signature by the time that is set.",
+)
+def reviews_current(installation: dg.ResourceParam[Installation]) -> dg.AssetCheckResult:
+    """Say which days nobody has signed in time; a warning, since only people can mend it."""
+    late = overdue_reviews(installation)
+    return dg.AssetCheckResult(
+        passed=not late,
+        severity=dg.AssetCheckSeverity.WARN,
+        description="; ".join(
+            f"tenant {one.tenant_id}: {len(one.reviews)} days since {one.reviews[-1].day}" for one in late[:5]
+        )
+        or None,
+        metadata={"tenants_late": len(late), "days_late": sum(len(one.reviews) for one in late)},
+    )
+
+
 CHECKS: Final = [
     chain_intact,
     history_intact,
@@ -204,4 +223,5 @@ CHECKS: Final = [
     score_drift,
     security_report_complete,
     compliance_report_complete,
+    reviews_current,
 ]

@@ -19,6 +19,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from audit_pipelines.cli_users import users_app
 from audit_pipelines.db.database import Database, reach_database
 from audit_pipelines.errors import AuditError, ConfigurationError, TamperedError
 from audit_pipelines.installation import Installation, open_installation
@@ -37,6 +38,7 @@ keys_app = typer.Typer(help="The keys that sign checkpoints and wrap persons' ke
 app.add_typer(keys_app, name="keys")
 ledger_app = typer.Typer(help="The ledger in the forms of others.", no_args_is_help=True)
 app.add_typer(ledger_app, name="ledger")
+app.add_typer(users_app, name="users")
 
 out = Console()
 err = Console(stderr=True)

@@ -53,6 +53,12 @@ retention_job: Final = dg.define_asset_job(
     description="Make the ledger's partitions ahead; copy months beyond AUDIT_RETENTION_DAYS to the archive.",
     tags={LANE: "retention"},
 )
+daily_review_job: Final = dg.define_asset_job(
+    "daily_review_job",
+    selection=dg.AssetSelection.assets("daily_reviews"),
+    description="Make the records of the days that are over, for people to sign; say which are late.",
+    tags={LANE: "reviews"},
+)
 verification_job: Final = dg.define_asset_job(
     "verification_job",
     selection=dg.AssetSelection.checks(dg.AssetCheckKey(dg.AssetKey("audit_logs"), "history_intact")),
@@ -73,6 +79,7 @@ JOBS: Final = [
     scheduled_reports_job,
     checkpoint_job,
     retention_job,
+    daily_review_job,
     verification_job,
     full_refresh_job,
 ]

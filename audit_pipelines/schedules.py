@@ -13,6 +13,7 @@ from audit_pipelines.jobs import (
     WINDOWED,
     anomaly_detection_job,
     checkpoint_job,
+    daily_review_job,
     embedding_generation_job,
     model_training_job,
     retention_job,
@@ -62,6 +63,8 @@ SCHEDULES: Final = [
     # Seven minutes past, between two runs of the job above, with which it shares a lane.
     _schedule(anomaly_detection_job, "7 * * * *"),
     # After midnight UTC, when the day's checkpoints are signed and the lake's day is closed.
+    # Before people begin to work.
+    _schedule(daily_review_job, "31 0 * * *"),
     _schedule(verification_job, "11 1 * * *"),
     _schedule(retention_job, "23 2 * * *"),
     _schedule(model_training_job, "37 3 * * 0"),

@@ -143,6 +143,28 @@ class Settings(BaseSettings):
     )
     jwt_audience: str | None = Field(default=None, description="What `aud` of every token must name.")
     jwt_issuer: str | None = Field(default=None, description="What `iss` of every token must be.")
+    audit_password_min_length: int = Field(
+        default=12, ge=8, le=128, description="Characters that a local account's password has at least."
+    )
+    audit_password_max_age_days: int = Field(
+        default=90, ge=0, description="Days after which a password must be replaced; 0: never."
+    )
+    audit_password_history: int = Field(
+        default=4, ge=0, le=24, description="How many of an account's last passwords may not be chosen again."
+    )
+    audit_login_attempts: int = Field(
+        default=5, ge=1, le=10, description="Wrong passwords in a row that lock an account."
+    )
+    audit_lockout_minutes: int = Field(default=30, ge=1, description="Minutes an account stays locked.")
+    audit_session_idle_minutes: int = Field(
+        default=15, ge=1, description="Minutes without a request after which a session ends."
+    )
+    audit_session_hours: int = Field(
+        default=12, ge=1, le=168, description="Hours after which a session ends, however busy."
+    )
+    audit_review_due_days: int = Field(
+        default=1, ge=1, description="Days after its end by which a day's review must be signed."
+    )
     cors_origins: CommaSeparated = Field(
         default=(), description="Origins a browser may call the API from; absent: none."
     )

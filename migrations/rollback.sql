@@ -1,6 +1,50 @@
 -- Undoes every migration, newest first. `audit-pipelines db rollback --to N` runs the sections above version N; psql can
 -- run the whole file. It deletes data: there is no way back but a backup.
 
+-- undo 014_create_audit_reviews
+set role audit_owner;
+drop table if exists audit_reviews;
+revoke select on audit_signatures from audit_pipeline;
+drop index if exists audit_signatures_record;
+-- Without their ledger rows' hashes they would be no signatures, and could not be migrated again.
+alter table audit_signatures disable trigger user;
+delete from audit_signatures;
+alter table audit_signatures enable trigger user;
+alter table audit_signatures
+    drop constraint audit_signatures_tenant_id_seq_key,
+    drop constraint audit_signatures_record_kind_check,
+    drop column row_hash,
+    drop column session_id,
+    alter column signed_at set default clock_timestamp(),
+    alter column signature_id set default gen_random_uuid();
+
+-- undo 013_create_audit_sessions
+set role audit_owner;
+drop table if exists audit_sessions;
+revoke update (password_hash, former_hashes, password_set_at, must_change, permissions, disabled_at, failed_attempts,
+               locked_until, last_login_at) on audit_users from audit_app;
+drop trigger keep_account on audit_users;
+drop trigger no_truncate on audit_users;
+drop function if exists audit_keep_account();
+-- Their logins are no text that could be put back.
+delete from audit_users;
+alter table audit_users
+    drop constraint audit_users_tenant_id_user_id_fkey,
+    drop constraint audit_users_tenant_id_login_index_key,
+    drop column last_login_at,
+    drop column locked_until,
+    drop column failed_attempts,
+    drop column must_change,
+    drop column password_set_at,
+    drop column former_hashes,
+    drop column sealed_name,
+    drop column login_index,
+    add column login text collate "C" not null,
+    add unique (tenant_id, login),
+    alter column created_at set default clock_timestamp(),
+    alter column user_id set default gen_random_uuid();
+grant update on audit_users to audit_app;
+
 -- undo 012_append_for_one_tenant
 set role audit_owner;
 create or replace function audit_append(

@@ -8,7 +8,18 @@ from typing import Final
 
 import dagster as dg
 
-from audit_pipelines.assets import analytics, anomalies, embeddings, features, lake, ledger, models, reports, retention
+from audit_pipelines.assets import (
+    analytics,
+    anomalies,
+    embeddings,
+    features,
+    lake,
+    ledger,
+    models,
+    reports,
+    retention,
+    reviews,
+)
 
 ASSETS: Final[Sequence[dg.AssetsDefinition | dg.AssetSpec]] = (
     ledger.audit_logs,
@@ -25,6 +36,7 @@ ASSETS: Final[Sequence[dg.AssetsDefinition | dg.AssetSpec]] = (
     anomalies.anomalies,
     reports.security_report,
     reports.compliance_report,
+    reviews.daily_reviews,
     analytics.analyst_catalog,
     retention.archived_segments,
 )

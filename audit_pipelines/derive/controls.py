@@ -10,6 +10,8 @@ from audit_pipelines.anchors.opening import HOME
 from audit_pipelines.anchors.register import AnchorState
 from audit_pipelines.db.database import Connection
 from audit_pipelines.db.queries import query
+from audit_pipelines.derive.reviews import WATCHED_DAYS
+from audit_pipelines.identity.opening import open_identity
 from audit_pipelines.installation import Installation
 from audit_pipelines.ledger.verify import Verification
 from audit_pipelines.reports.model import Control, ControlResult
@@ -17,12 +19,6 @@ from audit_pipelines.reports.model import Control, ControlResult
 _RETENTION_DAYS: Final = 365
 
 NOT_SOFTWARE: Final = (
-    Control(
-        "Daily review of audit logs",
-        "PCI DSS 10.4.1; HIPAA 45 CFR 164.308(a)(1)(ii)(D)",
-        "not software",
-        "Anomalies are listed with reasons; that people look at them every day, only people can attest.",
-    ),
     Control(
         "Trained persons",
         "21 CFR 11.10(i)",
@@ -48,6 +44,8 @@ def check_controls(installation: Installation, verification: Verification) -> tu
             _addresses_sealed(conn, verification),
             _anchored(installation, conn, verification),
             _retention(installation),
+            _signatures(installation, conn, verification),
+            _reviews(installation, verification),
         )
     return (*checked, *NOT_SOFTWARE)
 
@@ -145,6 +143,45 @@ def _retention(installation: Installation) -> Control:
         "PCI DSS 10.5.1",
         _result(passed=days >= _RETENTION_DAYS),
         f"AUDIT_RETENTION_DAYS is {days}; older months are copied to archives and none is deleted by this product.",
+    )
+
+
+def _signatures(installation: Installation, conn: Connection, verification: Verification) -> Control:
+    identity = open_identity(installation)
+    with installation.database.tenant_connection(verification.tenant_id) as own:
+        made = identity.signatures.of_records(own, limit=None)
+    parameters = {"tenant_id": verification.tenant_id}
+    entries, lost = conn.execute(query("reports/count_signature_entries"), parameters).fetchone() or (0, 0)
+    broken = [one for one in made if not one.valid]
+    evidence = (
+        f"{len(made):,} signatures checked against their records and the ledger; {len(broken):,} of them do not hold. "
+        f"{entries:,} entries of the ledger speak of a signature; {lost:,} of these signatures are missing."
+    )
+    first = (
+        f" The first that does not hold: {broken[0].signature_id}, {'; '.join(broken[0].problems)}." if broken else ""
+    )
+    return Control(
+        "Electronic signatures bound to their records",
+        "21 CFR 11.50, 11.70",
+        _result(passed=not broken and not lost),
+        evidence + first,
+    )
+
+
+def _reviews(installation: Installation, verification: Verification) -> Control:
+    reviews = open_identity(installation).reviews
+    with installation.database.tenant_connection(verification.tenant_id) as conn:
+        late = reviews.overdue(conn, WATCHED_DAYS)
+    evidence = (
+        f"{len(late):,} of the last {WATCHED_DAYS} days lack a valid signature that was due, the oldest {late[-1].day}."
+        if late
+        else f"Each of the last {WATCHED_DAYS} days that was due has a record with a valid signature."
+    )
+    return Control(
+        "Daily review of audit logs",
+        "PCI DSS 10.4.1; HIPAA 45 CFR 164.308(a)(1)(ii)(D); 21 CFR 11.10(e)",
+        _result(passed=not late),
+        f"{evidence} How well they were looked at, only those who signed can attest.",
     )
 
 

@@ -18,7 +18,7 @@ from audit_pipelines.db.database import Connection
 from audit_pipelines.db.queries import query
 
 # What decides the content of a derived artefact: the same sources over the same ledger give the same artefact.
-_DECIDING: Final = ("intelligence", "lake", "derive", "reports")
+_DECIDING: Final = ("intelligence", "lake", "derive", "reports", "identity")
 
 
 @dataclass(frozen=True, slots=True)

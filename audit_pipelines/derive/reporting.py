@@ -16,6 +16,7 @@ from audit_pipelines.derive import lineage
 from audit_pipelines.derive.controls import check_controls
 from audit_pipelines.derive.embeddings import default_embedder, embedding_model
 from audit_pipelines.derive.integrity import integrity_of
+from audit_pipelines.derive.signing import signature_lines, unsigned_path
 from audit_pipelines.errors import ValidationError
 from audit_pipelines.installation import Installation
 from audit_pipelines.lake.datasets import Lake
@@ -131,14 +132,11 @@ def _make(
         controls=check_controls(installation, verification),
         coverage=_coverage(installation, verification, events, scores),
         generated_at=datetime.now(UTC),
+        # The whole trail's last signature was made after its last event.
+        signatures=signature_lines(installation, tenant_id, since, period.until or datetime.now(UTC)),
         product_version=lineage.product_version(),
     )
-    path = (
-        installation.settings.storage_dir
-        / "exports"
-        / str(tenant_id)
-        / f"{kind}_report-{_stamp(since)}-{_stamp(until)}.pdf"
-    )
+    path = unsigned_path(installation, tenant_id, f"{kind}_report-{_stamp(since)}-{_stamp(until)}")
     info = write_pdf(report, path)
     _record(installation, lake, report, path, info.sha256, run_id=run_id)
     return MadeReport(path, info.pages, info.sha256, info.bytes, report)
@@ -157,6 +155,9 @@ def _record(installation: Installation, lake: Lake, report: Report, path: Path, 
         {"kind": "period", "since": report.since.isoformat(), "until": report.until.isoformat()},
         {"kind": "integrity", "result": integrity.result, "digest": integrity.chain_head},
     ]
+    if report.signatures:
+        # Whose names stand in the file in clear: what an erasure has to look for.
+        inputs.append({"kind": "signers", "refs": sorted({line.signer_ref for line in report.signatures})})
     for dataset in ("event_scores", "event_tags"):
         source = lake.dataset_path("event_scores" if dataset == "event_scores" else "event_tags", tenant_id)
         if source.exists():

@@ -74,6 +74,14 @@ class Vault:
         """Return the tenant's own key: 32 bytes, made at first use."""
         return self._tenant(tenant_id).key
 
+    def known_tenant_key(self, tenant_id: UUID) -> bytes | None:
+        """Return the tenant's own key, or None where there is no such tenant; never makes one."""
+        tenant = self._tenants.get(tenant_id)
+        if tenant is None:
+            with self._database.tenant_connection(tenant_id) as conn:
+                tenant = self._read_tenant(conn)
+        return tenant.key if tenant else None
+
     def keys(self, tenant_id: UUID, identities: Iterable[str], *, stale: int | None = None) -> Keys:
         """Return what sealing events about these persons takes, making those who are new; all of them at once.
 

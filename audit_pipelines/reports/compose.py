@@ -25,6 +25,7 @@ from audit_pipelines.reports.model import (
     Report,
     ReportKind,
     Share,
+    SignatureLine,
     Summary,
     TimeBin,
     Timeline,
@@ -76,6 +77,7 @@ def compose_report(
     controls: Sequence[Control],
     coverage: Coverage,
     generated_at: datetime,
+    signatures: Sequence[SignatureLine] = (),
     tenant_name: str = "",
     product_version: str = "",
     title: str | None = None,
@@ -134,6 +136,7 @@ def compose_report(
         controls=tuple(controls),
         integrity=integrity,
         coverage=coverage,
+        signatures=tuple(signatures),
     )
     failed = frame.filter(pl.col("outcome").is_in(UNSUCCESSFUL))
     return replace(report, summary=compose_summary(report, _shares(failed, "event_type", 2)))

@@ -121,6 +121,25 @@ class Control:
 
 
 @dataclass(frozen=True, slots=True)
+class SignatureLine:
+    """An electronic signature with what 21 CFR 11.50 has printed, and whether it held when the report was made."""
+
+    signed_at: datetime
+    printed_name: str
+    signer_ref: str
+    meaning: str
+    record_kind: str
+    record_id: str
+    record_hash: str
+    """64 hex digits."""
+    seq: int
+    """Of the ledger entry that holds the signature."""
+    valid: bool
+    problem: str = ""
+    """Why it does not hold."""
+
+
+@dataclass(frozen=True, slots=True)
 class Checkpoint:
     """A signed tree head (RFC 6962) in the form of a C2SP signed note."""
 
@@ -196,3 +215,5 @@ class Report:
     controls: tuple[Control, ...]
     integrity: Integrity
     coverage: Coverage
+    signatures: tuple[SignatureLine, ...] = ()
+    """Of the period and its records, the oldest first."""

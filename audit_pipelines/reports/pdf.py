@@ -48,7 +48,16 @@ from audit_pipelines.reports.layout import (
     shorten,
     wrap,
 )
-from audit_pipelines.reports.model import ActorLine, AnomalyLine, Control, Integrity, ModelLine, Report, ReportKind
+from audit_pipelines.reports.model import (
+    ActorLine,
+    AnomalyLine,
+    Control,
+    Integrity,
+    ModelLine,
+    Report,
+    ReportKind,
+    SignatureLine,
+)
 
 _PAGE_TOTAL: Final = "page-total"
 _MOST_REASONS: Final = 8
@@ -365,6 +374,47 @@ def _control_row(control: Control) -> tuple[Cell, ...]:
     )
 
 
+def _signatures(sheet: Sheet, report: Report) -> None:
+    sheet.section("Electronic signatures")
+    if not report.signatures:
+        sheet.paragraph("No electronic signature was made in this period or for its records.", TEXT)
+        return
+    sheet.paragraph(
+        "Made in this period or for its records: by whom, when and with what meaning (21 CFR 11.50). Each was checked "
+        "when this report was generated: the record has the hash that was signed, and the ledger says that it was.",
+        SMALL,
+    )
+    sheet.skip(4)
+    sheet.table(_SIGNATURE_COLUMNS, (_signature_row(line) for line in report.signatures))
+
+
+_SIGNATURE_COLUMNS: Final = (
+    Column("Valid", 56),
+    Column("Signed (UTC)", 84),
+    Column("Signer", 140),
+    Column("Meaning", 58),
+    Column("Record", CONTENT - 56 - 84 - 140 - 58),
+)
+
+
+def _signature_row(line: SignatureLine) -> tuple[Cell, ...]:
+    return (
+        Chip("valid", GOOD) if line.valid else Chip("invalid", BAD),
+        words.second(line.signed_at).removesuffix(" UTC"),
+        (
+            Text(line.printed_name, CELL_BOLD, max_lines=3),
+            Text(line.signer_ref, _FINE_CODE, wrap=False),
+        ),
+        line.meaning,
+        (
+            Text(f"{line.record_kind} {line.record_id}", CELL, max_lines=3),
+            *([Text(line.problem, CELL_MUTED, max_lines=4)] if line.problem else []),
+            Text(f"SHA-256 {line.record_hash}", _FINE_CODE, max_lines=3),
+            Text(f"signature at seq {line.seq}", _FINE_CODE, wrap=False),
+        ),
+    )
+
+
 def _models(sheet: Sheet, report: Report) -> None:
     coverage = report.coverage
     sheet.section("Models and data")
@@ -456,6 +506,6 @@ def _integrity_facts(integrity: Integrity) -> list[tuple[str, str]]:
 
 
 _ORDER: Final[dict[ReportKind, tuple[Callable[[Sheet, Report], None], ...]]] = {
-    "security": (_anomalies, _activity, _models, _controls, _integrity),
-    "compliance": (_controls, _integrity, _activity, _anomalies, _models),
+    "security": (_anomalies, _activity, _models, _controls, _signatures, _integrity),
+    "compliance": (_controls, _signatures, _integrity, _activity, _anomalies, _models),
 }

@@ -6,6 +6,7 @@ A new path is a line here and a handler elsewhere. Importing this module opens n
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Final
 
 import anyio.to_thread
@@ -22,8 +23,9 @@ from starlette.types import ASGIApp
 from audit_pipelines.db.database import Database
 from audit_pipelines.db.queries import query
 from audit_pipelines.errors import AuditError, DatabaseUnavailableError
+from audit_pipelines.identity.opening import Identity, open_identity
 from audit_pipelines.installation import Installation
-from audit_pipelines.server.auth import Authenticator
+from audit_pipelines.server.auth import WITH_JWT_SECRET, Authenticator, Sessions, mint_token
 from audit_pipelines.server.boundary import Boundary
 from audit_pipelines.server.direct import Direct
 from audit_pipelines.server.events import EVENTS_PATH, EventWriting
@@ -31,9 +33,19 @@ from audit_pipelines.server.express import Express
 from audit_pipelines.server.health import Health
 from audit_pipelines.server.key_set import KeySet
 from audit_pipelines.server.limits import Limits
+from audit_pipelines.server.managing import ACCOUNTS_PATH, ManagingAccounts
 from audit_pipelines.server.problems import answer_to, problem_of_http
 from audit_pipelines.server.reading import EventReading
-from audit_pipelines.server.resource import Operation, Resource
+from audit_pipelines.server.resource import OpenResource, Operation, Resource
+from audit_pipelines.server.signing import REVIEWS_PATH, SIGNATURES_PATH, SigningRecords
+from audit_pipelines.server.signing_in import (
+    LOGIN_PATH,
+    LOGOUT_PATH,
+    PASSWORD_PATH,
+    PASSWORD_QUEUE,
+    PASSWORD_THREADS,
+    SigningIn,
+)
 from audit_pipelines.server.tokens import Expected
 from audit_pipelines.server.workers import Workers
 
@@ -47,10 +59,12 @@ _BATCH_QUEUE: Final = 16
 _FEW_CONNECTIONS: Final = 2
 
 
-def create_app(installation: Installation, *, on_stop: Callable[[], None] | None = None) -> Starlette:
+def create_app(
+    installation: Installation, *, on_stop: Callable[[], None] | None = None, identity: Identity | None = None
+) -> Starlette:
     """Return the application over an open installation; it may run in several processes at once.
 
-    `on_stop` is called when all that was begun is finished.
+    `on_stop` is called when all that was begun is finished. `identity` is what the settings say, unless given.
     """
     settings = installation.settings
     workers = Workers(min(_MOST_THREADS, settings.database_pool_max), _QUEUE)
@@ -59,10 +73,19 @@ def create_app(installation: Installation, *, on_stop: Callable[[], None] | None
     is_express = settings.database_pool_max > _FEW_CONNECTIONS
     express = Express(installation.database, settings.database_timeout) if is_express else None
     writing = EventWriting(installation.ledger, installation.database, workers, batches, express)
-    reading = EventReading(installation, workers)
+    identity = identity or open_identity(installation)
+    reading = EventReading(installation, workers, identity.signatures)
     health = Health(installation)
 
-    authenticate = _authenticator(installation)
+    passwords = Workers(PASSWORD_THREADS, PASSWORD_QUEUE)
+    mint = partial(
+        mint_token, installation.keyring.jwt_secret, audience=settings.jwt_audience, issuer=settings.jwt_issuer
+    )
+    signing_in = SigningIn(identity, mint, passwords, workers)
+    managing = ManagingAccounts(identity.accounts, passwords, workers)
+    signing = SigningRecords(installation, identity, passwords, workers)
+
+    authenticate = _authenticator(installation, identity.sessions)
     limits = Limits(settings)
 
     def resource(path: str, **operations: Operation) -> Route:
@@ -84,7 +107,24 @@ def create_app(installation: Installation, *, on_stop: Callable[[], None] | None
         ),
         # Ids that clients chose may hold slashes.
         resource(f"{EVENTS_PATH}/{{event_id:path}}", GET=Operation("audit:read", reading.event)),
+        Route(PASSWORD_PATH, OpenResource(PASSWORD_PATH, limits, signing_in.change_password)),
+        resource(LOGOUT_PATH, POST=Operation(None, signing_in.log_out)),
+        resource(
+            ACCOUNTS_PATH,
+            GET=Operation("audit:admin", managing.show),
+            POST=Operation("audit:admin", managing.add),
+        ),
+        resource(f"{ACCOUNTS_PATH}/{{account_id}}", POST=Operation("audit:admin", managing.change)),
+        resource(
+            SIGNATURES_PATH,
+            GET=Operation("audit:read", signing.list_signatures),
+            POST=Operation("audit:sign", signing.sign),
+        ),
+        resource(REVIEWS_PATH, GET=Operation("audit:sign", signing.list_reviews)),
     ]
+    if WITH_JWT_SECRET in settings.jwt_algorithms:
+        # Where identity providers alone are trusted, the token of a login would open nothing.
+        routes.append(Route(LOGIN_PATH, OpenResource(LOGIN_PATH, limits, signing_in.log_in)))
     middleware = [Middleware(Boundary, https=settings.api_base_url.startswith("https:"))]
     if settings.cors_origins:
         middleware.append(
@@ -116,12 +156,12 @@ def create_app(installation: Installation, *, on_stop: Callable[[], None] | None
     return app
 
 
-def _authenticator(installation: Installation) -> Authenticator:
+def _authenticator(installation: Installation, sessions: Sessions) -> Authenticator:
     settings = installation.settings
     expected = Expected(frozenset(settings.jwt_algorithms), settings.jwt_audience, settings.jwt_issuer)
     url = settings.jwt_jwks_url
     key_set = KeySet(url.get_secret_value(), settings.outgoing) if url else None
-    return Authenticator(installation.keyring.jwt_secret, expected, key_set)
+    return Authenticator(installation.keyring.jwt_secret, expected, key_set, sessions)
 
 
 def _ensure_partitions(database: Database) -> None:

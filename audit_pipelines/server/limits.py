@@ -1,4 +1,5 @@
-"""How often somebody may ask: so many requests a second for each subject, so many refused tokens for each address.
+"""How often somebody may ask: so many requests a second for each subject, so many refused tokens and passwords for each
+address.
 
 Each process counts by itself, so several workers allow several times as much. What a token is worth does not depend on
 who else sends from its address: a valid one is never refused for the failures of others behind the same proxy.
@@ -7,7 +8,8 @@ who else sends from its address: a valid one is never refused for the failures o
 import ipaddress
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from starlette.types import Scope
@@ -68,10 +70,15 @@ class Limits:
         if limit and (wait := limit(principal.key)):
             raise _too_many("This subject has made more requests than the server takes from one", wait)
 
-    def refused(self, scope: Scope) -> None:
-        """Count a refused token from the address of `scope`; refuse with 429 when there were too many."""
-        if self._refusals and (wait := self._refusals(_place(scope))):
-            raise _too_many("This address has sent more refused tokens than the server takes from one", wait)
+    @contextmanager
+    def counting_refusals(self, scope: Scope) -> Iterator[None]:
+        """Count a 401 of the block for the address of `scope`; make it a 429 when there were too many."""
+        try:
+            yield
+        except RequestError as error:
+            if error.status == 401 and self._refusals and (wait := self._refusals(_place(scope))):
+                raise _too_many("From this address more was refused than the server takes from one", wait) from None
+            raise
 
 
 def _limit(per_second: int) -> RateLimit | None:

@@ -20,14 +20,17 @@ from starlette.responses import Response
 from audit_pipelines.db.database import Connection
 from audit_pipelines.db.queries import query
 from audit_pipelines.errors import AuditError, DatabaseUnavailableError
+from audit_pipelines.identity.signatures import Signatures
 from audit_pipelines.installation import Installation
 from audit_pipelines.ledger import sealing
 from audit_pipelines.ledger.entry import format_moment
+from audit_pipelines.ledger.stored_row import content_is_intact
 from audit_pipelines.server.auth import Principal
 from audit_pipelines.server.events import EVENTS_PATH
 from audit_pipelines.server.filters import Filters, encode_cursor, parse_filters
 from audit_pipelines.server.problems import RequestError
-from audit_pipelines.server.rows import EventRow, content_is_intact, shown
+from audit_pipelines.server.rows import EventRow, shown
+from audit_pipelines.server.signing import shown_signature
 from audit_pipelines.server.workers import Workers
 
 T = TypeVar("T")
@@ -46,12 +49,13 @@ class _ReaderErasedError(AuditError):
 class EventReading:
     """The handlers that read."""
 
-    def __init__(self, installation: Installation, workers: Workers) -> None:
+    def __init__(self, installation: Installation, workers: Workers, signatures: Signatures) -> None:
         self._database = installation.database
         self._vault = installation.vault
         self._logs_access = installation.settings.audit_enable_access_logging
         self._timeout_ms = installation.settings.database_timeout
         self._workers = workers
+        self._signatures = signatures
 
     async def timeline(self, request: Request, principal: Principal) -> Response:
         """Return one page of events, newest first unless asked otherwise."""
@@ -118,6 +122,9 @@ class EventReading:
         with self._database.tenant_connection(tenant_id) as conn:
             rows = self._select(conn, "server/select_event", {"event_id": wanted})
             answer = _with_proof(conn, rows[0], self._names(conn, principal, rows)) if rows else None
+            if answer is not None:
+                signed = self._signatures.of_records(conn, "event", [rows[0].event_id])
+                answer["signatures"] = [shown_signature(one) for one in signed]
             logged = {"event_id": event_id if rows else _hashed(tenant_key, event_id)}
             self._log_access(conn, access, logged, len(rows))
         if answer is None:

@@ -16,13 +16,15 @@ from audit_pipelines.server.limits import Limits
 from audit_pipelines.server.problems import RequestError
 
 Handler = Callable[[Request, Principal], Awaitable[Response]]
+OpenHandler = Callable[[Request], Awaitable[Response]]
 
 
 @dataclass(frozen=True)
 class Operation:
     """One method of a path."""
 
-    permission: Permission
+    permission: Permission | None
+    """None: any valid token will do."""
     handler: Handler
 
 
@@ -53,20 +55,34 @@ class Resource:
                 f"Expected {allowed} here. Events are append-only: nobody can change or delete one.",
                 headers={"Allow": allowed},
             )
-        require(principal, operation.permission)
+        if operation.permission is not None:
+            require(principal, operation.permission)
         response = await operation.handler(request, principal)
         await response(scope, receive, send)
 
     async def _admit(self, scope: Scope, authorization: str | None) -> Principal:
-        try:
+        with self._limits.counting_refusals(scope):
             return await self._authenticate(authorization)
-        except RequestError as error:
-            if error.status == 401:
-                self._limits.refused(scope)
-            raise
 
 
 def authorization_of(scope: Scope) -> str | None:
     """Return the `Authorization` header; None for none, and for several, of which others may believe another one."""
     found = [value for name, value in scope["headers"] if name == b"authorization"]
     return found[0].decode("latin-1") if len(found) == 1 else None
+
+
+class OpenResource:
+    """An ASGI application for one path that takes POST without a token, because it is how one is come by."""
+
+    def __init__(self, pattern: str, limits: Limits, handler: OpenHandler) -> None:
+        self.pattern = pattern
+        self._limits = limits
+        self._handler = handler
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive, send)
+        if request.method != "POST":
+            raise RequestError(405, "method-not-allowed", "Expected POST here.", headers={"Allow": "POST"})
+        with self._limits.counting_refusals(scope):
+            response = await self._handler(request)
+        await response(scope, receive, send)

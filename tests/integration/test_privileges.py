@@ -10,7 +10,14 @@ from audit_pipelines.db.database import LOGIN_ROLES, Database, Role
 from audit_pipelines.installation import Installation
 from audit_pipelines.ledger.event import Event
 
-APPEND_ONLY = ("audit_logs", "audit_event_ids", "audit_checkpoints", "audit_lineage", "audit_signatures")
+APPEND_ONLY = (
+    "audit_logs",
+    "audit_event_ids",
+    "audit_checkpoints",
+    "audit_lineage",
+    "audit_signatures",
+    "audit_reviews",
+)
 CHANGES = (
     "update audit_logs set event_type = 'x'",
     "delete from audit_logs",

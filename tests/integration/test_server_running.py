@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from psycopg import sql
 
 from audit_pipelines.db.embedded import EmbeddedPostgres
 from audit_pipelines.errors import ConfigurationError
+from audit_pipelines.identity.opening import Identity
 from audit_pipelines.installation import Installation
 from audit_pipelines.keyring import open_keyring
 from audit_pipelines.server.app import create_app
@@ -74,8 +75,15 @@ def settings(settings: Settings) -> Settings:
 
 @pytest.fixture
 def api(installation: Installation) -> Iterator[Api]:
+    with serving(installation) as served:
+        yield served
+
+
+@contextmanager
+def serving(installation: Installation, identity: Identity | None = None) -> Iterator[Api]:
+    """Serve an installation for the length of the block."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(server_config(create_app(installation)))
+    server = uvicorn.Server(server_config(create_app(installation, identity=identity)))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     served = Api(installation, listener.getsockname()[1])

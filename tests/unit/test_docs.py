@@ -273,7 +273,7 @@ def test_source_files_and_what_is_said_to_be_in_them_exist(path: Path) -> None:
         assert source(name).exists(), f"{path.name} names {name}"
     for function, name in re.findall(r"`(?:\w+\.)?(\w+)`[^`\n(]{0,20}\(`(?!tests/)([\w/]+\.(?:py|sql))`", text):
         content = source(name).read_text()
-        assert re.search(rf"\b(?:def|class|create function) {function}\b", content), (
+        assert re.search(rf"\b(?:def|class|create (?:or replace )?function) {function}\b", content), (
             f"{path.name}: {function} in {name}"
         )
 

@@ -18,6 +18,7 @@ from audit_pipelines.reports.model import (
     Integrity,
     ModelLine,
     Report,
+    SignatureLine,
 )
 
 TENANT = UUID("6f1d1f0e-3a52-4c9b-9f57-0d6a2f7b1c11")
@@ -87,6 +88,21 @@ def make_anomaly(**fields) -> AnomalyLine:
     return AnomalyLine(**{**values, **fields})
 
 
+def make_signature(**fields) -> SignatureLine:
+    values = {
+        "signed_at": SINCE + timedelta(days=2, hours=9, minutes=31, seconds=7),
+        "printed_name": "Alice Liddell",
+        "signer_ref": "5f570fc4-0574-4ae5-8b2e-2a3780f56bfa",
+        "meaning": "approved",
+        "record_kind": "event",
+        "record_id": "batch-2026-0417/release",
+        "record_hash": row_hash(12),
+        "seq": 41,
+        "valid": True,
+    }
+    return SignatureLine(**{**values, **fields})
+
+
 def make_report(events: pl.DataFrame | None = None, **fields) -> Report:
     if events is None:
         outcomes = ("success", "failure")
@@ -103,6 +119,7 @@ def make_report(events: pl.DataFrame | None = None, **fields) -> Report:
         "integrity": make_integrity(),
         "controls": (Control("Hash chain", "Every row commits to the one before it", "pass", "60 rows re-hashed"),),
         "coverage": Coverage(60, 60, 60, 60),
+        "signatures": (make_signature(),),
         "generated_at": UNTIL + timedelta(hours=8),
         "tenant_name": "Northwind Clinics",
         "product_version": "0.1.0",

@@ -13,6 +13,7 @@ from report_samples import (
     make_events,
     make_integrity,
     make_report,
+    make_signature,
     read_text,
     row_hash,
 )
@@ -71,6 +72,11 @@ def test_the_text_can_be_read_back(sample):
         "CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=",
         "Hash chain",
         "average_precision 0.81",
+        "Alice Liddell",
+        "2026-11-18 09:31:07",
+        "approved",
+        "event batch-2026-0417/release",
+        "valid",
     ):
         assert needed in text
     for page in range(1, pages + 1):
@@ -110,6 +116,7 @@ def test_nothing_to_report():
         anomalies=(),
         models=(),
         controls=(),
+        signatures=(),
         coverage=Coverage(0, 0, 0, 0),
         integrity=make_integrity(
             result="not verified", events_verified=0, first_seq=None, last_seq=None, chain_head=None, checkpoint=None
@@ -120,6 +127,14 @@ def test_nothing_to_report():
     assert "This report counts no event" in text
     assert "No event in this period" in text
     assert "Not verified" in text
+    assert "No electronic signature was made in this period" in text
+
+
+def test_a_signature_that_does_not_hold_says_why():
+    broken = make_signature(valid=False, problem="the record has another hash than the one that was signed")
+    text = read_text(render_pdf(make_report(signatures=(broken,)))[0])
+    assert "invalid" in text
+    assert "the record has another hash" in text
 
 
 def test_tampering_is_on_the_first_page():
@@ -151,6 +166,7 @@ def test_any_text_anywhere_is_set(text):
         events,
         anomalies=(anomaly,) * 3,
         controls=(Control(text, text, "fail", text),),
+        signatures=(make_signature(printed_name=text, record_id=text, valid=False, problem=text),) * 3,
         tenant_name=text,
         title=text or None,
         integrity=make_integrity(result="tampered", finding=text),

@@ -97,13 +97,16 @@ def test_a_subject_is_counted_whatever_its_token_and_apart_from_others() -> None
 )
 def test_refused_tokens_are_counted_by_address(first: str, second: str, is_one: bool) -> None:
     counted = Limits(Settings(_env_file=None, audit_rate_limit_refusals=2))
-    refused(counted.refused, {"client": (first, 1)})
-    if is_one:
-        with pytest.raises(RequestError):
-            counted.refused({"client": (second, 2)})
-    else:
-        counted.refused({"client": (second, 2)})
-    counted.refused({"client": None})
+    while answer_to_a_bad_token(counted, (first, 1)) == 401:
+        pass
+    assert answer_to_a_bad_token(counted, (second, 2)) == (429 if is_one else 401)
+    assert answer_to_a_bad_token(counted, None) == 401
+
+
+def answer_to_a_bad_token(counted: Limits, client: tuple[str, int] | None) -> int:
+    with pytest.raises(RequestError) as caught, counted.counting_refusals({"client": client}):
+        raise RequestError(401, "unauthenticated", "Expected a valid token.")
+    return caught.value.status
 
 
 def test_the_defaults_do_not_disturb_bulk_ingestion() -> None:

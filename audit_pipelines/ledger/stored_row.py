@@ -1,0 +1,65 @@
+"""One row of the ledger as it is stored, and whether its content still has its hashes.
+
+Pure. `verify` is what checks a ledger; here one row that is shown or was signed is checked, so that nobody takes a
+changed one for what it was.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+
+from audit_pipelines.ledger import chain
+from audit_pipelines.ledger.entry import format_moment
+
+_object: Final = msgspec.json.Decoder(dict[str, Any])
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRow:
+    """The columns of audit_logs."""
+
+    tenant_id: UUID
+    seq: int
+    recorded_at: datetime
+    event_id: str
+    entry: bytes
+    entry_hash: bytes
+    prev_hash: bytes
+    row_hash: bytes
+    occurred_at: datetime
+    actor_ref: UUID | None
+    event_type: str
+    entity_type: str
+    entity_id: str
+    outcome: str | None
+    ip_address: str | None
+    ip_index: bytes | None
+    user_agent: str | None
+
+
+def content_is_intact(row: StoredRow) -> bool:
+    """Return whether the entry has its hash, the link follows from it, and every column says what the entry says."""
+    digest = chain.entry_hash(row.entry)
+    leaf = chain.leaf(row.tenant_id, row.seq, chain.microseconds(row.recorded_at), digest)
+    if digest != row.entry_hash or chain.row_hash(row.prev_hash, chain.leaf_hash(leaf)) != row.row_hash:
+        return False
+    try:
+        entry = _object.decode(row.entry)
+    except ValueError:
+        return False
+    columns = {
+        "event_id": row.event_id,
+        "occurred_at": format_moment(row.occurred_at),
+        "actor_ref": str(row.actor_ref) if row.actor_ref else None,
+        "event_type": row.event_type,
+        "entity_type": row.entity_type,
+        "entity_id": row.entity_id,
+        "outcome": row.outcome,
+        "ip_address": row.ip_address,
+        "ip_index": row.ip_index.hex() if row.ip_index else None,
+        "user_agent": row.user_agent,
+    }
+    return all(entry.get(name) == value for name, value in columns.items())
