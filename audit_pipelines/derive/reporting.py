@@ -19,6 +19,7 @@ from audit_pipelines.derive.integrity import integrity_of
 from audit_pipelines.errors import ValidationError
 from audit_pipelines.installation import Installation
 from audit_pipelines.lake.datasets import Lake
+from audit_pipelines.ledger.access import DAGSTER, Access
 from audit_pipelines.ledger.verify import Verification
 from audit_pipelines.reports.compose import compose_report
 from audit_pipelines.reports.model import AnomalyLine, Coverage, ModelLine, Report, ReportKind
@@ -138,6 +139,15 @@ def _make(
         / "exports"
         / str(tenant_id)
         / f"{kind}_report-{_stamp(since)}-{_stamp(until)}.pdf"
+    )
+    installation.access_log.record(
+        tenant_id,
+        Access(
+            actor=DAGSTER,
+            action=f"report.{kind}",
+            filters={"from": since.isoformat(), "to": until.isoformat(), "run_id": run_id},
+            result_count=report.totals.events,
+        ),
     )
     info = write_pdf(report, path)
     _record(installation, lake, report, path, info.sha256, run_id=run_id)

@@ -6,6 +6,7 @@ Which models those are is decided in `training`; how a model scores, in `intelli
 import polars as pl
 
 from audit_pipelines.derive import lineage
+from audit_pipelines.derive.accesses import unscored
 from audit_pipelines.derive.locks import exclusive
 from audit_pipelines.derive.models import RegisteredModel, load
 from audit_pipelines.derive.training import ordered_features, walk_forward_models
@@ -49,8 +50,9 @@ def _score_tenant(
     beside = tuple(lineage.file_input("model", model.model_id, model.digest) for _, model in models)
     stamp = window.stamp(*(model.digest for _, model in models))
     if lake.stamp("event_scores", window.tenant_id) == stamp:
-        return TenantUpdate(window.tenant_id, features.height, None)
-    frame = score_by_past(installation, features, models)
+        return TenantUpdate(window.tenant_id, lake.read("event_scores", window.tenant_id, ("seq",)).height, None)
+    accesses = unscored(lake.events(window.tenant_id))
+    frame = pl.concat([score_by_past(installation, features, models), accesses]).sort("occurred_at", "seq")
     written = write(installation, lake, "event_scores", window, frame, stamp=stamp, beside=beside, run_id=run_id)
     return TenantUpdate(window.tenant_id, written.rows, written)
 

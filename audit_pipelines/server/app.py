@@ -21,6 +21,8 @@ from audit_pipelines.db.database import Database
 from audit_pipelines.db.queries import query
 from audit_pipelines.errors import AuditError, DatabaseUnavailableError
 from audit_pipelines.installation import Installation
+from audit_pipelines.server.access import AccessRecorder
+from audit_pipelines.server.access_reading import ACCESS_LOG_PATH, AccessReading
 from audit_pipelines.server.auth import Authenticator
 from audit_pipelines.server.boundary import Boundary
 from audit_pipelines.server.events import EVENTS_PATH, EventWriting
@@ -48,7 +50,9 @@ def create_app(installation: Installation, *, on_stop: Callable[[], None] | None
     workers = Workers(min(_MOST_THREADS, settings.database_pool_max), _QUEUE)
     batches = Workers(_BATCH_THREADS, _BATCH_QUEUE)
     writing = EventWriting(installation.ledger, installation.database, workers, batches)
-    reading = EventReading(installation, workers)
+    access = AccessRecorder(installation, workers)
+    reading = EventReading(installation, workers, access)
+    access_reading = AccessReading(installation, workers, access)
     health = Health(installation)
 
     authenticate = Authenticator(installation.keyring.jwt_secret)
@@ -72,6 +76,7 @@ def create_app(installation: Installation, *, on_stop: Callable[[], None] | None
         ),
         # Ids that clients chose may hold slashes.
         resource(f"{EVENTS_PATH}/{{event_id:path}}", GET=Operation("audit:read", reading.event)),
+        resource(ACCESS_LOG_PATH, GET=Operation("audit:admin", access_reading.lines)),
     ]
     middleware = [Middleware(Boundary, https=settings.api_base_url.startswith("https:"))]
     if settings.cors_origins:
@@ -90,6 +95,7 @@ def create_app(installation: Installation, *, on_stop: Callable[[], None] | None
         await workers.run(lambda: _ensure_partitions(installation.database))
         yield
         await anyio.to_thread.run_sync(writing.close)
+        await anyio.to_thread.run_sync(access.close)
         if on_stop:
             await anyio.to_thread.run_sync(on_stop)
 
