@@ -205,10 +205,15 @@ def _figures(metrics: dict[str, Any]) -> tuple[tuple[str, float], ...]:
 def _coverage(
     installation: Installation, verification: Verification, events: pl.DataFrame, scores: pl.DataFrame
 ) -> Coverage:
-    parameters = {"model": embedding_model(default_embedder(installation))}
+    tenant_id = verification.tenant_id
+    last_seq = events["seq"].max()
     with installation.database.connection("audit_pipeline") as conn:
+        parameters: dict[str, Any] = {"model": embedding_model(default_embedder(installation))}
         embedded = dict(conn.execute(query("derive/count_embedded"), parameters).fetchall())
-    return Coverage(verification.events, events.height, scores.height, embedded.get(verification.tenant_id, 0))
+        # A report is an access itself: the next one of the same run must not miss the entry that this one made.
+        parameters = {"tenant_id": tenant_id, "after_seq": last_seq, "through_seq": verification.last_seq}
+        (later,) = conn.execute(query("reports/count_later_accesses"), parameters).fetchone() or (0,)
+    return Coverage(verification.events - later, events.height, scores.height, embedded.get(tenant_id, 0))
 
 
 def _utc(moment: object) -> datetime:

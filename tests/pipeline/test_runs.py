@@ -54,7 +54,8 @@ def test_everything_materialises(
     }  # fmt: skip
 
 
-def test_a_second_run_makes_nothing_anew(stocked: Installation, run) -> None:
+def test_a_second_run_makes_nothing_anew(stocked: Installation, silent: Installation, run) -> None:
+    """Apart from the accesses that reports are: recording them is switched off here."""
     assert run("full_refresh_job").success
     before = {path: path.stat().st_ino for path in stocked.settings.lake_dir.glob("*/tenant_id=*/**/part*.parquet")}
     models = _rows(stocked, "select model_id, encode(artefact_digest, 'hex') from audit_ml_models order by 1")
