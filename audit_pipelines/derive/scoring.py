@@ -62,7 +62,8 @@ def score_by_past(
 ) -> pl.DataFrame:
     """Score ordered features with the models of `walk_forward_models`, each from its place to that of the next."""
     pieces = []
-    ends = [place for place, _ in models[1:]] + [features.height]
+    # Without models there is no event to score: a tenant whose trail is only read.
+    ends = [place for place, _ in models[1:]] + [features.height] * bool(models)
     for (place, model), end in zip(models, ends, strict=True):
         piece = features.slice(place, end - place)
         pieces.append(

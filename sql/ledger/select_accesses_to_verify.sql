@@ -20,4 +20,3 @@ full join (select *, count(*) over (partition by seq) as copies
                      and access_id > (select min(access_id) from audit_access_log
                                       where tenant_id = %(tenant_id)s and seq is not null))) a
     on a.seq = l.seq
-order by 1
