@@ -279,6 +279,7 @@ def evidence(
 ) -> None:
     """Write one file with which a stranger can check events offline."""
     from audit_pipelines.files import replacing
+    from audit_pipelines.ledger.access import Access, operator
     from audit_pipelines.ledger.disclosure import Discloser
     from audit_pipelines.ledger.evidence import signed_by
     from audit_pipelines.ledger.proof import evidence_for
@@ -286,6 +287,10 @@ def evidence(
     with _opened() as installation:
         discloser = Discloser(installation.database, installation.vault, disclose) if disclose else None
         content = evidence_for(installation.database, tenant, event, *installation.verifier_keys, discloser=discloser)
+        asked = {"event_ids": event, "disclosed": disclose or []}
+        installation.access_log.record(
+            tenant, Access(actor=operator(), action="evidence.make", filters=asked, result_count=len(event))
+        )
     with replacing(output) as staging:
         staging.write_bytes(content)
     out.print(f"{output}: {len(event)} events; give the verifier key by another way than the file:", markup=False)
@@ -437,10 +442,17 @@ def tiles(
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder of the log; made if absent.")],
 ) -> None:
     """Write the tenant's ledger up to its newest checkpoint as a C2SP tlog-tiles tree, or bring one up to date."""
+    from audit_pipelines.ledger.access import Access, operator
     from audit_pipelines.ledger.tiles import write_tiles
 
+    def record(size: int) -> None:
+        access = Access(actor=operator(), action="export.tiles", filters={}, result_count=size)
+        installation.access_log.record(tenant, access)
+
     with _opened() as installation:
-        written = write_tiles(installation.database, tenant, output, installation.verifier_keys)
+        written = write_tiles(
+            installation.database, tenant, output, installation.verifier_keys, before_publishing=record
+        )
     out.print(f"{output}: {written.size:,} leaves, {written.files:,} files written", highlight=False, soft_wrap=True)
 
 

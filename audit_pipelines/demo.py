@@ -32,6 +32,7 @@ from audit_pipelines.generator.generate import Generated, generate
 from audit_pipelines.generator.truth import write_truth
 from audit_pipelines.installation import Installation, open_installation
 from audit_pipelines.ledger import verify_evidence
+from audit_pipelines.ledger.access import Access, operator
 from audit_pipelines.ledger.event import Event
 from audit_pipelines.ledger.proof import evidence_for
 from audit_pipelines.reports.csv_export import write_csv
@@ -205,6 +206,7 @@ def _artefacts(installation: Installation, story: Generated) -> list[Artefact]:
         raise AuditError("expected anomalies in the demo's week, found none")
     exports = settings.storage_dir / "exports"
     csv_path = exports / "events.csv"
+    _record(installation, "export.csv", {}, len(events))
     csv = write_csv([events], csv_path)
     evidence_path, key_path = exports / "evidence.json", exports / "verifier.key"
     _write_evidence(installation, worst[0], evidence_path, key_path)
@@ -228,10 +230,15 @@ def _artefacts(installation: Installation, story: Generated) -> list[Artefact]:
     ]
 
 
+def _record(installation: Installation, action: str, asked: dict[str, list[str]], count: int) -> None:
+    installation.access_log.record(TENANT, Access(actor=operator(), action=action, filters=asked, result_count=count))
+
+
 def _write_evidence(installation: Installation, event_id: str, path: Path, key_path: Path) -> None:
     """Write evidence and check it as a stranger would: another process, the standard library alone."""
     key = installation.verifier_keys[0]
     content = evidence_for(installation.database, TENANT, [event_id], key)
+    _record(installation, "evidence.make", {"event_ids": [event_id]}, 1)
     for target, data in ((path, content), (key_path, f"{key}\n".encode())):
         with replacing(target) as staging:
             staging.write_bytes(data)

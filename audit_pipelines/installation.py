@@ -15,6 +15,7 @@ from audit_pipelines.anchors.reading import Anchors
 from audit_pipelines.anchors.register import AnchorState
 from audit_pipelines.db.database import Database, open_database
 from audit_pipelines.keyring import Keyring, open_keyring, verifier_keys
+from audit_pipelines.ledger.access import AccessLog
 from audit_pipelines.ledger.checkpoint import Checkpoint, FileAnchor
 from audit_pipelines.ledger.entry import SealingPolicy
 from audit_pipelines.ledger.erasure import Erasure, erase
@@ -51,6 +52,11 @@ class Installation:
     def anchors(self) -> Anchors:
         """A reading of all anchors that can be read, that one included; each is a new one."""
         return readable_anchors(self.settings)
+
+    @property
+    def access_log(self) -> AccessLog:
+        """Where everything that shows, exports or proves events records it."""
+        return AccessLog(self.ledger, enabled=self.settings.audit_enable_access_logging)
 
     def anchor_due(self) -> list[AnchorState]:
         """Send the newest checkpoints to the anchors that lack them; see `register.anchor_due`."""

@@ -4,6 +4,7 @@ The environment wins over `.env`. Nothing else in the package reads `os.environ`
 log line or a traceback never shows them. Values that must exist but may be generated live in `keyring.py`.
 """
 
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
@@ -108,7 +109,10 @@ class Settings(BaseSettings):
         default=None, description="What belongs to an AWS_ACCESS_KEY_ID that was lent for a time."
     )
     audit_enable_access_logging: bool = Field(
-        default=True, description="Whether every read is written to audit_access_log."
+        default=True, description="Whether every read is recorded in the ledger and in audit_access_log."
+    )
+    audit_trusted_proxies: CommaSeparated = Field(
+        default=(), description="Networks of proxies whose X-Forwarded-For says where a request comes from."
     )
     audit_enable_hash_chain: bool = Field(
         default=True, description="The hash chain cannot be switched off; any other value is refused."
@@ -185,6 +189,7 @@ class Settings(BaseSettings):
         "audit_anchors",
         "audit_outgoing_allowed",
         "jwt_algorithms",
+        "audit_trusted_proxies",
         "cors_origins",
         mode="before",
     )
@@ -212,6 +217,16 @@ class Settings(BaseSettings):
         for pointer in value:
             if not pointer.startswith("/"):
                 raise ValueError(f"a JSON pointer starts with '/', got {pointer!r}")
+        return value
+
+    @field_validator("audit_trusted_proxies")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for network in value:
+            try:
+                ip_network(network)
+            except ValueError:
+                raise ValueError(f"expected addresses or networks like 10.0.0.0/8, got {network!r}") from None
         return value
 
     @field_validator("audit_anchors")

@@ -44,9 +44,6 @@ class _OneByOne:
             raise answer
         return answer
 
-    async def finish(self) -> None:
-        """Nothing is queued."""
-
 
 class _PerEvent(EventWriting):
     def __init__(self, *args: object) -> None:

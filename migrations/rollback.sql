@@ -1,6 +1,45 @@
 -- Undoes every migration, newest first. `audit-pipelines db rollback --to N` runs the sections above version N; psql can
 -- run the whole file. It deletes data: there is no way back but a backup.
 
+-- undo 015_chain_access_log
+set role audit_owner;
+grant execute on function audit_refuse_change, audit_keep_anchored, audit_require_master_key to public;
+do $$
+declare
+    definer regprocedure;
+begin
+    for definer in
+        select p.oid from pg_proc p
+        where p.pronamespace = 'public'::regnamespace and p.prosecdef and p.proowner = 'audit_owner'::regrole
+    loop
+        execute format('alter function %s set search_path = pg_catalog, public', definer);
+    end loop;
+end $$;
+drop function if exists audit_nearest_texts;
+drop trigger if exists keep_access on audit_logs;
+drop function if exists audit_keep_access;
+drop index if exists audit_logs_access;
+drop function if exists audit_is_access;
+drop index if exists audit_access_log_seq, audit_access_log_subject;
+alter table audit_access_log
+    drop constraint if exists audit_access_log_in_chain,
+    drop column if exists seq,
+    drop column if exists event_id,
+    drop column if exists row_hash,
+    drop column if exists ip_address,
+    drop column if exists ip_index,
+    drop column if exists user_agent,
+    alter column accessed_at set default clock_timestamp();
+-- subject_ref and result_count stay nullable where a row lacks them: none of before does.
+do $$
+begin
+    if not exists (select from audit_access_log where subject_ref is null or result_count is null) then
+        alter table audit_access_log alter column subject_ref set not null, alter column result_count set not null;
+    end if;
+end $$;
+revoke select on audit_access_log from audit_pipeline;
+grant insert on audit_access_log to audit_app;
+
 -- undo 014_create_audit_reviews
 set role audit_owner;
 drop table if exists audit_reviews;

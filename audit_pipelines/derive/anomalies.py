@@ -13,6 +13,7 @@ import polars as pl
 
 from audit_pipelines.db.queries import query
 from audit_pipelines.derive import lineage
+from audit_pipelines.derive.accesses import NO_MODEL
 from audit_pipelines.derive.locks import exclusive
 from audit_pipelines.derive.models import digests
 from audit_pipelines.derive.scoring import detector
@@ -61,7 +62,7 @@ def update_anomalies(installation: Installation, *, run_id: str) -> list[Anomaly
 def _update_tenant(installation: Installation, lake: Lake, tenant_id: UUID, run_id: str) -> AnomalyUpdate:
     settings = installation.settings
     scores = lake.read("event_scores", tenant_id)
-    if scores.height < settings.audit_min_events_for_detection:
+    if scores.filter(pl.col("model_id") != NO_MODEL).height < settings.audit_min_events_for_detection:
         return AnomalyUpdate(tenant_id, scores.height, 0, 0, 0, enough=False)
     over = scores.filter(pl.col("score") >= settings.audit_anomaly_threshold).select("seq", "score", "model_id")
     found = _explained(installation, lake, tenant_id, over)

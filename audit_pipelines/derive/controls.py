@@ -42,6 +42,7 @@ def check_controls(installation: Installation, verification: Verification) -> tu
             _append_only(conn),
             _tenants_apart(conn),
             _addresses_sealed(conn, verification),
+            _reading_recorded(installation, conn, verification),
             _anchored(installation, conn, verification),
             _retention(installation),
             _signatures(installation, conn, verification),
@@ -94,6 +95,22 @@ def _addresses_sealed(conn: Connection, verification: Verification) -> Control:
         "GDPR Art. 32(1)(a)",
         _result(passed=clear == 0),
         f"{with_address:,} events carry an address; {clear:,} of them in clear.",
+    )
+
+
+def _reading_recorded(installation: Installation, conn: Connection, verification: Verification) -> Control:
+    parameters = {"tenant_id": verification.tenant_id}
+    (count,) = conn.execute(query("reports/count_accesses"), parameters).fetchone() or (0,)
+    faults = [finding for finding in verification.findings if finding.kind == "access"]
+    enabled = installation.access_log.enabled
+    sentences = [f"{count:,} accesses are recorded as entries of the chain; {len(faults):,} differ from their entries."]
+    if not enabled:
+        sentences.insert(0, "AUDIT_ENABLE_ACCESS_LOGGING is false: nothing that is read is recorded now.")
+    return Control(
+        "Reading is recorded",
+        "PCI DSS 10.2.1.3; HIPAA 45 CFR 164.312(b); 21 CFR 11.10(e)",
+        _result(passed=enabled and not faults),
+        " ".join(sentences),
     )
 
 

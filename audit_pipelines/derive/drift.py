@@ -9,7 +9,9 @@ from uuid import UUID
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
+from audit_pipelines.derive.accesses import NO_MODEL
 from audit_pipelines.installation import Installation
 from audit_pipelines.lake.datasets import Lake
 
@@ -35,7 +37,8 @@ def score_drift(installation: Installation) -> list[ScoreDrift]:
     lake = Lake(installation.settings.lake_dir)
     found = []
     for tenant_id in lake.tenants():
-        scores = lake.read("event_scores", tenant_id, ("occurred_at", "seq", "score")).sort("occurred_at", "seq")
+        scores = lake.read("event_scores", tenant_id, ("occurred_at", "seq", "score", "model_id"))
+        scores = scores.filter(pl.col("model_id") != NO_MODEL).sort("occurred_at", "seq")
         recent = int(scores.height * _RECENT_SHARE)
         if recent >= _LEAST_EVENTS:
             earlier, newest = scores["score"].to_numpy()[:-recent], scores["score"].to_numpy()[-recent:]
@@ -56,6 +59,7 @@ def score_histogram(installation: Installation, bins: int = 40) -> list[float]:
     lake = Lake(installation.settings.lake_dir)
     total = np.zeros(bins)
     for tenant_id in lake.tenants():
-        scores = lake.read("event_scores", tenant_id, ("score",))["score"].to_numpy()
+        scored = lake.read("event_scores", tenant_id, ("score", "model_id")).filter(pl.col("model_id") != NO_MODEL)
+        scores = scored["score"].to_numpy()
         total += np.histogram(scores, bins, (0.0, 1.0))[0]
     return [float(value) for value in np.log10(1.0 + total)]

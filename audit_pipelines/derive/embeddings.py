@@ -11,10 +11,12 @@ from typing import Final
 from uuid import UUID
 
 import numpy as np
+import polars as pl
 
 from audit_pipelines.db.database import Connection
 from audit_pipelines.db.queries import query
 from audit_pipelines.derive import lineage
+from audit_pipelines.derive.accesses import IS_ACCESS
 from audit_pipelines.derive.locks import exclusive
 from audit_pipelines.installation import Installation
 from audit_pipelines.intelligence.embed import Embedder, MiniLMEmbedder, Vectors
@@ -91,6 +93,8 @@ def _update_tenant(
         row = conn.execute(query("derive/select_text_watermark"), {"tenant_id": tenant_id}).fetchone()
         first = row[0] if row else 0
         events = lake.events(tenant_id, from_seq=first, columns=("seq", "row_hash", *COLUMNS))
+        # What a reader asked for is not what happened: a search for failures is none.
+        events = events.with_columns(details=pl.when(IS_ACCESS).then(None).otherwise(pl.col("details")))
         texts = render_texts(events)
         distinct = sorted(texts.unique().to_list())
         hashes = {text: text_hash(text) for text in distinct}

@@ -20,6 +20,7 @@ from audit_pipelines.derive.signing import signature_lines, unsigned_path
 from audit_pipelines.errors import ValidationError
 from audit_pipelines.installation import Installation
 from audit_pipelines.lake.datasets import Lake
+from audit_pipelines.ledger.access import DAGSTER, Access
 from audit_pipelines.ledger.verify import Verification
 from audit_pipelines.reports.compose import compose_report
 from audit_pipelines.reports.model import AnomalyLine, Coverage, ModelLine, Report, ReportKind
@@ -137,6 +138,15 @@ def _make(
         product_version=lineage.product_version(),
     )
     path = unsigned_path(installation, tenant_id, f"{kind}_report-{_stamp(since)}-{_stamp(until)}")
+    installation.access_log.record(
+        tenant_id,
+        Access(
+            actor=DAGSTER,
+            action=f"report.{kind}",
+            filters={"from": since.isoformat(), "to": until.isoformat(), "run_id": run_id},
+            result_count=report.totals.events,
+        ),
+    )
     info = write_pdf(report, path)
     _record(installation, lake, report, path, info.sha256, run_id=run_id)
     return MadeReport(path, info.pages, info.sha256, info.bytes, report)
@@ -196,10 +206,15 @@ def _figures(metrics: dict[str, Any]) -> tuple[tuple[str, float], ...]:
 def _coverage(
     installation: Installation, verification: Verification, events: pl.DataFrame, scores: pl.DataFrame
 ) -> Coverage:
-    parameters = {"model": embedding_model(default_embedder(installation))}
+    tenant_id = verification.tenant_id
+    last_seq = events["seq"].max()
     with installation.database.connection("audit_pipeline") as conn:
+        parameters: dict[str, Any] = {"model": embedding_model(default_embedder(installation))}
         embedded = dict(conn.execute(query("derive/count_embedded"), parameters).fetchall())
-    return Coverage(verification.events, events.height, scores.height, embedded.get(verification.tenant_id, 0))
+        # A report is an access itself: the next one of the same run must not miss the entry that this one made.
+        parameters = {"tenant_id": tenant_id, "after_seq": last_seq, "through_seq": verification.last_seq}
+        (later,) = conn.execute(query("reports/count_later_accesses"), parameters).fetchone() or (0,)
+    return Coverage(verification.events - later, events.height, scores.height, embedded.get(tenant_id, 0))
 
 
 def _utc(moment: object) -> datetime:

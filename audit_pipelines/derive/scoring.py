@@ -6,6 +6,7 @@ Which models those are is decided in `training`; how a model scores, in `intelli
 import polars as pl
 
 from audit_pipelines.derive import lineage
+from audit_pipelines.derive.accesses import unscored
 from audit_pipelines.derive.locks import exclusive
 from audit_pipelines.derive.models import RegisteredModel, load
 from audit_pipelines.derive.training import ordered_features, walk_forward_models
@@ -49,8 +50,9 @@ def _score_tenant(
     beside = tuple(lineage.file_input("model", model.model_id, model.digest) for _, model in models)
     stamp = window.stamp(*(model.digest for _, model in models))
     if lake.stamp("event_scores", window.tenant_id) == stamp:
-        return TenantUpdate(window.tenant_id, features.height, None)
-    frame = score_by_past(installation, features, models)
+        return TenantUpdate(window.tenant_id, lake.read("event_scores", window.tenant_id, ("seq",)).height, None)
+    accesses = unscored(lake.events(window.tenant_id))
+    frame = pl.concat([score_by_past(installation, features, models), accesses]).sort("occurred_at", "seq")
     written = write(installation, lake, "event_scores", window, frame, stamp=stamp, beside=beside, run_id=run_id)
     return TenantUpdate(window.tenant_id, written.rows, written)
 
@@ -60,7 +62,8 @@ def score_by_past(
 ) -> pl.DataFrame:
     """Score ordered features with the models of `walk_forward_models`, each from its place to that of the next."""
     pieces = []
-    ends = [place for place, _ in models[1:]] + [features.height]
+    # Without models there is no event to score: a tenant whose trail is only read.
+    ends = [place for place, _ in models[1:]] + [features.height] * bool(models)
     for (place, model), end in zip(models, ends, strict=True):
         piece = features.slice(place, end - place)
         pieces.append(

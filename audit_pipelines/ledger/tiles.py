@@ -47,13 +47,19 @@ def tile_path(level: int | str, index: int, width: int = WIDTH) -> str:
 
 
 def write_tiles(
-    database: Database, tenant_id: UUID, directory: Path, verifier_keys: Sequence[VerifierKey]
+    database: Database,
+    tenant_id: UUID,
+    directory: Path,
+    verifier_keys: Sequence[VerifierKey],
+    *,
+    before_publishing: Callable[[int], object] = lambda _: None,
 ) -> TilesWritten:
     """Bring the log in `directory` up to the tenant's newest checkpoint; an empty or new folder gets all of it.
 
     Before anything is written, the tree of the folder's tiles and the new rows must have the root that was signed. Each
     file appears whole, tiles are on disk before the checkpoint that needs them, and a call that was interrupted is
     repeated without harm. Calls at once take turns. The cost follows the new rows, once to check and once to write.
+    `before_publishing` is called with the number of leaves before a new checkpoint is put in place.
 
     Raises:
         ValidationError: when the tenant has no checkpoint, or the folder holds another tenant's log.
@@ -81,6 +87,7 @@ def write_tiles(
         writer = _Writer(directory)
         edge = _extend(_Edge.read(directory, size), conn, target, writer.write)
         edge.write_partial(writer.write)
+    before_publishing(target.size)
     writer.publish(note)
     _drop_outgrown(directory, size, target.size)
     return TilesWritten(target.size, writer.files)

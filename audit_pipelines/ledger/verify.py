@@ -1,9 +1,9 @@
 """Verification: recompute everything and say where it differs.
 
 Reads every row's bytes again; no stored hash is believed. Compared are content, columns, links and sequence (in
-`verify_rows.py` and `verify_parts.py`), head, register of ids, checkpoints with their signatures, and the anchors
-outside the database, which alone show that a tail, a whole tenant or the entire database was replaced by something
-older. It repairs nothing; what it cannot see, docs/ledger_format.md says.
+`verify_rows.py` and `verify_parts.py`), head, register of ids, the access log, checkpoints with their signatures, and
+the anchors outside the database, which alone show that a tail, a whole tenant or the entire database was replaced by
+something older. It repairs nothing; what it cannot see, docs/ledger_format.md says.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,6 +21,7 @@ from audit_pipelines.ledger.entry import format_moment
 from audit_pipelines.ledger.findings import Finding, Findings, Kind
 from audit_pipelines.ledger.keys import VerifierKey
 from audit_pipelines.ledger.merkle import Frontier
+from audit_pipelines.ledger.verify_access import check_accesses
 from audit_pipelines.ledger.verify_parts import OnRows, Walked, Walkers, walkers
 from audit_pipelines.ledger.verify_rows import Start
 
@@ -152,6 +153,7 @@ def _verify(
     parameters = {"tenant_id": tenant_id, "first_seq": start.first_seq}
     for seq, event_id, what in conn.execute(query("ledger/select_event_id_faults"), parameters):
         findings.add(seq, "event_id", f"{event_id!r}: {what}")
+    check_accesses(conn, tenant_id, start.first_seq, findings)
     warnings = _check_anchor(home.read(tenant_id), tenant_id, vouched, findings)
     for name, log in anchored.elsewhere:
         warnings += _check_elsewhere(log, tenant_id, name, vouched, findings)

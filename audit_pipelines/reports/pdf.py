@@ -423,7 +423,7 @@ def _models(sheet: Sheet, report: Report) -> None:
         sheet.table(_MODEL_COLUMNS, (_model_row(model) for model in report.models))
     else:
         sheet.paragraph("No model's output is used in this report.")
-    sheet.subsection("Data coverage", "all of the tenant's events, not only this period's")
+    sheet.subsection("Data coverage", "all of the tenant's events; who read what since the lake was filled is left out")
     counts = (
         ("In the ledger", coverage.ledger),
         ("In the lake", coverage.lake),

@@ -25,12 +25,16 @@ from audit_pipelines.db.queries import query
 from audit_pipelines.errors import AuditError, DatabaseUnavailableError
 from audit_pipelines.identity.opening import Identity, open_identity
 from audit_pipelines.installation import Installation
+from audit_pipelines.ledger.group_commit import GroupCommit
+from audit_pipelines.server.access import AccessRecorder
+from audit_pipelines.server.access_reading import ACCESS_LOG_PATH, AccessReading
 from audit_pipelines.server.auth import WITH_JWT_SECRET, Authenticator, Sessions, mint_token
 from audit_pipelines.server.boundary import Boundary
 from audit_pipelines.server.direct import Direct
 from audit_pipelines.server.events import EVENTS_PATH, EventWriting
 from audit_pipelines.server.express import Express
 from audit_pipelines.server.health import Health
+from audit_pipelines.server.idempotency import Answer
 from audit_pipelines.server.key_set import KeySet
 from audit_pipelines.server.limits import Limits
 from audit_pipelines.server.managing import ACCOUNTS_PATH, ManagingAccounts
@@ -48,6 +52,7 @@ from audit_pipelines.server.signing_in import (
 )
 from audit_pipelines.server.tokens import Expected
 from audit_pipelines.server.workers import Workers
+from audit_pipelines.server.writing import EventWrite, store
 
 _LOG: Final = logging.getLogger(__name__)
 # More threads than this only take turns at the interpreter and at the tenants' heads.
@@ -72,9 +77,12 @@ def create_app(
     # It keeps a connection for itself; a pool of two would have one left for all the rest.
     is_express = settings.database_pool_max > _FEW_CONNECTIONS
     express = Express(installation.database, settings.database_timeout) if is_express else None
-    writing = EventWriting(installation.ledger, installation.database, workers, batches, express)
+    group: GroupCommit[EventWrite, Answer] = GroupCommit(partial(store, installation.database), express)
+    writing = EventWriting(installation.ledger, installation.database, workers, batches, group)
+    access = AccessRecorder(installation, workers, group)
     identity = identity or open_identity(installation)
-    reading = EventReading(installation, workers, identity.signatures)
+    reading = EventReading(installation, workers, access, identity.signatures)
+    access_reading = AccessReading(installation, workers, access)
     health = Health(installation)
 
     passwords = Workers(PASSWORD_THREADS, PASSWORD_QUEUE)
@@ -82,8 +90,8 @@ def create_app(
         mint_token, installation.keyring.jwt_secret, audience=settings.jwt_audience, issuer=settings.jwt_issuer
     )
     signing_in = SigningIn(identity, mint, passwords, workers)
-    managing = ManagingAccounts(identity.accounts, passwords, workers)
-    signing = SigningRecords(installation, identity, passwords, workers)
+    managing = ManagingAccounts(identity.accounts, access, passwords, workers)
+    signing = SigningRecords(installation, identity, access, passwords, workers)
 
     authenticate = _authenticator(installation, identity.sessions)
     limits = Limits(settings)
@@ -121,6 +129,7 @@ def create_app(
             POST=Operation("audit:sign", signing.sign),
         ),
         resource(REVIEWS_PATH, GET=Operation("audit:sign", signing.list_reviews)),
+        resource(ACCESS_LOG_PATH, GET=Operation("audit:admin", access_reading.lines)),
     ]
     if WITH_JWT_SECRET in settings.jwt_algorithms:
         # Where identity providers alone are trusted, the token of a login would open nothing.
@@ -141,7 +150,9 @@ def create_app(
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         await workers.run(lambda: _ensure_partitions(installation.database))
         yield
-        await writing.finish()
+        await group.finish()
+        if express:
+            express.close()
         if on_stop:
             await anyio.to_thread.run_sync(on_stop)
 

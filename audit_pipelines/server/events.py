@@ -23,11 +23,10 @@ from audit_pipelines.ledger.store import Batch, HeadLockedError, Ledger, Receipt
 from audit_pipelines.server.auth import Principal
 from audit_pipelines.server.body import read_body, require_content_type
 from audit_pipelines.server.decoding import decode_array, decode_event, decode_lines
-from audit_pipelines.server.express import Express
 from audit_pipelines.server.idempotency import Answer, RequestKey, request_key
 from audit_pipelines.server.problems import Fault
 from audit_pipelines.server.workers import Workers, busy
-from audit_pipelines.server.writing import EventWrite, store, store_batch
+from audit_pipelines.server.writing import EventWrite, store_batch
 
 EVENTS_PATH: Final = "/api/audit/events"
 EVENT_BYTES: Final = 2 * 1024 * 1024
@@ -43,20 +42,18 @@ class EventWriting:
     """The handlers that append; batches have workers of their own, so that they never starve single events."""
 
     def __init__(
-        self, ledger: Ledger, database: Database, single: Workers, batches: Workers, express: Express | None
+        self,
+        ledger: Ledger,
+        database: Database,
+        single: Workers,
+        batches: Workers,
+        group: GroupCommit[EventWrite, Answer],
     ) -> None:
         self._ledger = ledger
         self._database = database
         self._single = single
         self._batches = batches
-        self._express = express
-        self._group: GroupCommit[EventWrite, Answer] = GroupCommit(partial(store, database), express)
-
-    async def finish(self) -> None:
-        """Finish what is queued."""
-        await self._group.finish()
-        if self._express:
-            self._express.close()
+        self._group = group
 
     async def append(self, request: Request, principal: Principal) -> Response:
         """Store one event: 201 with its receipt, 200 with the first receipt when it was stored before.

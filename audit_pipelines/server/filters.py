@@ -6,7 +6,7 @@ Pure: nothing here knows the database, and nothing here resolves a name.
 import base64
 import ipaddress
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
@@ -16,12 +16,19 @@ import msgspec
 from starlette.datastructures import QueryParams
 
 from audit_pipelines.errors import ValidationError
+from audit_pipelines.ledger.access import ENTITY_TYPE
 from audit_pipelines.ledger.event import Moment
 from audit_pipelines.ledger.sealing import NETWORK_BITS
 from audit_pipelines.server.decoding import escape_pointer
 from audit_pipelines.server.problems import Fault
 
 MAX_LIMIT: Final = 1_000
+EVENT_PARAMETERS: Final = (
+    "event_type", "entity_type", "entity_id", "actor", "actor_ref", "outcome", "ip_address", "from", "to", "q",
+    "include", "limit", "order", "cursor",
+)  # fmt: skip
+ACCESS_PARAMETERS: Final = ("actor", "actor_ref", "action", "from", "to", "limit", "order", "cursor")
+_OWN_PREFIX: Final = "audit."
 _LONGEST: Final = 1_024
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _CURSOR: Final = re.compile(r"(desc|asc):(\d{1,18})")
@@ -41,13 +48,24 @@ class Filters:
     since: datetime | None = None
     until: datetime | None = None
     q: str | None = None
+    action: str | None = None
+    include: frozenset[str] = frozenset()
     limit: int = 50
     order: Literal["desc", "asc"] = "desc"
     cursor: int | None = None
 
+    @property
+    def with_accesses(self) -> bool:
+        """Whether events that say who read what are wanted among the others: asked for, or named by their types."""
+        return (
+            "access" in self.include
+            or (self.event_type or "").startswith(_OWN_PREFIX)
+            or self.entity_type == ENTITY_TYPE
+        )
 
-def parse_filters(query: QueryParams) -> Filters:
-    """Return the filters in a query string.
+
+def parse_filters(query: QueryParams, names: Collection[str] = EVENT_PARAMETERS) -> Filters:
+    """Return the filters in a query string that may hold the parameters `names`.
 
     Raises:
         ValidationError: every fault as `(/parameter, what)`: unknown, repeated, malformed.
@@ -57,8 +75,8 @@ def parse_filters(query: QueryParams) -> Filters:
     seen: set[str] = set()
     for name, text in query.multi_items():
         pointer = f"/{escape_pointer(name)}"
-        if name not in _PARAMETERS:
-            faults.append((pointer, f"unknown parameter; expected some of {', '.join(_PARAMETERS)}"))
+        if name not in names:
+            faults.append((pointer, f"unknown parameter; expected some of {', '.join(names)}"))
         elif name in seen:
             faults.append((pointer, "expected once, got it again"))
         else:
@@ -151,6 +169,12 @@ def _order(text: str) -> str:
     return text
 
 
+def _include(text: str) -> frozenset[str]:
+    if text != "access":
+        raise ValueError("expected access: the events that say who read what")
+    return frozenset({text})
+
+
 _PARAMETERS: Final[dict[str, tuple[str, Callable[[str], Any]]]] = {
     "event_type": ("event_type", _text),
     "entity_type": ("entity_type", _text),
@@ -162,6 +186,8 @@ _PARAMETERS: Final[dict[str, tuple[str, Callable[[str], Any]]]] = {
     "from": ("since", _moment),
     "to": ("until", _moment),
     "q": ("q", _words),
+    "action": ("action", _text),
+    "include": ("include", _include),
     "limit": ("limit", _limit),
     "order": ("order", _order),
     "cursor": ("cursor", _cursor),

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from audit_pipelines.errors import ValidationError
 from audit_pipelines.identity.accounts import Account, Accounts
 from audit_pipelines.ledger.entry import format_moment
+from audit_pipelines.server.access import AccessRecorder
 from audit_pipelines.server.auth import Permission, Principal
 from audit_pipelines.server.forms import read_form, require_printable
 from audit_pipelines.server.problems import RequestError
@@ -41,14 +42,16 @@ class ChangeForm(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 class ManagingAccounts:
     """The handlers of others' accounts."""
 
-    def __init__(self, accounts: Accounts, passwords: Workers, others: Workers) -> None:
+    def __init__(self, accounts: Accounts, access: AccessRecorder, passwords: Workers, others: Workers) -> None:
         self._accounts = accounts
+        self._access = access
         self._passwords = passwords
         self._others = others
 
-    async def show(self, _: Request, principal: Principal) -> Response:
+    async def show(self, request: Request, principal: Principal) -> Response:
         """Return the tenant's accounts, the oldest first."""
         found = await self._others.run(partial(self._accounts.list, principal.tenant_id))
+        await self._access.record(request, principal, "accounts.list", {}, len(found))
         return answer(200, {"accounts": [_shown(one) for one in found]})
 
     async def add(self, request: Request, principal: Principal) -> Response:

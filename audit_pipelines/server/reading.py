@@ -1,30 +1,33 @@
-"""Showing events: the timeline and one event with its proof state. Every read is written down in its own transaction.
+"""Showing events: the timeline and one event with its proof state. Every read is recorded before it is answered.
 
 All of it runs as `audit_app` on a connection of one tenant, so row-level security decides what exists; no query names a
 tenant. Names in clear come out of the vault, for those allowed alone.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
 import psycopg
 from psycopg.rows import class_row
-from psycopg.types.json import Jsonb
 from starlette.requests import Request
 from starlette.responses import Response
 
 from audit_pipelines.db.database import Connection
 from audit_pipelines.db.queries import query
-from audit_pipelines.errors import AuditError, DatabaseUnavailableError
+from audit_pipelines.errors import DatabaseUnavailableError
 from audit_pipelines.identity.signatures import Signatures
 from audit_pipelines.installation import Installation
 from audit_pipelines.ledger import sealing
+from audit_pipelines.ledger.access import hashed
 from audit_pipelines.ledger.entry import format_moment
 from audit_pipelines.ledger.stored_row import content_is_intact
+from audit_pipelines.ledger.vault import Vault
+from audit_pipelines.server.access import AccessRecorder
 from audit_pipelines.server.auth import Principal
 from audit_pipelines.server.events import EVENTS_PATH
 from audit_pipelines.server.filters import Filters, encode_cursor, parse_filters
@@ -33,26 +36,31 @@ from audit_pipelines.server.rows import EventRow, shown
 from audit_pipelines.server.signing import shown_signature
 from audit_pipelines.server.workers import Workers
 
-T = TypeVar("T")
-
 # What one page may hold in memory; a page of events with large details is shorter than asked and has a next_cursor.
 _PAGE_BYTES: Final = 16 * 1024 * 1024
 # No subject ever has it, so filtering by it finds nothing: what a question about an unknown person must answer.
-_NOBODY: Final = UUID(int=0)
+NOBODY: Final = UUID(int=0)
 _VOCABULARY: Final = ("event_type", "entity_type", "entity_id", "outcome")
 
 
-class _ReaderErasedError(AuditError):
-    """The reference under which a read was to be logged belongs to somebody erased; nothing was answered."""
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a read came to: its answer, what was asked for as the access log may hold it, how many things were found."""
+
+    answer: dict[str, Any] | None
+    asked: dict[str, Any]
+    count: int
 
 
 class EventReading:
     """The handlers that read."""
 
-    def __init__(self, installation: Installation, workers: Workers, signatures: Signatures) -> None:
+    def __init__(
+        self, installation: Installation, workers: Workers, access: AccessRecorder, signatures: Signatures
+    ) -> None:
         self._database = installation.database
         self._vault = installation.vault
-        self._logs_access = installation.settings.audit_enable_access_logging
+        self._access = access
         self._timeout_ms = installation.settings.database_timeout
         self._workers = workers
         self._signatures = signatures
@@ -60,30 +68,27 @@ class EventReading:
     async def timeline(self, request: Request, principal: Principal) -> Response:
         """Return one page of events, newest first unless asked otherwise."""
         filters = parse_filters(request.query_params)
-        return _answer(await self._workers.run(partial(self._read, principal, self._timeline, filters)))
+        found = await self._workers.run(partial(self._timeline, principal, filters))
+        return await self._answer(request, principal, "events.list", found)
 
     async def event(self, request: Request, principal: Principal) -> Response:
         """Return one event with its proof state, anomalies and tags; 404 for what this tenant does not have."""
         # Not from the route: an event may be called "batch", whose path is a route of its own. Nor from request.url,
         # which takes the decoded "?" of an id for the start of a query.
         event_id = request.scope["path"].removeprefix(f"{EVENTS_PATH}/")
-        return _answer(await self._workers.run(partial(self._read, principal, self._event, event_id)))
+        found = await self._workers.run(partial(self._event, principal, event_id))
+        return await self._answer(request, principal, "events.show", found)
 
-    def _read(
-        self, principal: Principal, read: Callable[[Principal, T], dict[str, Any]], question: T
-    ) -> dict[str, Any]:
-        """Answer a question; once more for a reader who was erased since this process learnt their reference."""
-        try:
-            return read(principal, question)
-        except _ReaderErasedError:
-            self._vault.forget(principal.tenant_id)
-            return read(principal, question)
+    async def _answer(self, request: Request, principal: Principal, action: str, found: Found) -> Response:
+        await self._access.record(request, principal, action, found.asked, found.count)
+        if found.answer is None:
+            raise RequestError(404, "not-found", "This tenant has no event with this id.")
+        return Response(msgspec.json.encode(found.answer), media_type="application/json")
 
-    def _timeline(self, principal: Principal, filters: Filters) -> dict[str, Any]:
+    def _timeline(self, principal: Principal, filters: Filters) -> Found:
         tenant_id = principal.tenant_id
         tenant_key = self._vault.tenant_key(tenant_id)
-        access = self._access(principal, "events.list")
-        actor_ref = self._actor_ref(tenant_id, filters)
+        actor_ref = named_actor(self._vault, tenant_id, filters)
         entity_ref = self._vault.find(tenant_id, filters.entity_id) if filters.entity_id else None
         ip_index = _ip_index(tenant_key, filters.ip_address) if filters.ip_address else None
         parameters = {
@@ -97,6 +102,7 @@ class EventReading:
             "until": filters.until,
             "q": filters.q,
             "pieces": _pieces(filters.q) if filters.q else None,
+            "with_accesses": filters.with_accesses,
             "newest": filters.order == "desc",
             "cursor": filters.cursor,
             "limit": filters.limit,
@@ -105,18 +111,19 @@ class EventReading:
         with self._database.tenant_connection(tenant_id) as conn:
             rows = self._select(conn, "server/select_events", parameters)
             names = self._names(conn, principal, rows)
-            logged = _logged(filters, tenant_key, actor_ref, entity_ref, ip_index, found=bool(rows))
-            self._log_access(conn, access, logged, len(rows))
         more = bool(rows) and rows[0].found > len(rows)
-        return {
+        answer = {
             "events": [shown(row, names) for row in rows],
             "next_cursor": encode_cursor(filters.order, rows[-1].seq) if more else None,
         }
+        asked = asked_for(
+            filters, tenant_key, actor_ref=actor_ref, entity_ref=entity_ref, ip_index=ip_index, found=bool(rows)
+        )
+        return Found(answer, asked, len(rows))
 
-    def _event(self, principal: Principal, event_id: str) -> dict[str, Any]:
+    def _event(self, principal: Principal, event_id: str) -> Found:
         tenant_id = principal.tenant_id
         tenant_key = self._vault.tenant_key(tenant_id)
-        access = self._access(principal, "events.show")
         # Postgres has no text with NUL, so no event has such an id.
         wanted = event_id.replace("\x00", "\ufffd")
         with self._database.tenant_connection(tenant_id) as conn:
@@ -125,11 +132,7 @@ class EventReading:
             if answer is not None:
                 signed = self._signatures.of_records(conn, "event", [rows[0].event_id])
                 answer["signatures"] = [shown_signature(one) for one in signed]
-            logged = {"event_id": event_id if rows else _hashed(tenant_key, event_id)}
-            self._log_access(conn, access, logged, len(rows))
-        if answer is None:
-            raise RequestError(404, "not-found", "This tenant has no event with this id.")
-        return answer
+        return Found(answer, {"event_id": event_id if rows else hashed(tenant_key, event_id)}, len(rows))
 
     def _select(self, conn: Connection, name: str, parameters: dict[str, Any]) -> list[EventRow]:
         """Run a query planned for its parameters: a generic plan would read past every index."""
@@ -140,28 +143,10 @@ class EventReading:
         except psycopg.errors.QueryCanceled as error:
             raise DatabaseUnavailableError(f"reading took longer than {self._timeout_ms} ms") from error
 
-    def _actor_ref(self, tenant_id: UUID, filters: Filters) -> UUID | None:
-        """Return the reference to filter by; a name nobody has filters everything out."""
-        if filters.actor is None:
-            return filters.actor_ref
-        named = self._vault.find(tenant_id, filters.actor) or _as_uuid(filters.actor) or _NOBODY
-        return named if filters.actor_ref in {None, named} else _NOBODY
-
     def _names(self, conn: Connection, principal: Principal, rows: Sequence[EventRow]) -> dict[UUID, str] | None:
         if not principal.sees_names:
             return None
         return self._vault.identities(conn, {row.actor_ref for row in rows if row.actor_ref})
-
-    def _access(self, principal: Principal, action: str) -> dict[str, Any]:
-        """Return who reads and how; before the read, since the vault takes a connection of its own."""
-        reader = self._vault.keys(principal.tenant_id, [principal.subject]).subjects[principal.subject]
-        return {"tenant_id": principal.tenant_id, "subject_ref": reader.ref, "action": action}
-
-    def _log_access(self, conn: Connection, access: dict[str, Any], filters: dict[str, Any], count: int) -> None:
-        if self._logs_access:
-            row = access | {"filters": Jsonb(filters), "result_count": count}
-            if conn.execute(query("server/insert_access"), row).rowcount == 0:
-                raise _ReaderErasedError("the reader was erased meanwhile; expected to be asked again")
 
 
 def _with_proof(conn: Connection, row: EventRow, names: dict[UUID, str] | None) -> dict[str, Any]:
@@ -200,14 +185,22 @@ def _with_proof(conn: Connection, row: EventRow, names: dict[UUID, str] | None) 
     }
 
 
-def _logged(
+def named_actor(vault: Vault, tenant_id: UUID, filters: Filters) -> UUID | None:
+    """Return the reference to filter by; a name nobody has filters everything out."""
+    if filters.actor is None:
+        return filters.actor_ref
+    named = vault.find(tenant_id, filters.actor) or _as_uuid(filters.actor) or NOBODY
+    return named if filters.actor_ref in {None, named} else NOBODY
+
+
+def asked_for(
     filters: Filters,
     tenant_key: bytes,
-    actor_ref: UUID | None,
-    entity_ref: UUID | None,
-    ip_index: bytes | None,
     *,
-    found: bool,
+    actor_ref: UUID | None,
+    entity_ref: UUID | None = None,
+    ip_index: bytes | None = None,
+    found: bool = False,
 ) -> dict[str, Any]:
     """Return the filters as the access log may hold them: references, and only such words as the ledger shows itself.
 
@@ -218,11 +211,11 @@ def _logged(
     for name in _VOCABULARY:
         value = getattr(filters, name)
         if value is not None:
-            logged[name] = value if found else _hashed(tenant_key, value)
+            logged[name] = value if found else hashed(tenant_key, value)
     if entity_ref:
         logged["entity_id"] = str(entity_ref)
-    if actor_ref == _NOBODY:
-        logged["actor"] = _hashed(tenant_key, filters.actor or "")
+    if actor_ref == NOBODY:
+        logged["actor"] = hashed(tenant_key, filters.actor or "")
     elif actor_ref:
         logged["actor_ref"] = str(actor_ref)
     if ip_index:
@@ -232,12 +225,10 @@ def _logged(
     if filters.until:
         logged["to"] = format_moment(filters.until)
     if filters.q:
-        logged["q"] = _hashed(tenant_key, filters.q)
+        logged["q"] = hashed(tenant_key, filters.q)
+    if filters.include:
+        logged["include"] = sorted(filters.include)
     return {name: value for name, value in logged.items() if value is not None}
-
-
-def _hashed(tenant_key: bytes, text: str) -> str:
-    return "hmac-sha256:" + sealing.keyed_hash(tenant_key, "access-log", text.encode())[:16].hex()
 
 
 def _ip_index(tenant_key: bytes, place: str) -> bytes:
@@ -262,7 +253,3 @@ def _as_uuid(text: str) -> UUID | None:
         return UUID(text)
     except ValueError:
         return None
-
-
-def _answer(content: dict[str, Any]) -> Response:
-    return Response(msgspec.json.encode(content), media_type="application/json")

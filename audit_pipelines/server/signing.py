@@ -1,20 +1,16 @@
 """Electronic signatures and daily reviews over HTTP. What a signature is and whether it holds is `identity/`'s."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import Annotated, Any, Final
-from uuid import UUID
 
 import msgspec
-from psycopg.types.json import Jsonb
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 
-from audit_pipelines.db.database import Connection
-from audit_pipelines.db.queries import query
 from audit_pipelines.errors import AuditError, ValidationError
 from audit_pipelines.identity.accounts import PasswordExpiredError
 from audit_pipelines.identity.opening import Identity
@@ -31,8 +27,9 @@ from audit_pipelines.identity.signatures import (
     Signing,
 )
 from audit_pipelines.installation import Installation
-from audit_pipelines.ledger import sealing
+from audit_pipelines.ledger.access import hashed
 from audit_pipelines.ledger.entry import format_moment
+from audit_pipelines.server.access import AccessRecorder
 from audit_pipelines.server.auth import Principal
 from audit_pipelines.server.forms import origin_of, read_form, require_printable
 from audit_pipelines.server.problems import Fault, RequestError
@@ -69,10 +66,17 @@ class SignatureForm(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 class SigningRecords:
     """The handlers of signatures and reviews."""
 
-    def __init__(self, installation: Installation, identity: Identity, passwords: Workers, others: Workers) -> None:
+    def __init__(
+        self,
+        installation: Installation,
+        identity: Identity,
+        access: AccessRecorder,
+        passwords: Workers,
+        others: Workers,
+    ) -> None:
         self._database = installation.database
         self._vault = installation.vault
-        self._logs_access = installation.settings.audit_enable_access_logging
+        self._access = access
         self._signatures = identity.signatures
         self._reviews = identity.reviews
         self._passwords = passwords
@@ -108,7 +112,9 @@ class SigningRecords:
         asked = _parameters(request.query_params, {"record_kind": _kind, "record_id": _id})
         if "record_id" in asked and "record_kind" not in asked:
             raise ValidationError("The query parameters have faults.", (("/record_kind", "expected with record_id"),))
-        return answer(200, await self._others.run(partial(self._list_signatures, principal, asked)))
+        found, filters = await self._others.run(partial(self._find_signatures, principal, asked))
+        await self._access.record(request, principal, "signatures.list", filters, len(found))
+        return answer(200, {"signatures": [shown_signature(one) for one in found]})
 
     async def list_reviews(self, request: Request, principal: Principal) -> Response:
         """Return the reviews of some days, the newest first."""
@@ -120,59 +126,28 @@ class SigningRecords:
             raise ValidationError(
                 "The query parameters have faults.", (("/from", f"expected 1 to {MOST_DAYS} days before `to`"),)
             )
-        return answer(200, await self._others.run(partial(self._list_reviews, principal, since, until)))
+        reviews = await self._others.run(partial(self._find_reviews, principal, since, until))
+        filters = {"from": since.isoformat(), "to": until.isoformat()}
+        await self._access.record(request, principal, "reviews.list", filters, len(reviews))
+        return answer(200, {"reviews": [_shown_review(one) for one in reviews]})
 
-    def _list_signatures(self, principal: Principal, asked: Mapping[str, Any]) -> dict[str, Any]:
+    def _find_signatures(
+        self, principal: Principal, asked: Mapping[str, Any]
+    ) -> tuple[Sequence[Signature], dict[str, Any]]:
+        """Return the signatures, and what was asked for as the access log may hold it."""
         kind, record_id = asked.get("record_kind"), asked.get("record_id")
-        reader = self._reader(principal)
         with self._database.tenant_connection(principal.tenant_id) as conn:
             found = self._signatures.of_records(conn, kind, None if record_id is None else [record_id])
-            filters: dict[str, Any] = {"record_kind": kind} if kind else {}
-            if record_id is not None:
-                # What found nothing may be a name that was typed into the wrong field.
-                filters["record_id"] = record_id if found else self._hashed(principal.tenant_id, record_id)
-            self._log(conn, reader, "signatures.list", filters, len(found))
-        return {"signatures": [shown_signature(one) for one in found]}
+        filters: dict[str, Any] = {"record_kind": kind} if kind else {}
+        if record_id is not None:
+            # What found nothing may be a name that was typed into the wrong field.
+            tenant_key = self._vault.tenant_key(principal.tenant_id)
+            filters["record_id"] = record_id if found else hashed(tenant_key, record_id)
+        return found, filters
 
-    def _list_reviews(self, principal: Principal, since: date, until: date) -> dict[str, Any]:
-        reader = self._reader(principal)
+    def _find_reviews(self, principal: Principal, since: date, until: date) -> Sequence[Review]:
         with self._database.tenant_connection(principal.tenant_id) as conn:
-            reviews = self._reviews.of_days(conn, since, until)
-            filters = {"from": since.isoformat(), "to": until.isoformat()}
-            self._log(conn, reader, "reviews.list", filters, len(reviews))
-        return {"reviews": [_shown_review(one) for one in reviews]}
-
-    def _reader(self, principal: Principal) -> tuple[Principal, UUID]:
-        """Return who reads; before the read, since the vault takes a connection of its own."""
-        return principal, self._vault.keys(principal.tenant_id, [principal.subject]).subjects[principal.subject].ref
-
-    def _log(
-        self,
-        conn: Connection,
-        reader: tuple[Principal, UUID],
-        action: str,
-        filters: Mapping[str, Any],
-        count: int,
-    ) -> None:
-        if not self._logs_access:
-            return
-        principal, subject_ref = reader
-        row = {
-            "tenant_id": principal.tenant_id,
-            "subject_ref": subject_ref,
-            "action": action,
-            "filters": Jsonb(filters),
-            "result_count": count,
-        }
-        if conn.execute(query("server/insert_access"), row).rowcount == 0:
-            self._vault.forget(principal.tenant_id)
-            raise RequestError(
-                503, "busy", "The reader was erased meanwhile; repeat the request.", headers={"Retry-After": "1"}
-            )
-
-    def _hashed(self, tenant_id: UUID, text: str) -> str:
-        key = self._vault.tenant_key(tenant_id)
-        return "hmac-sha256:" + sealing.keyed_hash(key, "access-log", text.encode())[:16].hex()
+            return self._reviews.of_days(conn, since, until)
 
 
 _REFUSALS: Final[Mapping[type[AuditError], tuple[int, str]]] = {

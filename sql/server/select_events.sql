@@ -13,6 +13,8 @@ with matching as not materialized (
       and (%(ip_index)s::bytea is null or substring(ip_index for length(%(ip_index)s)) = %(ip_index)s)
       and (%(since)s::timestamptz is null or occurred_at >= %(since)s)
       and (%(until)s::timestamptz is null or occurred_at < %(until)s)
+      -- Who read what would drown what happened.
+      and (%(with_accesses)s::boolean or not audit_is_access(event_type, entity_type))
       -- Words of the columns and of details, without sealed texts and JSON's escapes; punctuation only separates. The
       -- pieces of words come first, because parsing a row's text costs a hundred times as much. The planner takes half
       -- of all rows to pass a coalesce; with its own guess of very few it would parse every row and sort.

@@ -32,6 +32,7 @@ from audit_pipelines.installation import Installation, assemble
 from audit_pipelines.intelligence.detectors import walk_forward
 from audit_pipelines.lake.datasets import Lake
 from audit_pipelines.lake.export import export_window
+from audit_pipelines.ledger.access import Access
 from audit_pipelines.ledger.event import Event
 from audit_pipelines.settings import Settings
 
@@ -371,3 +372,44 @@ def test_lineage_names_inputs_by_digest(stocked: Installation, tenant_id: uuid.U
     assert digests == registered
     assert "+" in version
     assert json.dumps(inputs)
+
+
+def test_accesses_are_copied_and_no_behaviour(stocked: Installation, tenant_id: uuid.UUID, story: list[Event]) -> None:
+    """A dashboard that asks all the time changes no score; each access still has its row everywhere."""
+    _scored(stocked)
+    lake = Lake(stocked.settings.lake_dir)
+    before = lake.read("event_scores", tenant_id)
+    reader = story[0].actor or "auditor"
+    for number in range(150):
+        access = Access(actor=reader, action="events.list", filters={"outcome": "failure"}, result_count=number)
+        stocked.access_log.record(tenant_id, access)
+    only_read = uuid.uuid4()
+    for _ in range(120):
+        stocked.access_log.record(only_read, Access(actor="auditor", action="events.list", filters={}, result_count=0))
+    _export(stocked)
+    embedder = HashEmbedder()
+    embeddings.update_embeddings(stocked, embedder, run_id="test")
+    training.train_anomaly_detector(stocked, run_id="test")
+    _scored(stocked)
+    features.update_actor_features(stocked, run_id="test")
+    updates = anomalies.update_anomalies(stocked, run_id="test")
+
+    after = lake.read("event_scores", tenant_id)
+    business = after.filter(pl.col("model_id") != "")
+    assert business.sort("seq").drop("model_id").equals(before.sort("seq").drop("model_id"))
+    assert after.height == lake.events(tenant_id).height == len(story) + 150
+    assert after.filter(pl.col("model_id") == "")["score"].unique().to_list() == [0.0]
+    assert lake.read("event_features", tenant_id).height == len(story)
+    assert lake.read("event_scores", only_read).height == lake.events(only_read).height == 120
+    assert {update.tenant_id: update.enough for update in updates} == {tenant_id: True, only_read: False}
+    texts = _rows(stocked, "select distinct text from audit_embeddings where text like 'audit access%%'")
+    assert texts == [("audit access events list; audit access; success",)]
+    assert all(one.events == one.embedded for one in embeddings.coverage(stocked, embedder))
+
+
+def test_reading_is_no_sign_that_a_source_lives(stocked: Installation, tenant_id: uuid.UUID) -> None:
+    late = datetime.now(UTC) + timedelta(days=2)
+    stocked.access_log.record(tenant_id, Access(actor="auditor", action="events.list", filters={}, result_count=0))
+    [(last,)] = _rows(stocked, "select max(recorded_at) from audit_logs where entity_type <> 'audit.access'")
+    [silent] = sources.silent_sources(stocked, now=late)
+    assert silent.last_recorded_at == last

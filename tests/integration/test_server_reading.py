@@ -320,7 +320,7 @@ def test_the_index_is_found_behind_optional_filters(api: Api, tenant_id: UUID) -
             "cursor",
         )
     )
-    common = nothing | {"newest": True, "limit": 50, "max_bytes": 1_000_000}
+    common = nothing | {"with_accesses": False, "newest": True, "limit": 50, "max_bytes": 1_000_000}
     actor_ref = api.installation.vault.find(tenant_id, "actor-7")
     for asked, condition in (
         ({"actor_ref": actor_ref}, "actor_ref = "),

@@ -14,6 +14,7 @@ from psycopg import sql
 from audit_pipelines.db.database import Database
 from audit_pipelines.installation import Installation, assemble
 from audit_pipelines.ledger import chain
+from audit_pipelines.ledger.access import Access
 from audit_pipelines.ledger.checkpoint import FileAnchor, open_note, sign
 from audit_pipelines.ledger.event import Event
 from audit_pipelines.ledger.keys import Signer
@@ -23,6 +24,8 @@ A, B = uuid.UUID(int=0xA << 120), uuid.UUID(int=0xB << 120)
 SEALED, EVENTS = 12, 14
 FULL, BARE = 5, 6
 """Rows of A with every nullable column set, and with none."""
+ACCESS = 9
+"""A row of A that says who read what."""
 UUID7 = "0197a000-0000-7000-8000-000000000001"
 DOCS = Path(__file__).parents[2] / "docs" / "ledger_format.md"
 
@@ -54,6 +57,11 @@ NEW_VALUES: Final[Mapping[str, str]] = {
     "key_id": "'00000000'",
     "sealed_at": "sealed_at + interval '1 microsecond'",
     "erasures": "erasures + 1",
+    "accessed_at": "accessed_at - interval '1 microsecond'",
+    "subject_ref": "gen_random_uuid()",
+    "action": "'events.show'",
+    "filters": 'filters || \'{"q": "other"}\'',
+    "result_count": "result_count - 1",
     "fingerprint": "set_byte(fingerprint, 3, get_byte(fingerprint, 3) # 1)",
 }
 COUNTER = "a counter that keeps stale keys out; no part of what is vouched for"
@@ -178,7 +186,7 @@ def columns(table: str, group: str, label: str, where: str) -> Callable[[World],
     def kinds(world: World) -> Iterator[Kind]:
         described = world.do(
             "select column_name, is_nullable from information_schema.columns where table_name = %s "
-            "order by ordinal_position",
+            "and is_identity = 'NO' order by ordinal_position",
             table,
         )
         for name, nullable in described:
@@ -269,7 +277,8 @@ def _move(world: World, *, rechain: bool) -> None:
 
 
 def _delete_tenant(world: World) -> None:
-    for table in ("audit_logs", "audit_event_ids", "audit_checkpoints", "audit_chain_heads", "audit_subjects"):
+    tables = "audit_logs audit_event_ids audit_checkpoints audit_chain_heads audit_subjects audit_access_log"
+    for table in tables.split():
         world.do(f"delete from {table} where tenant_id = %s", A)
 
 
@@ -279,6 +288,24 @@ def _replay(world: World, whose: uuid.UUID, its_size: int) -> None:
         "note = o.note, sealed_at = o.sealed_at from audit_checkpoints o "
         "where c.tenant_id = %s and c.size = %s and o.tenant_id = %s and o.size = %s",
         *(A, SEALED, whose, its_size),
+    )
+
+
+def _delete_access(world: World, *, rechain: bool) -> None:
+    world.do("delete from audit_access_log where tenant_id = %s", A)
+    world.delete_rows(f"seq = {ACCESS}")
+    if rechain:
+        world.rechain()
+
+
+def _copy_access(world: World, seq: str) -> None:
+    world.do("drop index audit_access_log_seq")
+    columns = "tenant_id, event_id, row_hash, accessed_at, subject_ref, action, filters, result_count, ip_address, "
+    columns += "ip_index, user_agent"
+    world.do(
+        f"insert into audit_access_log ({columns}, seq) select {columns}, {seq} from audit_access_log "
+        "where tenant_id = %s",
+        A,
     )
 
 
@@ -316,6 +343,7 @@ def _drop_month(world: World, statement: str) -> None:
 
 
 BOTH = frozenset({A, B})
+LINES = "access log changed"
 ROWS, HEAD, POINT, IDS, ANCHOR = (
     "column changed",
     "head changed",
@@ -436,6 +464,12 @@ KINDS: Final = (
             A,
         ),
     ),
+    Kind("access: row deleted", LINES, lambda w: w.do("delete from audit_access_log where tenant_id = %s", A)),
+    Kind("access: row deleted, entry too", LINES, lambda w: _delete_access(w, rechain=False)),
+    Kind("access: row deleted, entry too, whole chain too", LINES, lambda w: _delete_access(w, rechain=True)),
+    Kind("access: row copied", LINES, lambda w: _copy_access(w, "seq")),
+    Kind("access: row added for no entry", LINES, lambda w: _copy_access(w, "seq + 1")),
+    Kind("access: row added without a number", LINES, lambda w: _copy_access(w, "null")),
     *(
         Kind(f"anchor: byte flipped at {at:.0%}", ANCHOR, lambda w, a=at: _flip(w.anchor_file(), a))
         for at in (0.0, 0.02, 0.1, 0.5, 0.8, 0.999)
@@ -459,6 +493,7 @@ GENERATED: Final = (
     columns("audit_chain_heads", HEAD, "head", f"tenant_id = '{A}'"),
     columns("audit_checkpoints", POINT, "checkpoint", f"tenant_id = '{A}' and size = 8"),
     columns("audit_event_ids", IDS, "id", f"tenant_id = '{A}' and seq = {FULL}"),
+    columns("audit_access_log", LINES, "access", f"tenant_id = '{A}' and seq = {ACCESS}"),
 )
 
 
@@ -477,7 +512,11 @@ def events(count: int, start: int = 0) -> list[Event]:
             event_id={8: UUID7, 7: None}.get(number, f"id-{number}"),
         )
         bare = Event(event_type="record.read", entity_type="record", entity_id="r", event_id=f"id-{number}")
-        made.append(bare if number == BARE else full)
+        access = Access(
+            actor="auditor", action="events.list", filters={"limit": 50, "q": "hmac"}, result_count=3,
+            ip_address="192.0.2.8", user_agent="browser",
+        )  # fmt: skip
+        made.append({BARE: bare, ACCESS: access.event()}.get(number, full))
     return made
 
 
@@ -507,6 +546,7 @@ def ledger(installation: Installation) -> Installation:
 def world(ledger: Installation) -> Iterator[World]:
     with ledger.database.connect_admin() as conn:
         conn.execute("set session_replication_role = replica")
+        conn.execute("alter table audit_access_log drop constraint audit_access_log_in_chain")
         yield World(conn, ledger)
 
 

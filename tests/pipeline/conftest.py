@@ -49,6 +49,13 @@ def stocked(
 
 
 @pytest.fixture
+def silent(stocked: Installation) -> Installation:
+    """The same, recording no access; what is run after this was asked for records none either."""
+    object.__setattr__(stocked, "settings", stocked.settings.model_copy(update={"audit_enable_access_logging": False}))
+    return stocked
+
+
+@pytest.fixture
 def instance() -> Iterator[dg.DagsterInstance]:
     """A Dagster instance in memory."""
     with dg.DagsterInstance.ephemeral() as instance:
