@@ -24,7 +24,7 @@ EVENT_TYPE: Final = "audit.subject.erased"
 ENTITY_TYPE: Final = "audit_subject"
 _HELD: Final = "AU002"
 # Not the purpose of the vault's own index, so that neither can be looked up in the place of the other.
-_REQUEST: Final = "erasure-request"
+REQUEST: Final = "erasure-request"
 
 
 class LegalHoldError(AuditError):
@@ -53,7 +53,7 @@ class FoundCopy:
 
     kind: str
     key: str
-    digest: bytes
+    digest: bytes | None
 
 
 def erase(
@@ -119,7 +119,7 @@ def resolve(database: Database, vault: Vault, tenant_id: UUID, person: str) -> U
         return UUID(person)
     except ValueError:
         pass
-    index = vault.keyed(tenant_id, _REQUEST, person)
+    index = vault.keyed(tenant_id, REQUEST, person)
     if index:
         with database.tenant_connection(tenant_id) as conn:
             asked = {"tenant_id": tenant_id, "request_index": index}
@@ -147,7 +147,7 @@ def record_copies(conn: Connection, tenant_id: UUID, ref: UUID, copies: Sequence
 def _request_index(database: Database, vault: Vault, tenant_id: UUID, ref: UUID) -> bytes | None:
     with database.tenant_connection(tenant_id) as conn:
         name = vault.identities(conn, [ref]).get(ref, ERASED)
-    return None if name == ERASED else vault.keyed(tenant_id, _REQUEST, name)
+    return None if name == ERASED else vault.keyed(tenant_id, REQUEST, name)
 
 
 def _record(

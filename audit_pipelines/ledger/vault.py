@@ -134,7 +134,7 @@ class Vault:
         return found[index].ref if found else None
 
     def references(self, conn: Connection, tenant_id: UUID, names: Iterable[str]) -> dict[str, UUID]:
-        """Return the references of those names that are living subjects'; never makes one. `conn` must see the tenant."""
+        """Return the references of those names that are living subjects'; `conn` must see the tenant."""
         tenant = self._tenants.get(tenant_id) or self._read_tenant(conn)
         if tenant is None:
             return {}

@@ -66,9 +66,9 @@ def _told(statement: dict[str, Any], key: str, *, is_given: bool) -> list[str]:
     copies = [json.dumps(copy, sort_keys=True) for copy in statement.get("copies", [])]
     return [
         f"Proven: key {key} signed this certificate; the key is {'yours' if is_given else 'in this file'}.",
-        f"Proven: its signer states that the key of this person was destroyed: {json.dumps(erased)}",
-        *(f"Proven: and of a copy: {copy}" for copy in copies),
-        "Not proven: that it was done; it is the signer's statement. The ledger has the event: ask for its evidence.",
+        f"Stated: the key of this person was destroyed: {json.dumps(erased)}",
+        *(f"Stated, of a copy: {copy}" for copy in copies),
+        "Not proven: that it was done as stated: it is the signer's statement. The ledger has the event: ask for its evidence.",
         *([] if is_given else ["Not proven: whose key this is. Get the key from elsewhere."]),
     ]
 

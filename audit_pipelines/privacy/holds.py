@@ -116,7 +116,7 @@ def place(installation: Installation, tenant_id: UUID, subject: Subject, *, reas
     hold_id = uuid4()
     details = {"scope": subject.scope, "filters": filters, "reason": text}
     row = {"tenant_id": tenant_id, "hold_id": hold_id, "reason": text, "filters": Jsonb(filters)}
-    _store(installation, tenant_id, "privacy/insert_hold", row, by, _event(PLACED, hold_id, details, by))
+    _store(installation, tenant_id, "privacy/insert_hold", row, _event(PLACED, hold_id, details, by))
     return _one(installation, tenant_id, hold_id)
 
 
@@ -130,7 +130,7 @@ def release(installation: Installation, tenant_id: UUID, hold_id: UUID, *, reaso
     text = _reason(reason)
     row = {"tenant_id": tenant_id, "hold_id": hold_id, "reason": text}
     event = _event(RELEASED, hold_id, {"reason": text}, by)
-    _store(installation, tenant_id, "privacy/release_hold", row, by, event)
+    _store(installation, tenant_id, "privacy/release_hold", row, event)
     return _one(installation, tenant_id, hold_id)
 
 
@@ -144,10 +144,10 @@ def _one(installation: Installation, tenant_id: UUID, hold_id: UUID) -> Hold:
     return listed(installation, tenant_id, hold_id)[0]
 
 
-def _store(
-    installation: Installation, tenant_id: UUID, name: str, row: dict[str, Any], by: str, event: Event
-) -> None:
+def _store(installation: Installation, tenant_id: UUID, name: str, row: dict[str, Any], event: Event) -> None:
     """Run one change of the table and append its event, both or neither."""
+
+    by = str(event.actor)
 
     def attempt(stale: int | None) -> None:
         who = installation.vault.keys(tenant_id, [by], stale=stale).subjects[by].ref
