@@ -53,6 +53,12 @@ retention_job: Final = dg.define_asset_job(
     description="Make the ledger's partitions ahead; copy months beyond AUDIT_RETENTION_DAYS to the archive.",
     tags={LANE: "retention"},
 )
+erasure_job: Final = dg.define_asset_job(
+    "erasure_job",
+    selection=dg.AssetSelection.assets("erasure_certificates"),
+    description="Finish erasures whose copies nobody follows any more, and sign their certificates.",
+    tags={LANE: "derive"},
+)
 verification_job: Final = dg.define_asset_job(
     "verification_job",
     selection=dg.AssetSelection.checks(dg.AssetCheckKey(dg.AssetKey("audit_logs"), "history_intact")),
@@ -73,6 +79,7 @@ JOBS: Final = [
     scheduled_reports_job,
     checkpoint_job,
     retention_job,
+    erasure_job,
     verification_job,
     full_refresh_job,
 ]

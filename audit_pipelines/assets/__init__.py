@@ -27,4 +27,5 @@ ASSETS: Final[Sequence[dg.AssetsDefinition | dg.AssetSpec]] = (
     reports.compliance_report,
     analytics.analyst_catalog,
     retention.archived_segments,
+    retention.erasure_certificates,
 )

@@ -68,7 +68,7 @@ def _told(statement: dict[str, Any], key: str, *, is_given: bool) -> list[str]:
         f"Proven: key {key} signed this certificate; the key is {'yours' if is_given else 'in this file'}.",
         f"Stated: the key of this person was destroyed: {json.dumps(erased)}",
         *(f"Stated, of a copy: {copy}" for copy in copies),
-        "Not proven: that it was done as stated: it is the signer's statement. The ledger has the event: ask for its evidence.",
+        "Not proven: that it was done as stated. The ledger has the event of the erasure: ask for its evidence.",
         *([] if is_given else ["Not proven: whose key this is. Get the key from elsewhere."]),
     ]
 

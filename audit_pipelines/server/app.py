@@ -25,6 +25,7 @@ from audit_pipelines.server.auth import Authenticator
 from audit_pipelines.server.boundary import Boundary
 from audit_pipelines.server.events import EVENTS_PATH, EventWriting
 from audit_pipelines.server.health import Health
+from audit_pipelines.server.privacy import Privacy
 from audit_pipelines.server.problems import problem_of, problem_of_http
 from audit_pipelines.server.reading import EventReading
 from audit_pipelines.server.resource import Operation, Resource
@@ -50,6 +51,7 @@ def create_app(installation: Installation, *, on_stop: Callable[[], None] | None
     writing = EventWriting(installation.ledger, installation.database, workers, batches)
     reading = EventReading(installation, workers)
     health = Health(installation)
+    privacy = Privacy(installation, workers)
 
     authenticate = Authenticator(installation.keyring.jwt_secret)
 
@@ -70,6 +72,15 @@ def create_app(installation: Installation, *, on_stop: Callable[[], None] | None
             # An event may be called "batch" as well as anything else.
             GET=Operation("audit:read", reading.event),
         ),
+        resource("/api/audit/gdpr-export", POST=Operation("audit:privacy", privacy.export)),
+        resource("/api/audit/gdpr-erase", POST=Operation("audit:privacy", privacy.erase)),
+        # Whoever may erase persons must not be the one who lifts what forbids it.
+        resource(
+            "/api/audit/legal-holds",
+            GET=Operation("audit:admin", privacy.list_holds),
+            POST=Operation("audit:admin", privacy.place_hold),
+        ),
+        resource("/api/audit/legal-holds/{hold_id}/release", POST=Operation("audit:admin", privacy.release_hold)),
         # Ids that clients chose may hold slashes.
         resource(f"{EVENTS_PATH}/{{event_id:path}}", GET=Operation("audit:read", reading.event)),
     ]
