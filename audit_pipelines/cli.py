@@ -461,6 +461,7 @@ def gdpr_export(
 def place_hold(
     tenant: Tenant,
     reason: Annotated[str, typer.Option(help="The case; never a person's name.")],
+    *,
     person: Annotated[str | None, typer.Option(help="A person: identity or actor_ref.")] = None,
     entity_type: Annotated[str | None, typer.Option(help="With --entity-id: one entity.")] = None,
     entity_id: Annotated[str | None, typer.Option(help="With --entity-type: one entity.")] = None,

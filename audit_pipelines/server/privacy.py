@@ -1,14 +1,15 @@
 """Requests of persons and courts: everything about somebody, their erasure, and legal holds.
 
 The work is done in `audit_pipelines.privacy`; here are bodies, statuses and the access log. An erasure that takes long
-is answered with 202 and goes on: asking again, or Dagster, finishes it.
+is answered with 202 and goes on: asking again, or Dagster, finishes it. Polars and ReportLab are loaded by the first
+request that needs them: most servers never do.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -22,11 +23,15 @@ from audit_pipelines.installation import Installation
 from audit_pipelines.ledger.entry import format_moment
 from audit_pipelines.ledger.erasure import LegalHoldError, UnknownPersonError
 from audit_pipelines.ledger.event import UNPRINTABLE, Identifier, Label, Moment
-from audit_pipelines.privacy import erasing, holds, subject_access
+from audit_pipelines.privacy import holds
 from audit_pipelines.server.auth import Principal
 from audit_pipelines.server.body import read_body, require_content_type
 from audit_pipelines.server.problems import RETRY_AFTER_S, RequestError
 from audit_pipelines.server.workers import Workers
+
+if TYPE_CHECKING:
+    from audit_pipelines.privacy.erasing import Begun
+    from audit_pipelines.privacy.subject_access import Person
 
 T = TypeVar("T")
 
@@ -72,6 +77,8 @@ class Privacy:
         """Stream everything about a person; 404 for nobody of this tenant."""
         asked = await _body(request, _ExportRequest)
         person = await self._run(self._begin_export, principal, asked)
+        from audit_pipelines.privacy import subject_access  # noqa: PLC0415 — see the module's beginning
+
         media_type = subject_access.MEDIA_TYPES[asked.format]
         pieces = subject_access.export_person(self._installation, person, asked.format)
         # Named by the reference: a file name travels further than what is in the file.
@@ -82,6 +89,8 @@ class Privacy:
     async def erase(self, request: Request, principal: Principal) -> Response:
         """Erase a person and answer with the certificate; 202 while copies are still being followed."""
         asked = await _body(request, _PersonRequest)
+        from audit_pipelines.privacy import erasing  # noqa: PLC0415 — see the module's beginning
+
         begun = await self._slow.run(partial(_told, self._begin_erasure, principal, asked.user_id))
         work = partial(
             erasing.finish, self._installation, principal.tenant_id, begun.actor_ref, run_id="POST gdpr-erase"
@@ -136,11 +145,15 @@ class Privacy:
     async def _run(self, work: Callable[..., T], *arguments: Any) -> T:
         return await self._workers.run(partial(_told, work, *arguments))
 
-    def _begin_erasure(self, principal: Principal, person: str) -> erasing.Begun:
+    def _begin_erasure(self, principal: Principal, person: str) -> "Begun":
+        from audit_pipelines.privacy import erasing  # noqa: PLC0415 — see the module's beginning
+
         return erasing.begin(self._installation, principal.tenant_id, person, requested_by=principal.subject)
 
-    def _begin_export(self, principal: Principal, asked: _ExportRequest) -> subject_access.Person:
+    def _begin_export(self, principal: Principal, asked: _ExportRequest) -> "Person":
         """Find the person and write down who gets their data, before the first byte of them leaves."""
+        from audit_pipelines.privacy import subject_access  # noqa: PLC0415 — see the module's beginning
+
         installation = self._installation
         person = subject_access.find_person(installation, principal.tenant_id, asked.user_id)
         count = subject_access.count_events(installation, person)
