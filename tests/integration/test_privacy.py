@@ -122,7 +122,8 @@ def test_the_export_has_accesses_anomalies_signatures_and_the_account_without_it
 ) -> None:
     ref = ref_of(told, tenant_id, ALICE)
     admin.execute(
-        "insert into audit_access_log (tenant_id, subject_ref, action, filters, result_count) values (%s, %s, 'x', '{}', 3)",
+        "insert into audit_access_log (tenant_id, subject_ref, action, filters, result_count) "
+        "values (%s, %s, 'x', '{}', 3)",
         [tenant_id, ref],
     )
     admin.execute(
@@ -134,8 +135,8 @@ def test_the_export_has_accesses_anomalies_signatures_and_the_account_without_it
         [tenant_id, bytes(32), ref],
     )
     admin.execute(
-        "insert into audit_anomalies (tenant_id, seq, event_id, row_hash, occurred_at, actor_ref, event_type, score, severity,"
-        " reasons, model_id, run_id) values (%s, 0, 'e', %s, now(), %s, 'a', 0.9, 'high', %s, 'm', 'r')",
+        "insert into audit_anomalies (tenant_id, seq, event_id, row_hash, occurred_at, actor_ref, event_type, score, "
+        "severity, reasons, model_id, run_id) values (%s, 0, 'e', %s, now(), %s, 'a', 0.9, 'high', %s, 'm', 'r')",
         [tenant_id, bytes(32), ref, Jsonb([{"feature": "f", "text": "first of its kind", "share": 1}])],
     )
     content = b"".join(subject_access.export_person(told, subject_access.find_person(told, tenant_id, ref), "json"))
@@ -239,7 +240,8 @@ def test_an_erasure_is_certified_and_asking_again_gives_the_same_certificate(
         "insert into audit_users (tenant_id, login, password_hash) values (%s, %s, 'h4sh')", [tenant_id, ALICE]
     )
     admin.execute(
-        "insert into audit_scheduled_reports (tenant_id, kind, cron, recipients) values (%s, 'security', '0 6 * * *', %s)",
+        "insert into audit_scheduled_reports (tenant_id, kind, cron, recipients) "
+        "values (%s, 'security', '0 6 * * *', %s)",
         [tenant_id, [BOB, ALICE]],
     )
     client = api.client(tenant_id, "audit:privacy", subject=OFFICER)
@@ -406,27 +408,23 @@ MARCH, APRIL = datetime(2026, 3, 10, tzinfo=UTC), datetime(2026, 4, 10, tzinfo=U
 
 
 @pytest.mark.parametrize(
-    ("subject", "alice_held", "bob_held", "month_held"),
+    ("subject", "held"),
     [
-        (Subject(), True, True, True),
-        (Subject(person=ALICE), True, False, True),
-        (Subject(person=CAROL), False, False, True),
-        (Subject(entity_type="record", entity_id="of alice"), True, False, True),
-        (Subject(entity_type="user", entity_id=BOB), True, True, True),
-        (Subject(entity_type="record", entity_id="of nobody"), False, False, False),
-        (Subject(since=MARCH, until=APRIL), True, True, True),
-        (Subject(since=APRIL), False, True, True),
-        (Subject(until=MARCH), False, False, False),
+        (Subject(), (True, True, True)),
+        (Subject(person=ALICE), (True, False, True)),
+        (Subject(person=CAROL), (False, False, True)),
+        (Subject(entity_type="record", entity_id="of alice"), (True, False, True)),
+        (Subject(entity_type="user", entity_id=BOB), (True, True, True)),
+        (Subject(entity_type="record", entity_id="of nobody"), (False, False, False)),
+        (Subject(since=MARCH, until=APRIL), (True, True, True)),
+        (Subject(since=APRIL), (False, True, True)),
+        (Subject(until=MARCH), (False, False, False)),
     ],
 )
 def test_each_kind_of_hold_forbids_what_it_covers_and_no_more(
-    installation: Installation,
-    tenant_id: uuid.UUID,
-    subject: Subject,
-    alice_held: bool,
-    bob_held: bool,
-    month_held: bool,
+    installation: Installation, tenant_id: uuid.UUID, subject: Subject, held: tuple[bool, bool, bool]
 ) -> None:
+    alice_held, bob_held, month_held = held
     installation.ledger.append(
         tenant_id,
         [
@@ -438,8 +436,8 @@ def test_each_kind_of_hold_forbids_what_it_covers_and_no_more(
     )
     now = datetime.now(UTC)
     holds.place(installation, tenant_id, subject, reason="case 1", by=OFFICER)
-    for who, held in ((ALICE, alice_held), (BOB, bob_held)):
-        if held:
+    for who, is_held in ((ALICE, alice_held), (BOB, bob_held)):
+        if is_held:
             with pytest.raises(LegalHoldError, match="case 1"):
                 installation.erase(tenant_id, who)
         else:
