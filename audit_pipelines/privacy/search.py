@@ -31,7 +31,7 @@ class Needles:
         self.names: Final = tuple(sorted({name for name in names if len(name) >= _SHORTEST}))
         self.words: Final = frozenset(spelling for name in self.names for spelling in _spellings(name))
         self._folded: Final = _any_of(self.words)
-        self._exact: Final = _any_of({text for name in self.names for text in _base64_spellings(name)})
+        self._exact: Final = _any_of({text for name in self.names for text in _base64_spellings(name)}, whole=False)
 
     def in_bytes(self, content: bytes) -> bool:
         """Return whether a name stands in the bytes as they are."""
@@ -68,10 +68,10 @@ def _base64_spellings(name: str) -> Iterator[bytes]:
                 yield inner.translate(bytes.maketrans(b"+/", b"-_"))
 
 
-def _any_of(words: Iterable[bytes]) -> re.Pattern[bytes]:
+def _any_of(words: Iterable[bytes], *, whole: bool = True) -> re.Pattern[bytes]:
     """Return what finds any of the words; as whole words, unless they are of another width than a byte a letter."""
     alternatives = [
-        re.escape(word) if b"\x00" in word else rb"(?<![0-9a-z])" + re.escape(word) + rb"(?![0-9a-z])"
+        re.escape(word) if not whole or b"\x00" in word else rb"(?<![0-9a-z])" + re.escape(word) + rb"(?![0-9a-z])"
         for word in sorted(words, key=lambda word: (-len(word), word))
     ]
     return re.compile(b"|".join(alternatives) or rb"(?!)")

@@ -298,21 +298,21 @@ def test_a_purge_that_is_stopped_at_any_step_is_finished_by_the_next(
         ).fetchall()
     ref = erasing.begin(stocked, tenant_id, busiest).actor_ref
     stopped = []
-    for kind, step in purge.STEPS.items():
+    # Of the other kinds there is nothing here.
+    kinds = [kind for kind in purge.STEPS if kind not in {"archived_segments", "file", "account", "scheduled_report"}]
+    for kind in kinds:
 
-        def stop(case: Any, key: str, kind: str = kind, step: Any = step) -> Any:
+        def stop(case: Any, key: str, kind: str = kind, step: Any = purge.STEPS[kind]) -> Any:
             if when == "after":
                 step(case, key)
             stopped.append(kind)
             raise _KilledError
 
         monkeypatch.setattr("audit_pipelines.privacy.erasing.STEPS", {**purge.STEPS, kind: stop})
-        if kind in {"lake_copy", "file", "account", "scheduled_report"}:
-            continue  # nothing of these kinds here: the erasure would end
         with pytest.raises(_KilledError):
             erasing.finish(stocked, tenant_id, ref, run_id="stopped")
     monkeypatch.undo()
-    assert len(stopped) == len(purge.STEPS) - 5
+    assert stopped == kinds
     certificate = json.loads(erasing.finish(stocked, tenant_id, ref, run_id="finished") or "")
     copies = certificate["statement"]["copies"]
     assert {copy["action"] for copy in copies} == {"rebuilt", "purged", "kept"}
