@@ -4,7 +4,7 @@ The key's destruction is one transaction and cannot be taken back; from then on 
 certificate is signed, whoever finishes it: this call, the next one, or Dagster. How far it is stands in the database.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
@@ -21,7 +21,6 @@ from audit_pipelines.ledger.erasure import EVENT_TYPE, FoundCopy, erase, record_
 from audit_pipelines.ledger.vault import ERASED
 from audit_pipelines.privacy.certificate import sign_certificate
 from audit_pipelines.privacy.copies import Case, copies_naming, plan
-from audit_pipelines.privacy.purge import REMAINS, STEPS
 
 # Whoever began an erasure gets this long before somebody else looks after it.
 GRACE_S: Final = 120
@@ -90,6 +89,8 @@ def finish(installation: Installation, tenant_id: UUID, ref: UUID, *, run_id: st
     Raises:
         NotHereError: when the copies lie elsewhere; the erasure stays unfinished.
     """
+    from audit_pipelines.privacy import purge  # noqa: PLC0415 — scikit-learn, 2 s; the graph only asks what is unfinished
+
     with exclusive(installation.database, f"erasure {tenant_id}"):
         row = _erasure(installation, tenant_id, ref)
         if row is None or row[5] is not None:
@@ -99,14 +100,14 @@ def finish(installation: Installation, tenant_id: UUID, ref: UUID, *, run_id: st
         _note(installation, tenant_id, ref, plan(case))
         pending = [copy for copy in _copies(installation, tenant_id, ref) if copy.action == "pending"]
         by_kind = {kind: list(group) for kind, group in groupby(pending, key=attrgetter("kind"))}
-        for kind in STEPS:
+        for kind in purge.STEPS:
             for copy in by_kind.get(kind, ()):
-                done = STEPS[kind](case, copy.key)
+                done = purge.STEPS[kind](case, copy.key)
                 named = {"tenant_id": tenant_id, "actor_ref": ref, "kind": kind, "key": copy.key}
                 with installation.database.connection("audit_custodian") as conn:
                     outcome = {"action": done.action, "reason": done.reason, "digest": done.digest}
                     conn.execute(query("privacy/finish_copy"), named | outcome)
-        return _certify(case, requested_by)
+        return _certify(case, requested_by, purge.REMAINS)
 
 
 def unfinished(installation: Installation, *, grace_s: int = GRACE_S) -> list[tuple[UUID, UUID]]:
@@ -123,7 +124,7 @@ def finish_all(installation: Installation, *, run_id: str, grace_s: int = GRACE_
     return [named for named in waiting if finish(installation, *named, run_id=run_id)]
 
 
-def _certify(case: Case, requested_by: UUID | None) -> str:
+def _certify(case: Case, requested_by: UUID | None, remains: Mapping[str, str]) -> str:
     installation = case.installation
     certified_at = datetime.now(UTC)
     statement = {
@@ -137,7 +138,7 @@ def _certify(case: Case, requested_by: UUID | None) -> str:
         "events_in_ledger": len(case.seqs),
         "destroyed": ["the person's key", "the sealed name", "the index by which the name was found"],
         "copies": [copy.shown() for copy in _copies(installation, case.tenant_id, case.ref)],
-        "remains": dict(REMAINS),
+        "remains": dict(remains),
         "code_version": lineage.code_version(),
         "certified_at": format_moment(certified_at),
     }
