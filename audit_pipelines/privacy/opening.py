@@ -8,6 +8,7 @@ left out as well.
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final, Literal
 from uuid import UUID
 
@@ -96,8 +97,9 @@ class Opener:
     def _masked(self, text: str, refs: Mapping[str, UUID]) -> str:
         if len(text) < 3:
             return text
-        for piece in sorted({*_pieces(text)}, key=len, reverse=True):
-            if piece in refs and refs[piece] != self.ref and normalise_identity(piece) not in self._own:
+        others = {piece for piece in _pieces(text) if piece in refs and refs[piece] != self.ref}
+        for piece in sorted(others, key=len, reverse=True):
+            if normalise_identity(piece) not in self._own:
                 text = text.replace(piece, f"person {refs[piece]}")
         return _MAIL.sub(lambda match: match[0] if self._is_own(match[0]) else _SOMEBODY, text) if "@" in text else text
 
@@ -165,7 +167,13 @@ def _json_or_text(text: str) -> Any:
         return text
 
 
-def _pieces(text: str) -> Iterator[str]:
+# Each text is cut twice: to ask for the names in it, and to replace them.
+@lru_cache(maxsize=16_384)
+def _pieces(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(_cut(text)))
+
+
+def _cut(text: str) -> Iterator[str]:
     if 3 <= len(text) <= 256:
         yield text
     for match in _TOKEN.finditer(text):

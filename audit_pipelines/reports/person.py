@@ -137,8 +137,8 @@ def _events(sheet: Sheet, report: PersonReport) -> None:
     sheet.section("The newest events")
     total = sum(report.by_type.values())
     sheet.paragraph(
-        f"{len(report.newest):,} of {total:,}. The number is an event's place in the ledger; the JSON has its hash. With "
-        "both, evidence of it can be asked for and checked without trusting this page."
+        f"{len(report.newest):,} of {total:,}. The number is an event's place in the ledger; the JSON has its hash. "
+        "With both, evidence of it can be asked for and checked without trusting this page."
     )
     columns = [
         Column("Occurred (UTC)", 84),
