@@ -448,12 +448,9 @@ def gdpr_export(
     with _opened() as installation:
         found = subject_access.find_person(installation, tenant, person)
         subject_access.note_export(installation, found, by=_operator(), form=chosen)
-        with replacing(output) as staging:
-            staging.chmod(0o600)
-            with staging.open("wb") as file:
-                for piece in subject_access.export_person(installation, found, chosen):
-                    file.write(piece)
-    output.chmod(0o600)
+        with replacing(output, mode=0o600) as staging, staging.open("wb") as file:
+            for piece in subject_access.export_person(installation, found, chosen):
+                file.write(piece)
     out.print(f"{output}: everything about {found.ref}", markup=False, highlight=False, soft_wrap=True)
 
 

@@ -269,6 +269,24 @@ def test_an_erasure_is_certified_and_asking_again_gives_the_same_certificate(
     assert [one.findings for one in api.installation.verify() if one.findings] == []
 
 
+def test_where_the_copies_lie_elsewhere_nothing_is_certified(
+    api: Api, admin: psycopg.Connection[Any], tenant_id: uuid.UUID
+) -> None:
+    api.installation.ledger.append(tenant_id, [event()])
+    made_of = Jsonb([{"kind": "audit_logs", "first_seq": 0, "last_seq": 0, "digest": ""}])
+    admin.execute(
+        "insert into audit_lineage (tenant_id, output_kind, output_key, output_digest, inputs, code_version, run_id) "
+        "values (%s, 'raw_events', 'lake/raw_events/part', %s, %s, 'v', 'r')",
+        [tenant_id, bytes(32), made_of],
+    )
+    answer = api.client(tenant_id).post(ERASE, json={"user_id": ALICE})
+    assert (answer.status_code, answer.json()["state"], answer.json()["certificate"]) == (202, "purging", None)
+    assert int(answer.headers["Retry-After"]) > 0
+    assert [ref for _, ref in erasing.unfinished(api.installation, grace_s=0)] == [
+        uuid.UUID(answer.json()["actor_ref"])
+    ]
+
+
 def test_who_acts_after_an_erasure_is_erased_as_somebody_new(api: Api, tenant_id: uuid.UUID) -> None:
     client = api.client(tenant_id)
     refs = set()
