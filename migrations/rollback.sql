@@ -8,8 +8,7 @@ drop function if exists audit_keep_erasures, audit_rewrite_subjects, audit_held;
 revoke select (tenant_id, actor_ref, erased_at) on audit_subjects from audit_pipeline;
 revoke select on audit_legal_holds from audit_pipeline;
 alter table audit_subjects
-    alter column wrapped_key set statistics -1, alter column sealed_identity set statistics -1,
-    alter column actor_index set statistics -1;
+    alter column wrapped_key set statistics -1, alter column sealed_identity set statistics -1;
 create or replace function audit_erase_subject(p_actor_ref uuid)
 returns table (erased_at timestamptz, erasures bigint, is_new boolean)
 language plpgsql security definer set search_path = pg_catalog, public as $$

@@ -313,6 +313,8 @@ REMAINS: Final[Mapping[str, str]] = {
     "write_ahead_log": "Postgres's log holds the wrapped key until its segments are used again, by max_wal_size; "
     "archived segments until they are deleted. It opens with the master key alone: keys rotate-encryption closes it",
     "backups": "copies of database, home and keys that were made before, until they are deleted; the same holds",
+    "statistics": "a freed row of the planner's statistics may hold the destroyed index until it is used again; it "
+    "answers those alone who have the tenant's key and guess the name",
     "disk": "freed blocks, until something is written over them",
     "memory": "processes that used the key, until they append for the tenant again or end",
     "handed_out": "evidence with disclosures, reports, exports and alerts that left this installation",
