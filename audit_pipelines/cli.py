@@ -36,6 +36,8 @@ db_app = typer.Typer(help="The schema of the database.", no_args_is_help=True)
 app.add_typer(db_app, name="db")
 keys_app = typer.Typer(help="The keys that sign checkpoints and wrap persons' keys.", no_args_is_help=True)
 app.add_typer(keys_app, name="keys")
+holds_app = typer.Typer(help="Legal holds: what may be neither erased nor deleted.", no_args_is_help=True)
+app.add_typer(holds_app, name="holds")
 ledger_app = typer.Typer(help="The ledger in the forms of others.", no_args_is_help=True)
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(users_app, name="users")
@@ -410,30 +412,134 @@ def erase(
     tenant: Tenant,
     person: Annotated[str, typer.Option(help="The person's identity as it was posted, or their actor_ref.")],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="File for the certificate; absent: it is printed.")
+    ] = None,
 ) -> None:
-    """Erase a person by destroying their key; no hash of the ledger changes. There is no way back."""
+    """Erase a person: destroy their key, follow every copy, sign a certificate. There is no way back."""
+    from audit_pipelines.files import replacing
+    from audit_pipelines.privacy import erasing
+
     if not yes and not _confirmed("Destroy this person's key? What is sealed under it can never be read again"):
         raise AuditError("expected a yes or --yes to confirm, nothing was done")
     with _opened() as installation:
-        erasure = installation.erase(tenant, person)
-    moment = erasure.erased_at.isoformat(timespec="seconds")
-    if erasure.receipt is None:
-        out.print(f"{erasure.actor_ref} was erased before, at {moment}: nothing to do", highlight=False, soft_wrap=True)
-        return
-    out.print(
-        f"{erasure.actor_ref} is erased since {moment}: key, name and index are destroyed; the ledger says so at seq "
-        f"{erasure.receipt.seq}.",
-        highlight=False,
-        soft_wrap=True,
+        begun = erasing.begin(installation, tenant, person)
+        moment = begun.erased_at.isoformat(timespec="seconds")
+        state = "is erased" if begun.is_new else "was erased before"
+        err.print(f"{begun.actor_ref} {state}, since {moment}; following the copies", highlight=False, soft_wrap=True)
+        certificate = erasing.finish(installation, tenant, begun.actor_ref, run_id="audit-pipelines erase")
+    if certificate is None:
+        err.print("erased by a version that made no certificates: its copies were not followed", highlight=False)
+    elif output:
+        with replacing(output) as staging:
+            staging.write_text(certificate)
+        out.print(f"{output}: the certificate; check it with verify-certificate", markup=False, soft_wrap=True)
+    else:
+        print(certificate, end="")  # noqa: T201 - JSON must not be wrapped
+
+
+@app.command(name="verify-certificate")
+def verify_certificate(
+    file: Annotated[Path, typer.Argument(help="A certificate of an erasure, or the answer that holds one.")],
+    key: Annotated[str | None, typer.Option(help="The verifier key, from elsewhere than the file.")] = None,
+) -> None:
+    """Check the certificate of an erasure; needs no database. Exit 0 signed, 1 not, 2 unreadable."""
+    from audit_pipelines.ledger import verify_certificate as verifier
+
+    sys.exit(verifier.main([str(file), *(["--key", key] if key else [])]))
+
+
+@app.command(name="gdpr-export")
+def gdpr_export(
+    tenant: Tenant,
+    person: Annotated[str, typer.Option(help="The person's identity as it was posted, or their actor_ref.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="File to write.")],
+    form: Annotated[
+        Literal["json", "pdf", "zip"] | None,
+        typer.Option("--format", help="json, pdf, or zip with both; absent: by the file's name, else json."),
+    ] = None,
+) -> None:
+    """Write everything about a person: GDPR Art. 15 and 20."""
+    from audit_pipelines.files import replacing
+    from audit_pipelines.ledger.access import Access, operator
+    from audit_pipelines.privacy import subject_access
+
+    chosen = form or subject_access.format_of(output.suffix)
+    with _opened() as installation:
+        found = subject_access.find_person(installation, tenant, person)
+        subject_access.note_export(installation, found, by=operator(), form=chosen)
+        asked = {"actor_ref": str(found.ref), "format": chosen}
+        count = subject_access.count_events(installation, found)
+        installation.access_log.record(
+            tenant, Access(actor=operator(), action="persons.export", filters=asked, result_count=count)
+        )
+        with replacing(output, mode=0o600) as staging, staging.open("wb") as file:
+            for piece in subject_access.export_person(installation, found, chosen):
+                file.write(piece)
+    out.print(f"{output}: everything about {found.ref}", markup=False, highlight=False, soft_wrap=True)
+
+
+@holds_app.command(name="place")
+def place_hold(
+    tenant: Tenant,
+    reason: Annotated[str, typer.Option(help="The case; never a person's name.")],
+    *,
+    person: Annotated[str | None, typer.Option(help="A person: identity or actor_ref.")] = None,
+    entity_type: Annotated[str | None, typer.Option(help="With --entity-id: one entity.")] = None,
+    entity_id: Annotated[str | None, typer.Option(help="With --entity-type: one entity.")] = None,
+    since: Annotated[
+        datetime | None, typer.Option("--from", help="Events that occurred at this time or later.")
+    ] = None,
+    until: Annotated[datetime | None, typer.Option("--to", help="Events that occurred before this time (UTC).")] = None,
+) -> None:
+    """Place a legal hold on a person, an entity, a range of time, or without any of these the tenant."""
+    from audit_pipelines.ledger.access import operator
+    from audit_pipelines.privacy import holds
+
+    subject = holds.Subject(
+        person=person,
+        entity_type=entity_type,
+        entity_id=entity_id,
+        since=since.replace(tzinfo=UTC) if since else None,
+        until=until.replace(tzinfo=UTC) if until else None,
     )
-    out.print(
-        "Gone: their name, and what was sealed under their key: addresses, details, user agents. The ledger verifies "
-        "as before. Lake, vectors, models and anomalies hold references alone and stay.\n"
-        "Remains: what they did, when, under the reference above; keyed hashes of their addresses (ip_index); what "
-        "others' events say about them, sealed under those others' keys or in clear; evidence files with disclosures; "
-        "backups of the database, which open with the present master key until `keys rotate-encryption` replaces it.",
-        soft_wrap=True,
-    )
+    with _opened() as installation:
+        placed = holds.place(installation, tenant, subject, reason=reason, by=operator())
+    out.print(f"{placed.hold_id}: {placed.scope} held", highlight=False, soft_wrap=True)
+
+
+@holds_app.command(name="release")
+def release_hold(
+    tenant: Tenant,
+    hold: Annotated[UUID, typer.Option(help="The hold's id.")],
+    reason: Annotated[str, typer.Option(help="Why it is not needed any more.")],
+) -> None:
+    """Release a legal hold; it stays in the list."""
+    from audit_pipelines.ledger.access import operator
+    from audit_pipelines.privacy import holds
+
+    with _opened() as installation:
+        holds.release(installation, tenant, hold, reason=reason, by=operator())
+    out.print(f"{hold}: released", highlight=False)
+
+
+@holds_app.command(name="list")
+def list_holds(tenant: Tenant) -> None:
+    """Show the tenant's legal holds, released ones too; exit 1 when none is in force."""
+    from audit_pipelines.privacy import holds
+
+    with _opened() as installation:
+        found = holds.listed(installation, tenant)
+    table = Table("hold", "scope", "covers", "reason", "placed", "released", "why released")
+    for each in found:
+        moments = (each.placed_at, each.released_at)
+        placed, released = ("" if moment is None else moment.isoformat(timespec="seconds") for moment in moments)
+        covers = escape(json.dumps(each.filters))
+        why = escape(each.release_reason or "")
+        table.add_row(str(each.hold_id), each.scope, covers, escape(each.reason), placed, released, why)
+    out.print(table)
+    if all(each.released_at for each in found):
+        sys.exit(1)
 
 
 @ledger_app.command()

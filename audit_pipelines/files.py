@@ -27,7 +27,7 @@ def data_path(relative: str) -> Path:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, mode: int = 0o644) -> Iterator[Path]:
     """Give a temporary path in the same folder that becomes `path` when the block ends without an error.
 
     Readers see the old file or the new one, never half of one; the new file is on disk before its name is.
@@ -40,7 +40,7 @@ def replacing(path: Path) -> Iterator[Path]:
         yield staging
         with staging.open("rb") as written:
             os.fsync(written.fileno())
-        staging.chmod(0o644)
+        staging.chmod(mode)
         staging.replace(path)
     finally:
         staging.unlink(missing_ok=True)

@@ -59,6 +59,12 @@ daily_review_job: Final = dg.define_asset_job(
     description="Make the records of the days that are over, for people to sign; say which are late.",
     tags={LANE: "reviews"},
 )
+erasure_job: Final = dg.define_asset_job(
+    "erasure_job",
+    selection=dg.AssetSelection.assets("erasure_certificates"),
+    description="Finish erasures whose copies nobody follows any more, and sign their certificates.",
+    tags={LANE: "derive"},
+)
 verification_job: Final = dg.define_asset_job(
     "verification_job",
     selection=dg.AssetSelection.checks(dg.AssetCheckKey(dg.AssetKey("audit_logs"), "history_intact")),
@@ -80,6 +86,7 @@ JOBS: Final = [
     checkpoint_job,
     retention_job,
     daily_review_job,
+    erasure_job,
     verification_job,
     full_refresh_job,
 ]

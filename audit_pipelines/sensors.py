@@ -16,9 +16,10 @@ from audit_pipelines.db.queries import query
 from audit_pipelines.derive.sources import silent_sources, stored_events
 from audit_pipelines.errors import AuditError
 from audit_pipelines.installation import Installation
-from audit_pipelines.jobs import anomaly_detection_job, scheduled_reports_job
+from audit_pipelines.jobs import anomaly_detection_job, erasure_job, scheduled_reports_job
 from audit_pipelines.lake.export import pending_days
 from audit_pipelines.partitions import range_tags
+from audit_pipelines.privacy import erasing
 from audit_pipelines.schedules import busy
 from audit_pipelines.settings import load_settings
 
@@ -130,6 +131,24 @@ def silent_source_sensor(
     return dg.SensorResult(asset_events=[observation], cursor=names)
 
 
+@dg.sensor(
+    job=erasure_job,
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Starts erasure_job when the copies of somebody erased are left and nobody has certified them.",
+)
+def unfinished_erasures_sensor(
+    context: dg.SensorEvaluationContext, installation: dg.ResourceParam[Installation]
+) -> dg.RunRequest | dg.SkipReason:
+    """Ask for a run while there is something to finish."""
+    waiting = erasing.unfinished(installation)
+    if not waiting:
+        return dg.SkipReason("every erasure has its certificate")
+    if busy(context.instance, erasure_job.name):
+        return dg.SkipReason("erasure_job is still queued or running")
+    return dg.RunRequest()
+
+
 @dg.run_failure_sensor(
     name="run_failure_sensor",
     minimum_interval_seconds=30,
@@ -184,4 +203,10 @@ def _own_errors(context: dg.RunFailureSensorContext) -> list[str]:
     return reasons
 
 
-SENSORS: Final = [new_events_sensor, due_reports_sensor, silent_source_sensor, run_failure_sensor]
+SENSORS: Final = [
+    new_events_sensor,
+    due_reports_sensor,
+    silent_source_sensor,
+    unfinished_erasures_sensor,
+    run_failure_sensor,
+]

@@ -125,6 +125,17 @@ class Settings(BaseSettings):
         default=("user", "person", "employee", "customer", "patient"),
         description="Entity types that are persons: their ids become references before hashing.",
     )
+    audit_controller: str | None = Field(
+        default=None,
+        description="Who is responsible for the data, and their address; printed in what a person gets.",
+    )
+    audit_processing_purpose: str = Field(
+        default="accountability and security of the systems in use (GDPR Art. 6(1)(c) and (f))",
+        description="What events are kept for, and on which ground; printed in what a person gets.",
+    )
+    audit_processing_recipients: CommaSeparated = Field(
+        default=(), description="Who else gets to see events, such as auditors; printed in what a person gets."
+    )
     audit_storage_url: str | None = Field(
         default=None, description="Folder for models, exports and archives; absent: AUDIT_HOME/storage."
     )
@@ -186,6 +197,7 @@ class Settings(BaseSettings):
         "audit_former_verifier_keys",
         "audit_sealed_fields",
         "audit_person_entity_types",
+        "audit_processing_recipients",
         "audit_anchors",
         "audit_outgoing_allowed",
         "jwt_algorithms",

@@ -1,6 +1,70 @@
 -- Undoes every migration, newest first. `audit-pipelines db rollback --to N` runs the sections above version N; psql can
 -- run the whole file. It deletes data: there is no way back but a backup.
 
+-- undo 016_hold_and_certify
+set role audit_owner;
+drop table if exists audit_erasure_copies, audit_erasures;
+drop function if exists audit_keep_erasures, audit_rewrite_subjects, audit_held;
+revoke select (tenant_id, actor_ref, erased_at) on audit_subjects from audit_pipeline;
+revoke select on audit_legal_holds from audit_pipeline;
+alter table audit_subjects
+    alter column wrapped_key set statistics -1, alter column sealed_identity set statistics -1;
+create or replace function audit_erase_subject(p_actor_ref uuid)
+returns table (erased_at timestamptz, erasures bigint, is_new boolean)
+language plpgsql security definer set search_path = pg_catalog, public as $$
+#variable_conflict use_column
+declare
+    v_tenant constant uuid := audit_current_tenant();
+    v_erased_at timestamptz;
+    v_erasures bigint;
+    v_hold text;
+begin
+    if not exists (select from audit_subjects s where s.tenant_id = v_tenant and s.actor_ref = p_actor_ref) then
+        return;
+    end if;
+    insert into audit_chain_heads (tenant_id, head_hash)
+        values (v_tenant, sha256('audit_pipelines/v1'::bytea || uuid_send(v_tenant)))
+        on conflict do nothing;
+    -- As audit_append does: an append that holds the head is before this erasure, one that waits for it is after.
+    select h.erasures into strict v_erasures from audit_chain_heads h where h.tenant_id = v_tenant for update;
+
+    -- The row without a name is the tenant's own key, which everybody's indexes hang on.
+    select s.erased_at into v_erased_at from audit_subjects s
+    where s.tenant_id = v_tenant and s.actor_ref = p_actor_ref
+      and (s.sealed_identity is not null or s.erased_at is not null);
+    if not found then
+        return;
+    end if;
+    if v_erased_at is not null then
+        return query select v_erased_at, v_erasures, false;
+        return;
+    end if;
+
+    -- A hold that does not name its persons may concern anybody.
+    select l.reason into v_hold from audit_legal_holds l
+    where l.tenant_id = v_tenant and l.released_at is null
+      and (not l.filters ? 'actor_ref' or l.filters -> 'actor_ref' @> to_jsonb(p_actor_ref::text))
+    order by l.placed_at limit 1;
+    if found then
+        raise exception 'a legal hold covers the person' using errcode = 'AU002', detail = v_hold;
+    end if;
+
+    v_erased_at := clock_timestamp();
+    update audit_subjects s
+    set wrapped_key = null, sealed_identity = null, erased_at = v_erased_at,
+        actor_index = sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()))
+    where s.tenant_id = v_tenant and s.actor_ref = p_actor_ref;
+    update audit_chain_heads h set erasures = v_erasures + 1 where h.tenant_id = v_tenant;
+    return query select v_erased_at, v_erasures + 1, true;
+end $$;
+drop function if exists audit_hold_concerns, audit_hold_covers;
+drop trigger if exists keep_holds on audit_legal_holds;
+drop trigger if exists no_truncate on audit_legal_holds;
+drop function if exists audit_keep_holds;
+revoke update (released_at, released_by, release_reason) on audit_legal_holds from audit_app;
+alter table audit_legal_holds drop column if exists released_by, drop column if exists release_reason;
+grant update on audit_legal_holds to audit_app;
+
 -- undo 015_chain_access_log
 set role audit_owner;
 grant execute on function audit_refuse_change, audit_keep_anchored, audit_require_master_key to public;

@@ -39,4 +39,5 @@ ASSETS: Final[Sequence[dg.AssetsDefinition | dg.AssetSpec]] = (
     reviews.daily_reviews,
     analytics.analyst_catalog,
     retention.archived_segments,
+    retention.erasure_certificates,
 )

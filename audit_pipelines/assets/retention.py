@@ -1,4 +1,4 @@
-"""Old months as files of their own."""
+"""Old months as files of their own, and persons who are gone for good."""
 
 import dagster as dg
 
@@ -6,6 +6,7 @@ from audit_pipelines.assets.common import OWNERS, table
 from audit_pipelines.derive import lineage
 from audit_pipelines.derive.archiving import archive_segments, ensure_partitions
 from audit_pipelines.installation import Installation
+from audit_pipelines.privacy import erasing
 
 
 class ArchiveConfig(dg.Config):
@@ -55,4 +56,26 @@ def archived_segments(
                 ),
             ),
         }
+    )
+
+
+@dg.asset(
+    description=(
+        "Certificates of erasures that whoever began did not finish: every copy is made anew, purged or kept with a "
+        "reason, then the certificate is signed. Also forgets the names that were asked for a month ago."
+    ),
+    group_name="retention",
+    owners=OWNERS,
+    kinds={"postgres"},
+    tags={"layer": "evidence"},
+    deps=["audit_logs"],
+    code_version=lineage.product_version(),
+)
+def erasure_certificates(
+    context: dg.AssetExecutionContext, installation: dg.ResourceParam[Installation]
+) -> dg.MaterializeResult[None]:
+    """Finish what was begun and left."""
+    done = erasing.finish_all(installation, run_id=context.run.run_id)
+    return dg.MaterializeResult(
+        metadata={"certified": len(done), "erasures": table(("tenant", "reference"), done)},
     )

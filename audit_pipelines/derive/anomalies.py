@@ -49,14 +49,19 @@ class AnomalyUpdate:
     """Whether the tenant has AUDIT_MIN_EVENTS_FOR_DETECTION events; without, nothing is reported."""
 
 
-def update_anomalies(installation: Installation, *, run_id: str) -> list[AnomalyUpdate]:
+def update_anomalies(installation: Installation, *, run_id: str, tenant_id: UUID | None = None) -> list[AnomalyUpdate]:
     """Write every scored event at or over AUDIT_ANOMALY_THRESHOLD, and withdraw those that fell below it.
 
+    Of all tenants, or of one.
     One transaction per tenant, with its row of `audit_lineage`.
     """
     lake = Lake(installation.settings.lake_dir)
     with exclusive(installation.database, "anomalies"):
-        return [_update_tenant(installation, lake, tenant_id, run_id) for tenant_id in lake.tenants()]
+        return [
+            _update_tenant(installation, lake, tenant, run_id)
+            for tenant in lake.tenants()
+            if tenant_id in {None, tenant}
+        ]
 
 
 def _update_tenant(installation: Installation, lake: Lake, tenant_id: UUID, run_id: str) -> AnomalyUpdate:

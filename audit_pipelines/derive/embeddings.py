@@ -115,6 +115,46 @@ def _update_tenant(
     return EmbeddingUpdate(tenant_id, events.height, len(new), count[0] if count else 0)
 
 
+def render_again(
+    installation: Installation,
+    embedder: Embedder,
+    tenant_id: UUID,
+    seqs: Sequence[int],
+    *,
+    because: dict[str, object],
+    run_id: str,
+) -> bytes:
+    """Give some events of a tenant the texts that the lake has for them now; delete texts that no event has any more.
+
+    Returns the digest of which text each of them has. `because` is the input by which the lineage says why.
+    """
+    lake, model = Lake(installation.settings.lake_dir), embedding_model(embedder)
+    with (
+        exclusive(installation.database, "event_embeddings"),
+        installation.database.connection("audit_pipeline") as conn,
+    ):
+        events = lake.events(tenant_id, from_seq=min(seqs, default=0), columns=("seq", *COLUMNS))
+        events = events.filter(pl.col("seq").is_in(list(seqs)))
+        texts = render_texts(events).to_list()
+        hashes = {text: text_hash(text) for text in texts}
+        known = _known(conn, tenant_id, model, list(hashes.values()))
+        new = {digest: text for text, digest in hashes.items() if digest not in known}
+        _insert_texts(conn, tenant_id, model, new, embedder.encode(list(new.values())))
+        pairs = list(zip(events["seq"].to_list(), (hashes[text] for text in texts), strict=True))
+        for start in range(0, len(pairs), _BATCH):
+            rows = pairs[start : start + _BATCH]
+            changed = {"tenant_id": tenant_id, "seqs": [seq for seq, _ in rows], "hashes": [each for _, each in rows]}
+            conn.execute(query("privacy/update_event_texts"), changed)
+        conn.execute(query("privacy/delete_orphan_texts"), {"tenant_id": tenant_id})
+        asked = {"tenant_id": tenant_id, "seqs": list(seqs)}
+        row = conn.execute(query("privacy/count_event_texts"), asked).fetchone()
+        digest = bytes(row[1]) if row else hashlib.sha256(b"").digest()
+        key = f"seq {min(seqs, default=0)}-{max(seqs, default=0)} of one person"
+        output = lineage.Output(tenant_id, "event_embeddings", key, digest, (because,), model)
+        lineage.record(conn, [output], run_id=run_id)
+    return digest
+
+
 def _known(conn: Connection, tenant_id: UUID, model: str, hashes: list[bytes]) -> set[bytes]:
     parameters = {"tenant_id": tenant_id, "model": model, "hashes": hashes}
     return {row[0] for row in conn.execute(query("derive/select_known_texts"), parameters)}

@@ -10,13 +10,13 @@ from audit_pipelines.derive.accesses import unscored
 from audit_pipelines.derive.locks import exclusive
 from audit_pipelines.derive.models import RegisteredModel, load
 from audit_pipelines.derive.training import ordered_features, walk_forward_models
-from audit_pipelines.derive.window import TenantUpdate, TenantWindow, tenant_windows, write
+from audit_pipelines.derive.window import Redo, TenantUpdate, TenantWindow, tenant_windows, write
 from audit_pipelines.installation import Installation
 from audit_pipelines.intelligence.detectors import Detector, score
 from audit_pipelines.lake.datasets import Lake
 
 
-def score_events(installation: Installation, *, run_id: str) -> list[TenantUpdate]:
+def score_events(installation: Installation, *, run_id: str, redo: Redo | None = None) -> list[TenantUpdate]:
     """Bring `event_scores` up to date from `event_features`.
 
     From its place in the order of (occurred_at, seq) on, each registered model scores until a newer one takes over;
@@ -25,11 +25,11 @@ def score_events(installation: Installation, *, run_id: str) -> list[TenantUpdat
     lake = Lake(installation.settings.lake_dir)
     done = []
     with exclusive(installation.database, "event_scores"):
-        for window in tenant_windows(lake):
+        for window in tenant_windows(lake, redo):
             features = ordered_features(lake, window.tenant_id)
             with installation.database.connection("audit_pipeline") as conn:
                 models = walk_forward_models(conn, installation, window.tenant_id, features, run_id=run_id)
-            done.append(_score_tenant(installation, lake, window, features, models, run_id=run_id))
+            done.append(_score_tenant(installation, lake, window, features, models, run_id=run_id, redo=redo))
     return done
 
 
@@ -46,14 +46,17 @@ def _score_tenant(
     models: list[tuple[int, RegisteredModel]],
     *,
     run_id: str,
+    redo: Redo | None = None,
 ) -> TenantUpdate:
     beside = tuple(lineage.file_input("model", model.model_id, model.digest) for _, model in models)
     stamp = window.stamp(*(model.digest for _, model in models))
-    if lake.stamp("event_scores", window.tenant_id) == stamp:
+    if redo is None and lake.stamp("event_scores", window.tenant_id) == stamp:
         return TenantUpdate(window.tenant_id, lake.read("event_scores", window.tenant_id, ("seq",)).height, None)
     accesses = unscored(lake.events(window.tenant_id))
     frame = pl.concat([score_by_past(installation, features, models), accesses]).sort("occurred_at", "seq")
-    written = write(installation, lake, "event_scores", window, frame, stamp=stamp, beside=beside, run_id=run_id)
+    written = write(
+        installation, lake, "event_scores", window, frame, stamp=stamp, beside=beside, run_id=run_id, redo=redo
+    )
     return TenantUpdate(window.tenant_id, written.rows, written)
 
 

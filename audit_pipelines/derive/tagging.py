@@ -16,7 +16,7 @@ from audit_pipelines.derive.embeddings import embedding_model
 from audit_pipelines.derive.locks import exclusive
 from audit_pipelines.derive.models import load, registered
 from audit_pipelines.derive.training import Texts, fit_classifier, read_texts
-from audit_pipelines.derive.window import TenantUpdate, TenantWindow, tenant_windows, write
+from audit_pipelines.derive.window import Redo, TenantUpdate, TenantWindow, tenant_windows, write
 from audit_pipelines.installation import Installation
 from audit_pipelines.intelligence.classifiers import KINDS, Kind, TrainedClassifier, structure_features
 from audit_pipelines.intelligence.embed import Embedder
@@ -32,15 +32,26 @@ class _InUse:
     digest: str
 
 
-def tag_events(installation: Installation, embedder: Embedder, *, run_id: str) -> list[TenantUpdate]:
+def tag_events(
+    installation: Installation, embedder: Embedder, *, run_id: str, redo: Redo | None = None
+) -> list[TenantUpdate]:
     """Bring `event_tags` up to date; a tenant whose classifiers were never trained gets them trained first."""
     lake = Lake(installation.settings.lake_dir)
     with exclusive(installation.database, "event_tags"):
-        return [_tag_tenant(installation, lake, window, embedder, run_id) for window in tenant_windows(lake)]
+        return [
+            _tag_tenant(installation, lake, window, embedder, run_id=run_id, redo=redo)
+            for window in tenant_windows(lake, redo)
+        ]
 
 
 def _tag_tenant(
-    installation: Installation, lake: Lake, window: TenantWindow, embedder: Embedder, run_id: str
+    installation: Installation,
+    lake: Lake,
+    window: TenantWindow,
+    embedder: Embedder,
+    *,
+    run_id: str,
+    redo: Redo | None,
 ) -> TenantUpdate:
     model = embedding_model(embedder)
     with installation.database.connection("audit_pipeline") as conn:
@@ -51,7 +62,7 @@ def _tag_tenant(
         }
         digests = [used[kind].digest for kind in KINDS]
         stamp = window.stamp(model, *digests)
-        if lake.stamp("event_tags", window.tenant_id) == stamp:
+        if redo is None and lake.stamp("event_tags", window.tenant_id) == stamp:
             return TenantUpdate(window.tenant_id, window.through_seq + 1, None)
         tags = _tags(texts, used)
         _store(conn, window.tenant_id, model, tags)
@@ -61,7 +72,9 @@ def _tag_tenant(
         tags, on="text_hash", how="left", maintain_order="left"
     )
     beside = tuple(lineage.file_input("model", each.model_id, each.digest) for each in used.values())
-    written = write(installation, lake, "event_tags", window, frame, stamp=stamp, beside=beside, run_id=run_id)
+    written = write(
+        installation, lake, "event_tags", window, frame, stamp=stamp, beside=beside, run_id=run_id, redo=redo
+    )
     return TenantUpdate(window.tenant_id, written.rows, written)
 
 

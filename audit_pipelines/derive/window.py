@@ -25,6 +25,14 @@ class TenantUpdate:
 
 
 @dataclass(frozen=True, slots=True)
+class Redo:
+    """That one tenant's data is made anew whatever its stamp says, and why: an input that its lineage names."""
+
+    tenant_id: UUID
+    because: dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
 class TenantWindow:
     """One tenant's events as a stage sees them: all up to `through_seq`, whose row has the hash `head` (hex)."""
 
@@ -41,9 +49,11 @@ class TenantWindow:
         return lineage.ledger_input(0, self.through_seq, self.head)
 
 
-def tenant_windows(lake: Lake) -> Iterator[TenantWindow]:
-    """Yield what the lake holds of each tenant; reads one value of one file per tenant."""
+def tenant_windows(lake: Lake, redo: Redo | None = None) -> Iterator[TenantWindow]:
+    """Yield what the lake holds of each tenant, or of the one to redo; reads one value of one file per tenant."""
     for tenant_id in lake.tenants():
+        if redo and tenant_id != redo.tenant_id:
+            continue
         parts = lake.parts(tenant_id)
         last = max(parts, key=lambda part: part.last_seq)
         heads = pl.scan_parquet(last.path, hive_partitioning=False).select("row_hash").tail(1).collect()
@@ -57,6 +67,7 @@ def refresh(
     *,
     run_id: str,
     inputs: Callable[[TenantWindow], tuple[dict[str, object], ...]] = lambda _: (),
+    redo: Redo | None = None,
 ) -> list[TenantUpdate]:
     """Make `dataset` anew for each tenant whose events, inputs or code changed since its file was written.
 
@@ -65,15 +76,17 @@ def refresh(
     lake = Lake(installation.settings.lake_dir)
     done = []
     with exclusive(installation.database, dataset):
-        for window in tenant_windows(lake):
+        for window in tenant_windows(lake, redo):
             beside = inputs(window)
             stamp = window.stamp(*(str(each["digest"]) for each in beside))
-            if lake.stamp(dataset, window.tenant_id) == stamp:
+            if redo is None and lake.stamp(dataset, window.tenant_id) == stamp:
                 rows = lake.read(dataset, window.tenant_id, ("tenant_id",)).height
                 done.append(TenantUpdate(window.tenant_id, rows, None))
                 continue
             frame = compute(window)
-            written = write(installation, lake, dataset, window, frame, stamp=stamp, beside=beside, run_id=run_id)
+            written = write(
+                installation, lake, dataset, window, frame, stamp=stamp, beside=beside, run_id=run_id, redo=redo
+            )
             done.append(TenantUpdate(window.tenant_id, written.rows, written))
     return done
 
@@ -88,13 +101,15 @@ def write(
     stamp: Stamp,
     beside: tuple[dict[str, object], ...] = (),
     run_id: str,
+    redo: Redo | None = None,
 ) -> Written:
     """Replace a tenant's file of `dataset`, with its row in `audit_lineage` written first."""
+    reason = (redo.because,) if redo else ()
 
     def before(written: Written) -> None:
         key = str(written.path.relative_to(lake.root.parent))
         output = lineage.Output(
-            window.tenant_id, dataset, key, written.digest, (window.ledger_input(), *beside), _model(beside)
+            window.tenant_id, dataset, key, written.digest, (window.ledger_input(), *beside, *reason), _model(beside)
         )
         with installation.database.connection("audit_pipeline") as conn:
             lineage.record(conn, [output], run_id=run_id)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from adbc_driver_postgresql.dbapi import Connection as ArrowConnection
 
 _ONE_DAY: Final = timedelta(days=1)
-_ROW_GROUP: Final = 131_072
+ROW_GROUP: Final = 131_072
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,9 +217,9 @@ def _write_part(
     expected = part.last_seq - part.first_seq + 1
     rows, last_hash = 0, ""
     with replacing(path) as staging:
-        with pq.ParquetWriter(staging, _schema(), compression="zstd") as writer:
+        with pq.ParquetWriter(staging, parquet_schema(), compression="zstd") as writer:
             for table in _read(arrow, tenant_id, part):
-                writer.write_table(table, row_group_size=_ROW_GROUP)
+                writer.write_table(table, row_group_size=ROW_GROUP)
                 rows += table.num_rows
                 last_hash = table["row_hash"][-1].as_py()
         if rows != expected:
@@ -257,10 +257,10 @@ def _read(arrow: "ArrowConnection", tenant_id: UUID, part: Part) -> Iterator["pa
         cursor.execute(query("lake/read_events").decode())
         for batch in cursor.fetch_record_batch():
             if batch.num_rows:
-                yield pa.Table.from_batches([batch]).cast(_schema())
+                yield pa.Table.from_batches([batch]).cast(parquet_schema())
 
 
-def _schema() -> "pa.Schema":
+def parquet_schema() -> "pa.Schema":
     """Return the columns of a part; text as `string`, which every reader of Parquet knows."""
     import polars as pl  # noqa: PLC0415
     import pyarrow as pa  # noqa: PLC0415

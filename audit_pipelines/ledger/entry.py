@@ -375,6 +375,11 @@ def _names(actor: str) -> frozenset[str]:
     return frozenset(piece.casefold() for piece in pieces if len(piece) >= _SHORTEST_IDENTIFIER) - _GENERIC_NAMES
 
 
+def names_of(identity: str) -> frozenset[str]:
+    """Return what a person is called in texts, folded: the identity, its local part, the last part of an ARN."""
+    return _names(identity)
+
+
 @lru_cache(maxsize=4_096)
 def _pointer_parts(pointer: str) -> tuple[str, ...]:
     if not pointer.startswith("/"):

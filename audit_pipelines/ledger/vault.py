@@ -141,6 +141,21 @@ class Vault:
             found = self._select(conn, [index := tenant.index(identity)]) if tenant else {}
         return found[index].ref if found else None
 
+    def references(self, conn: Connection, tenant_id: UUID, names: Iterable[str]) -> dict[str, UUID]:
+        """Return the references of those names that are living subjects'; `conn` must see the tenant."""
+        tenant = self._tenants.get(tenant_id) or self._read_tenant(conn)
+        if tenant is None:
+            return {}
+        indexes = {tenant.index(name): name for name in names}
+        rows = conn.execute(query("privacy/select_references"), {"indexes": list(indexes)}, binary=True).fetchall()
+        return {indexes[index]: ref for index, ref in rows}
+
+    def keyed(self, tenant_id: UUID, purpose: str, identity: str) -> bytes | None:
+        """Return the tenant's keyed hash of an identity for `purpose`; None where the tenant has no key yet."""
+        with self._database.tenant_connection(tenant_id) as conn:
+            tenant = self._tenants.get(tenant_id) or self._read_tenant(conn)
+        return sealing.keyed_hash(tenant.key, purpose, normalise_identity(identity).encode()) if tenant else None
+
     def forget(self, tenant_id: UUID) -> None:
         """Let go of what this process knows of a tenant, keys of erased persons among it."""
         with self._lock:

@@ -63,7 +63,7 @@ _PAGE_TOTAL: Final = "page-total"
 _MOST_REASONS: Final = 8
 
 # A ReportLab font keeps per-document state in a plain dictionary: one document at a time in a process.
-_ONE_DOCUMENT: Final = Lock()
+ONE_DOCUMENT: Final = Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ def write_pdf(report: Report, path: Path) -> PdfInfo:
 
 def render_pdf(report: Report) -> tuple[bytes, int]:
     """Return the document's bytes and how many pages it has."""
-    with _ONE_DOCUMENT:
+    with ONE_DOCUMENT:
         fonts.register()
         buffer = BytesIO()
         canvas = Canvas(

@@ -38,6 +38,7 @@ from audit_pipelines.server.idempotency import Answer
 from audit_pipelines.server.key_set import KeySet
 from audit_pipelines.server.limits import Limits
 from audit_pipelines.server.managing import ACCOUNTS_PATH, ManagingAccounts
+from audit_pipelines.server.privacy import Privacy
 from audit_pipelines.server.problems import answer_to, problem_of_http
 from audit_pipelines.server.reading import EventReading
 from audit_pipelines.server.resource import OpenResource, Operation, Resource
@@ -84,6 +85,7 @@ def create_app(
     reading = EventReading(installation, workers, access, identity.signatures)
     access_reading = AccessReading(installation, workers, access)
     health = Health(installation)
+    privacy = Privacy(installation, workers, access)
 
     passwords = Workers(PASSWORD_THREADS, PASSWORD_QUEUE)
     mint = partial(
@@ -113,6 +115,15 @@ def create_app(
             # An event may be called "batch" as well as anything else.
             GET=Operation("audit:read", reading.event),
         ),
+        resource("/api/audit/gdpr-export", POST=Operation("audit:privacy", privacy.export)),
+        resource("/api/audit/gdpr-erase", POST=Operation("audit:privacy", privacy.erase)),
+        # Whoever may erase persons must not be the one who lifts what forbids it.
+        resource(
+            "/api/audit/legal-holds",
+            GET=Operation("audit:admin", privacy.list_holds),
+            POST=Operation("audit:admin", privacy.place_hold),
+        ),
+        resource("/api/audit/legal-holds/{hold_id}/release", POST=Operation("audit:admin", privacy.release_hold)),
         # Ids that clients chose may hold slashes.
         resource(f"{EVENTS_PATH}/{{event_id:path}}", GET=Operation("audit:read", reading.event)),
         Route(PASSWORD_PATH, OpenResource(PASSWORD_PATH, limits, signing_in.change_password)),

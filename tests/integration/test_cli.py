@@ -14,6 +14,7 @@ import psycopg
 import pytest
 
 from audit_pipelines.db.embedded import EmbeddedPostgres
+from audit_pipelines.ledger import verify_certificate
 from tests.integration.anchor_servers import Authority, serving
 
 TENANT = "7d3c1f0e-0000-4000-8000-000000000001"
@@ -237,17 +238,73 @@ def test_time_stamps_are_proven_with_the_certificate_of_their_authority(imported
     imported.run("verify-evidence", tmp_path / "missing.json", "--tsa-certificate", certificate, expect=2)
 
 
-def test_erasing_somebody_asks_first_and_says_what_remains(imported: Home) -> None:
+def test_erasing_somebody_asks_first_and_certifies_what_was_done(imported: Home, tmp_path: Path) -> None:
     command = ("erase", "--tenant", TENANT, "--person", "person-3")
     assert "expected a yes or --yes" in imported.run(*command, expect=2).stderr
-    said = imported.run(*command, "--yes").stdout
-    assert f"the ledger says so at seq {imported.size() - 1}" in said
-    assert "backups of the database, which open with the present master key" in said
-    ref = said.split()[0]
-    assert f"{ref} was erased before" in imported.run(*command[:-1], ref, "--yes").stdout
-    refused = imported.run(*command, "--yes", expect=2)
+    certificate = tmp_path / "certificate.json"
+    told = imported.run(*command, "--yes", "-o", certificate)
+    statement = json.loads(certificate.read_text())["statement"]
+    assert statement["seq"] == imported.size() - 1
+    assert "keys rotate-encryption" in statement["remains"]["write_ahead_log"]
+    assert f"{statement['actor_ref']} is erased" in told.stderr
+    for who in ("person-3", statement["actor_ref"]):
+        again = imported.run(*command[:-1], who, "--yes")
+        assert "was erased before" in again.stderr
+        assert again.stdout == certificate.read_text()
+    key = imported.run("keys", "list").stdout.split()[1]
+    assert "Stated" in imported.run("verify-certificate", certificate, "--key", key).stdout
+    certificate.write_text(certificate.read_text().replace(f'"seq": {statement["seq"]}', '"seq": 1'))
+    assert "REFUSED" in imported.run("verify-certificate", certificate, expect=1).stdout
+    imported.run("verify-certificate", tmp_path / "missing.json", expect=2)
+    refused = imported.run(*command[:-1], "person-nobody", "--yes", expect=2)
     assert "no living person" in refused.stderr
-    assert "person-3" not in refused.stderr
+    assert "person-nobody" not in refused.stderr
+    imported.run("verify")
+
+
+def test_the_certificate_is_checked_with_two_files_and_nothing_else(imported: Home, tmp_path: Path) -> None:
+    certificate = tmp_path / "certificate.json"
+    imported.run("erase", "--tenant", TENANT, "--person", "person-3", "--yes", "-o", certificate)
+    sources = Path(verify_certificate.__file__).parent
+    for name in ("verify_certificate.py", "verify_evidence.py"):
+        (tmp_path / name).write_bytes((sources / name).read_bytes())
+    key = imported.run("keys", "list").stdout.split()[1]
+    alone = [sys.executable, "-S", str(tmp_path / "verify_certificate.py"), str(certificate), "--key", key]
+    result = subprocess.run(alone, capture_output=True, text=True, check=False, cwd=tmp_path, env={})
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.startswith("Proven: key ")
+
+
+def test_a_person_is_exported_into_a_file_of_the_form_asked_for(imported: Home, tmp_path: Path) -> None:
+    command = ("gdpr-export", "--tenant", TENANT, "--person", "person-3")
+    for name, form, begins in (("a.json", None, b'{"'), ("a.pdf", None, b"%PDF"), ("b", "zip", b"PK")):
+        path = tmp_path / name
+        imported.run(*command, "-o", path, *(("--format", form) if form else ()))
+        assert path.read_bytes().startswith(begins)
+        assert path.stat().st_mode & 0o077 == 0
+    assert json.loads((tmp_path / "a.json").read_text())["person"]["identity"] == "person-3"
+    imported.run(*command[:-1], "person-nobody", "-o", tmp_path / "c.json", expect=2)
+    assert not (tmp_path / "c.json").exists()
+
+
+def test_holds_are_placed_listed_and_released(imported: Home) -> None:
+    tenant = ("--tenant", TENANT)
+    imported.run("holds", "list", *tenant, expect=1)
+    placed = imported.run("holds", "place", *tenant, "--reason", "case 4711", "--person", "person-3").stdout
+    hold = placed.partition(":")[0]
+    assert placed.strip().endswith("person held")
+    imported.run("holds", "place", *tenant, "--reason", "again person-3", "--person", "person-3", expect=2)
+    imported.run("holds", "place", *tenant, "--reason", "x", "--entity-type", "a", expect=2)
+    refused = imported.run("erase", *tenant, "--person", "person-3", "--yes", expect=2)
+    assert "case 4711" in refused.stderr
+    assert "case 4711" in imported.run("holds", "list", *tenant).stdout
+    imported.run("holds", "release", *tenant, "--hold", hold, "--reason", "settled")
+    imported.run("holds", "release", *tenant, "--hold", hold, "--reason", "settled", expect=2)
+    imported.run("holds", "list", *tenant, expect=1)
+    ranged = imported.run(
+        "holds", "place", *tenant, "--reason", "y", "--from", "2026-01-01", "--to", "2026-02-01"
+    ).stdout
+    assert ranged.strip().endswith("range held")
     imported.run("verify")
 
 

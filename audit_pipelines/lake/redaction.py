@@ -1,0 +1,59 @@
+"""Taking an erased person out of the parts of `raw_events` that lie in the lake already.
+
+What is left of them is what `sql/lake/read_events.sql` exports of somebody who was erased before; a part is rewritten
+from itself, because its rows may have left the ledger meanwhile.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
+
+import polars as pl
+
+from audit_pipelines.files import replacing
+from audit_pipelines.lake.datasets import RAW_EVENTS, Lake, Part, Written, describe
+from audit_pipelines.lake.export import ROW_GROUP, parquet_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ERASED_ENTITY: Final = "erased"
+_OWN_ENTITY_TYPE: Final = "audit_subject"
+_OF_THE_ACTOR: Final = ("actor_ref", "ip_index", "user_agent", "details")
+
+
+def parts_about(lake: Lake, tenant_id: UUID, ref: UUID) -> list[Part]:
+    """Return the parts that have an event of the person or about them."""
+    return [part for part in lake.parts(tenant_id) if not _about(pl.scan_parquet(part.path), ref).collect().is_empty()]
+
+
+def redact_part(path: Path, ref: UUID, before: "Callable[[Written], None]") -> Written:
+    """Rewrite a part without the person: same rows, same order; whole or not at all.
+
+    `before` is called when the bytes are known and before they have the name, as in `Lake.replace`.
+    """
+    import pyarrow.parquet as pq  # noqa: PLC0415 — 0.3 s that importing the asset graph need not pay
+
+    frame = redacted(pl.read_parquet(path, hive_partitioning=False), ref)
+    with replacing(path) as staging:
+        pq.write_table(frame.to_arrow().cast(parquet_schema()), staging, compression="zstd", row_group_size=ROW_GROUP)
+        written = describe(staging, frame.height, path)
+        before(written)
+    return written
+
+
+def redacted(events: pl.DataFrame, ref: UUID) -> pl.DataFrame:
+    """Return raw events without what leads to the person."""
+    acted = (pl.col("actor_ref") == str(ref)).fill_null(value=False)
+    return events.with_columns(
+        *(pl.when(acted).then(None).otherwise(pl.col(name)).alias(name) for name in _OF_THE_ACTOR),
+        pl.when(_is_entity(ref)).then(pl.lit(ERASED_ENTITY)).otherwise(pl.col("entity_id")).alias("entity_id"),
+    ).select(list(RAW_EVENTS))
+
+
+def _about(events: pl.LazyFrame, ref: UUID) -> pl.LazyFrame:
+    return events.filter((pl.col("actor_ref") == str(ref)) | _is_entity(ref)).select("seq").head(1)
+
+
+def _is_entity(ref: UUID) -> pl.Expr:
+    return (pl.col("entity_id") == str(ref)) & (pl.col("entity_type") != _OWN_ENTITY_TYPE)

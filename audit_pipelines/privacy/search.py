@@ -1,0 +1,141 @@
+"""Looking for a person in files, by bytes: whatever the spelling, and inside what is compressed.
+
+Pure but for reading the file. A search can only say that it found something; what it looks into is listed here, and
+other containers are searched as the bytes they are.
+"""
+
+import base64
+import gzip
+import io
+import json
+import re
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+_SHORTEST: Final = 3
+_CHUNK: Final = 1 << 24
+_LARGEST: Final = 1 << 29
+_STREAM: Final = re.compile(rb"stream\r?\n(.*?)endstream", re.DOTALL)
+_SHOWN: Final = re.compile(rb"\(((?:[^()\\]|\\.)*)\)\s*Tj")
+_BASE64: Final = re.compile(rb"[A-Za-z0-9+/]{40,}={0,2}")
+
+
+class Needles:
+    """What a person is called, in every spelling that is looked for."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.names: Final = tuple(sorted({name for name in names if len(name) >= _SHORTEST}))
+        self.words: Final = frozenset(spelling for name in self.names for spelling in _spellings(name))
+        self._folded: Final = _any_of(self.words)
+        self._exact: Final = _any_of({text for name in self.names for text in _base64_spellings(name)}, whole=False)
+
+    def in_bytes(self, content: bytes) -> bool:
+        """Return whether a name stands in the bytes as they are."""
+        return bool(self.names) and bool(self._folded.search(content.lower()) or self._exact.search(content))
+
+    def in_file(self, path: Path) -> bool:
+        """Return whether a name stands in a file, or in what is compressed in it; one that went has none."""
+        if not self.names:
+            return False
+        try:
+            return any(map(self.in_bytes, _texts_of(path)))
+        except FileNotFoundError:
+            return False
+
+
+def _spellings(name: str) -> Iterator[bytes]:
+    folded = name.casefold()
+    for text in {folded, folded.lower(), quote(folded, safe="").lower(), quote(folded, safe="@").lower()}:
+        yield text.encode(errors="replace")
+    yield json.dumps(folded)[1:-1].lower().encode()
+    for encoding in ("utf-16-le", "utf-16-be"):
+        yield folded.encode(encoding, errors="replace")
+
+
+def _base64_spellings(name: str) -> Iterator[bytes]:
+    """Yield what base64 of any text with the name has in it, whichever of the three ways the name falls into groups."""
+    for text in {name, name.casefold()}:
+        for shift in range(3):
+            coded = base64.b64encode(bytes(shift) + text.encode())
+            # The first and the last group also hold bits of the neighbours.
+            inner = coded[4 if shift else 0 : len(coded) // 4 * 4 - 4]
+            if len(inner) >= 8:
+                yield inner
+                yield inner.translate(bytes.maketrans(b"+/", b"-_"))
+
+
+def _any_of(words: Iterable[bytes], *, whole: bool = True) -> re.Pattern[bytes]:
+    """Return what finds any of the words; as whole words, unless they are of another width than a byte a letter."""
+    alternatives = [
+        re.escape(word) if not whole or b"\x00" in word else rb"(?<![0-9a-z])" + re.escape(word) + rb"(?![0-9a-z])"
+        for word in sorted(words, key=lambda word: (-len(word), word))
+    ]
+    return re.compile(b"|".join(alternatives) or rb"(?!)")
+
+
+def _texts_of(path: Path) -> Iterator[bytes]:
+    size = path.stat().st_size
+    if size > _LARGEST:
+        yield from _chunks(path)
+        return
+    content = path.read_bytes()
+    yield from _inside(content)
+    if content.startswith(b"PAR1"):
+        yield from _parquet(path)
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    before = b""
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            yield before + chunk
+            before = chunk[-4096:]
+
+
+def _inside(content: bytes) -> Iterator[bytes]:
+    yield content
+    try:
+        if content.startswith(b"%PDF-"):
+            yield _pdf(content)
+        elif content.startswith(b"PK\x03\x04"):
+            with zipfile.ZipFile(io.BytesIO(content)) as archive:
+                for name in archive.namelist():
+                    yield from _inside(archive.read(name))
+        elif content.startswith(b"\x1f\x8b"):
+            yield from _inside(gzip.decompress(content))
+        elif content[:1] in b"{[":
+            yield b"\n".join(base64.b64decode(coded + b"===") for coded in _BASE64.findall(content))
+    except (OSError, EOFError, ValueError, zlib.error, zipfile.BadZipFile):
+        return  # it only looked like one; its bytes were searched
+
+
+def _pdf(content: bytes) -> bytes:
+    drawn = []
+    for coded in _STREAM.findall(content):
+        stream = coded.strip()
+        try:
+            page = zlib.decompress(base64.a85decode(stream[:-2]) if stream.endswith(b"~>") else stream)
+        except (ValueError, zlib.error):
+            continue
+        drawn += [re.sub(rb"\\([()\\])", rb"\1", text) for text in _SHOWN.findall(page)]
+    return b"\n".join(drawn)
+
+
+def _parquet(path: Path) -> Iterator[bytes]:
+    import pyarrow.parquet as pq  # noqa: PLC0415 — 0.3 s that most searches need not pay
+
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(10_000):
+            yield "\n".join(map(_plain, batch.to_pylist())).encode(errors="replace")
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bytes):
+        return value.decode("latin-1")
+    if isinstance(value, dict):
+        return "\n".join(map(_plain, value.values()))
+    return "\n".join(map(_plain, value)) if isinstance(value, list) else str(value)

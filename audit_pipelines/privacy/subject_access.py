@@ -1,0 +1,341 @@
+"""Everything about one person, for that person: GDPR Art. 15 (access) and 20 (portability), as JSON and as pages.
+
+A stream: events are read, opened and written a page at a time, so that a person with a million events takes no more
+memory than one with a thousand. What is opened and what of others is left out, `opening` decides.
+"""
+
+import io
+import json
+import zipfile
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final, Literal
+from uuid import UUID
+
+import msgspec
+from psycopg.rows import class_row
+
+from audit_pipelines.db.database import Connection
+from audit_pipelines.db.queries import query
+from audit_pipelines.installation import Installation
+from audit_pipelines.lake.datasets import Dataset, Lake
+from audit_pipelines.ledger.entry import format_moment, names_of
+from audit_pipelines.ledger.erasure import ENTITY_TYPE, UnknownPersonError, resolve
+from audit_pipelines.ledger.event import Event
+from audit_pipelines.ledger.vault import ERASED
+from audit_pipelines.privacy.opening import MASKED, Opener, PersonRow
+from audit_pipelines.reports.person import EventLine, PersonReport, render_person
+
+Format = Literal["json", "pdf", "zip"]
+
+FORMAT: Final = "audit_pipelines personal data v1"
+EXPORTED: Final = "audit.subject.exported"
+MEDIA_TYPES: Final[dict[Format, str]] = {
+    "json": "application/json",
+    "pdf": "application/pdf",
+    "zip": "application/zip",
+}
+_PAGE: Final = 500
+_NEWEST: Final = 500
+_MOST_ANOMALIES: Final = 100
+_encode = msgspec.json.Encoder(order="deterministic").encode
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Who it is about; `identity` is a name in clear."""
+
+    tenant_id: UUID
+    ref: UUID
+    identity: str
+    known_since: datetime
+
+
+@dataclass
+class _Summary:
+    """What the pages need of a stream that has gone by."""
+
+    by_type: Counter[str] = field(default_factory=Counter)
+    by_month: Counter[str] = field(default_factory=Counter)
+    newest: deque[EventLine] = field(default_factory=lambda: deque(maxlen=_NEWEST))
+    counts: dict[str, int] = field(default_factory=dict)
+    anomalies: list[tuple[str, str, str, str]] = field(default_factory=list)
+
+    def add(self, event: dict[str, Any]) -> None:
+        occurred = datetime.fromisoformat(event["occurred_at"])
+        self.by_type[event["event_type"]] += 1
+        self.by_month[f"{occurred:%Y-%m}"] += 1
+        entity, outcome, address = event["entity_id"], event["outcome"] or "", event["ip_address"] or ""
+        self.newest.append(
+            EventLine(
+                occurred, event["role"], event["event_type"], entity, outcome, address, event["seq"], event["row_hash"]
+            )
+        )
+
+
+def format_of(suffix: str) -> Format:
+    """Return the format that a file's suffix names, JSON where it names none."""
+    forms: dict[str, Format] = {f".{form}": form for form in MEDIA_TYPES}
+    return forms.get(suffix.lower(), "json")
+
+
+def find_person(installation: Installation, tenant_id: UUID, person: str) -> Person:
+    """Return a living person of a tenant, by identity or reference.
+
+    Raises:
+        UnknownPersonError: when the tenant has no such person, or they were erased.
+    """
+    ref = resolve(installation.database, installation.vault, tenant_id, person)
+    with installation.database.tenant_connection(tenant_id) as conn:
+        identity = installation.vault.identities(conn, [ref]).get(ref, ERASED)
+        named = {"tenant_id": tenant_id, "actor_ref": ref}
+        row = conn.execute(query("privacy/select_subject"), named).fetchone()
+    if row is None or identity == ERASED:
+        raise UnknownPersonError(
+            f"tenant {tenant_id} has no living person of this name or reference; expected an actor's or person's "
+            "identity as it was posted, or an actor_ref. What is left of somebody erased is nobody's"
+        )
+    return Person(tenant_id, ref, identity, row[0])
+
+
+def count_events(installation: Installation, person: Person) -> int:
+    """Count the events in which the person acted or was acted upon."""
+    named = {"tenant_id": person.tenant_id, "actor_ref": person.ref}
+    with installation.database.tenant_connection(person.tenant_id) as conn:
+        row = conn.execute(query("privacy/count_person_events"), named).fetchone()
+    return int(row[0]) if row else 0
+
+
+def note_export(installation: Installation, person: Person, *, by: str, form: Format) -> None:
+    """Append the event that a person's data were given out, so that answering is accounted for (Art. 5(2))."""
+    event = Event(
+        event_type=EXPORTED, entity_type=ENTITY_TYPE, entity_id=str(person.ref), actor=by, details={"format": form}
+    )
+    installation.ledger.append(person.tenant_id, [event])
+
+
+def export_person(installation: Installation, person: Person, form: Format) -> Iterator[bytes]:
+    """Yield the export in pieces of some hundred kilobytes at most; memory does not grow with the events.
+
+    A JSON document that does not end in `"complete":true}` was cut off.
+    """
+    made = _Summary()
+    if form == "json":
+        yield from _document(installation, person, made)
+    elif form == "pdf":
+        for _ in _document(installation, person, made):
+            pass
+        yield _pages(installation, person, made)
+    else:
+        yield from _zipped(installation, person, made)
+
+
+def _zipped(installation: Installation, person: Person, made: _Summary) -> Iterator[bytes]:
+    sink = _Sink()
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as archive:
+        with archive.open("personal-data.json", "w", force_zip64=True) as member:
+            for piece in _document(installation, person, made):
+                member.write(piece)
+                yield sink.take()
+        archive.writestr("personal-data.pdf", _pages(installation, person, made))
+        yield sink.take()
+    yield sink.take()
+
+
+class _Sink(io.RawIOBase):
+    """A file that is read while it is written, and so cannot seek."""
+
+    def __init__(self) -> None:
+        self._written = bytearray()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, content: Any) -> int:
+        self._written += content
+        return len(content)
+
+    def take(self) -> bytes:
+        taken = bytes(self._written)
+        self._written.clear()
+        return taken
+
+
+def _document(installation: Installation, person: Person, made: _Summary) -> Iterator[bytes]:
+    head = {
+        "format": FORMAT,
+        "generated_at": format_moment(datetime.now(UTC)),
+        "tenant_id": str(person.tenant_id),
+        "person": {
+            "actor_ref": str(person.ref),
+            "identity": person.identity,
+            "known_since": format_moment(person.known_since),
+        },
+        "processing": _processing(installation, person),
+    }
+    yield _encode(head)[:-1] + b","
+    named = {"tenant_id": person.tenant_id, "actor_ref": person.ref, "login": person.identity.strip().lower()}
+    with installation.database.tenant_connection(person.tenant_id) as conn:
+        # Reading somebody's years is no request that must end within seconds; it holds no lock.
+        conn.execute("set local statement_timeout = 0")
+        yield from _array("events", _events(installation, conn, person, made))
+        for name, statement in (
+            ("anomalies", "anomalies"),
+            ("accesses", "accesses"),
+            ("signatures", "signatures"),
+            ("accounts", "accounts"),
+            ("holds", "holds"),
+        ):
+            yield from _array(name, _counted(made, name, _rows(conn, f"privacy/select_person_{statement}", named)))
+        derived = conn.execute(query("privacy/select_person_derived"), named).fetchone() or (0, 0, 0)
+    yield from _array("scores", _counted(made, "scores", _lake_rows(installation, person, "event_scores")))
+    yield from _array("behaviour", _counted(made, "behaviour", _lake_rows(installation, person, "actor_features")))
+    features = sum(1 for _ in _lake_rows(installation, person, "event_features", ("seq", "actor_ref")))
+    made.counts |= {"features": features, "embedded_events": derived[0], "texts": derived[1], "models": derived[2]}
+    yield b'"counts":' + _encode({"events": made.by_type.total(), **made.counts}) + b',"complete":true}\n'
+
+
+def _array(name: str, items: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield a member of the document whose value is an array, in pieces of some hundred items."""
+    gathered = [f'"{name}":['.encode()]
+    separator = b""
+    for item in items:
+        gathered += [separator, item]
+        separator = b",\n"
+        if len(gathered) > 2 * _PAGE:
+            yield b"".join(gathered)
+            gathered = []
+    yield b"".join([*gathered, b"],"])
+
+
+def _events(installation: Installation, conn: Connection, person: Person, made: _Summary) -> Iterator[bytes]:
+    keys = installation.vault.living_keys(conn, [person.ref])
+    tenant_key = installation.vault.tenant_key(person.tenant_id)
+    opener = Opener(person.tenant_id, person.ref, person.identity, keys[person.ref], tenant_key)
+    parameters = {
+        "tenant_id": person.tenant_id,
+        "actor_ref": person.ref,
+        "names": [f"%{_like(name)}%" for name in sorted(names_of(person.identity))],
+    }
+    with conn.cursor(name="personal_data", row_factory=class_row(PersonRow)) as cursor:
+        cursor.itersize = _PAGE
+        cursor.execute(query("privacy/select_person_rows"), parameters, binary=True)
+        while rows := cursor.fetchmany(_PAGE):
+            yield from _opened(installation, conn, opener, rows, made)
+
+
+def _opened(
+    installation: Installation, conn: Connection, opener: Opener, rows: list[PersonRow], made: _Summary
+) -> Iterator[bytes]:
+    others = {row.actor_ref for row in rows if row.actor_ref and row.actor_ref != opener.ref}
+    keys = installation.vault.living_keys(conn, others) if others else {}
+    events = [event for row in rows if (event := opener.opened(row, keys))]
+    pieces = {piece for event in events for name in MASKED for piece in opener.strangers(event[name])}
+    refs = installation.vault.references(conn, opener.tenant_id, pieces) if pieces else {}
+    for event in events:
+        for name in MASKED:
+            event[name] = opener.without_strangers(event[name], refs)
+        made.add(event)
+        yield _encode(event)
+
+
+def _rows(conn: Connection, name: str, parameters: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    with conn.cursor(name=name.rpartition("/")[2]) as cursor:
+        cursor.itersize = _PAGE
+        cursor.execute(query(name), parameters)
+        for (row,) in cursor:
+            yield row
+
+
+def _counted(made: _Summary, name: str, rows: Iterable[dict[str, Any]]) -> Iterator[bytes]:
+    made.counts[name] = 0
+    for row in rows:
+        made.counts[name] += 1
+        if name == "anomalies" and len(made.anomalies) < _MOST_ANOMALIES:
+            why = "; ".join(one.get("text", "") for one in row["reasons"])
+            moment = datetime.fromisoformat(row["occurred_at"]).astimezone(UTC)
+            made.anomalies.append((f"{moment:%Y-%m-%d %H:%M:%S}", row["severity"], row["event_type"], why))
+        yield _encode(row)
+
+
+def _lake_rows(
+    installation: Installation, person: Person, dataset: Dataset, columns: tuple[str, ...] | None = None
+) -> Iterator[dict[str, Any]]:
+    """Yield the person's rows of a dataset, batch by batch."""
+    import pyarrow.compute as pc  # noqa: PLC0415 — 0.3 s that a server without a lake need not pay
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    path = Lake(installation.settings.lake_dir).dataset_path(dataset, person.tenant_id)
+    if not path.exists():
+        return
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(10_000, columns=list(columns) if columns else None):
+            for row in batch.filter(pc.equal(batch["actor_ref"], str(person.ref))).to_pylist():
+                yield {name: value for name, value in row.items() if name not in {"tenant_id", "actor_ref"}}
+
+
+def _processing(installation: Installation, person: Person) -> dict[str, Any]:
+    settings = installation.settings
+    with installation.database.tenant_connection(person.tenant_id) as conn:
+        kinds = conn.execute(query("privacy/select_recipient_kinds"), {"tenant_id": person.tenant_id}).fetchall()
+    integrations = [f"{kind}: {count} configured, alerts and reports by reference" for kind, count in kinds]
+    anchors = [f"{address.name}: digests of the whole ledger, nothing about persons" for address in settings.anchors]
+    return {
+        "controller": settings.audit_controller or "not configured; ask who gave you this",
+        "purpose": settings.audit_processing_purpose,
+        "categories": "what was done to what, when, from which address, with which outcome; names in the vault alone",
+        "source": "the applications and files that the organisation connects",
+        "recipients": [*settings.audit_processing_recipients, *integrations, *anchors],
+        "retention_days": settings.audit_retention_days,
+        "retention": f"events stay {settings.audit_retention_days} days in the ledger, then in archives, and longer "
+        "while a legal hold covers them",
+        "automated_decisions": "none; events that look unusual are shown to people with the reasons listed here",
+        "derived_copies": {
+            "lake": "events by reference, as Parquet files by day",
+            "features, scores, tags": "numbers about each event",
+            "texts and vectors": "what kind of event it was, in words of a closed list",
+            "models": "parameters over all persons' events",
+            "anomalies, reports": "by reference",
+            "archives": "old months as they were hashed",
+        },
+        "rights": "rectification of what an application reported, erasure (Art. 17) unless a legal hold forbids it, "
+        "restriction, objection, portability, and a complaint to a supervisory authority",
+        "proof": "seq and row_hash of each event: evidence of it can be asked for and checked offline",
+    }
+
+
+def _pages(installation: Installation, person: Person, made: _Summary) -> bytes:
+    processing = _processing(installation, person)
+    spoken = {
+        "Responsible": processing["controller"],
+        "Purpose and ground": processing["purpose"],
+        "What is kept": processing["categories"],
+        "Where it comes from": processing["source"],
+        "Who else sees it": "; ".join(processing["recipients"]) or "nobody outside the organisation is configured",
+        "For how long": processing["retention"],
+        "Automated decisions": processing["automated_decisions"],
+        "Your rights": processing["rights"],
+        "Copies": "; ".join(f"{name}: {what}" for name, what in processing["derived_copies"].items()),
+    }
+    return render_person(
+        PersonReport(
+            identity=person.identity,
+            actor_ref=str(person.ref),
+            tenant_id=str(person.tenant_id),
+            generated_at=datetime.now(UTC),
+            processing=list(spoken.items()),
+            counts=[("events", made.by_type.total()), *made.counts.items()],
+            by_type=made.by_type,
+            by_month=made.by_month,
+            newest=list(reversed(made.newest)),
+            anomalies=made.anomalies,
+        )
+    )
+
+
+def _like(text: str) -> str:
+    """Return a name as it stands in JSON in lower case, with what LIKE gives a meaning escaped."""
+    written = json.dumps(text, ensure_ascii=False)[1:-1]
+    return written.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

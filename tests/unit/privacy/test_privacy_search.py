@@ -1,0 +1,88 @@
+"""Looking for a person in files: every spelling and container is found, and longer words are not."""
+
+import base64
+import gzip
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import quote
+
+import polars as pl
+import pytest
+from reportlab.pdfgen.canvas import Canvas
+
+from audit_pipelines.privacy.search import Needles
+
+NAME = "Zoë.Quist@example.org"
+NEEDLES = Needles([NAME])
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        NAME.encode(),
+        NAME.lower().encode(),
+        f"x {NAME.lower()}, y".encode(),
+        quote(NAME).encode(),
+        quote(NAME, safe="").encode(),
+        json.dumps({"a": NAME}).encode(),
+        NAME.encode("utf-16-le"),
+        NAME.encode("utf-16-be"),
+        *(base64.b64encode(b"-" * shift + NAME.encode() + b" and more") for shift in range(4)),
+    ],
+)
+def test_every_spelling_is_found(spelled: bytes) -> None:
+    assert NEEDLES.in_bytes(b"before " + spelled + b" after")
+
+
+@pytest.mark.parametrize("text", ["", "zo", "zoë.quist@example.organic", "azoë.quist@example.org"])
+def test_other_words_are_not(text: str) -> None:
+    assert not NEEDLES.in_bytes(text.encode())
+
+
+def test_names_too_short_to_tell_anything_find_nothing() -> None:
+    assert not Needles(["zo", ""]).in_bytes(b"zo zo zo")
+
+
+def _plain(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+
+
+def _gzip(path: Path, content: bytes) -> None:
+    path.write_bytes(gzip.compress(content))
+
+
+def _zip(path: Path, content: bytes) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("inner.txt.gz", gzip.compress(content))
+
+
+def _pdf(path: Path, content: bytes) -> None:
+    canvas = Canvas(str(path))
+    canvas.drawString(10, 10, content.decode())
+    canvas.save()
+
+
+def _parquet(path: Path, content: bytes) -> None:
+    pl.DataFrame({"a": [{"b": [content.decode()]}] * 1_000, "c": [content] * 1_000}).write_parquet(path)
+
+
+def _json(path: Path, content: bytes) -> None:
+    path.write_text(json.dumps({"entry": base64.b64encode(b"x" * 40 + content).decode()}))
+
+
+@pytest.mark.parametrize("put", [_plain, _gzip, _zip, _pdf, _parquet, _json])
+def test_in_every_container(tmp_path: Path, put: Callable[[Path, bytes], None]) -> None:
+    path = tmp_path / "file"
+    put(path, b"by ada.quist@example.org now")
+    assert Needles(["ada.quist@example.org"]).in_file(path)
+    assert not Needles(["eve.quist@example.org"]).in_file(path)
+
+
+def test_what_only_looks_like_a_container_is_searched_as_bytes(tmp_path: Path) -> None:
+    for number, head in enumerate((b"\x1f\x8b", b"PK\x03\x04", b"%PDF-", b"{")):
+        path = tmp_path / str(number)
+        path.write_bytes(head + b" ada.quist@example.org ")
+        assert Needles(["ada.quist@example.org"]).in_file(path)
+    assert not NEEDLES.in_file(tmp_path / "gone")
