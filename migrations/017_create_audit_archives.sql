@@ -212,16 +212,20 @@ begin
     end if;
     perform set_config('lock_timeout', p_lock_timeout_ms::text, true);
     execute format('lock table public.%I in share mode', v_name);
-    for v_tenant in execute format(
-        'select tenant_id, count(*) as count, min(seq) as first_seq, max(seq) as last_seq from public.%I
-         group by tenant_id order by tenant_id', v_name)
+    -- Read through the parent: row-level security is forced on the partition, and its policies are the parent's alone.
+    for v_tenant in
+        select l.tenant_id, count(*) as count, min(l.seq) as first_seq, max(l.seq) as last_seq from audit_logs l
+        where l.recorded_at >= v_from and l.recorded_at < v_to
+        group by l.tenant_id order by l.tenant_id
     loop
         select * into v_archive from audit_archives a
         where a.tenant_id = v_tenant.tenant_id and a.month = p_month for update;
-        execute format('select prev_hash from public.%I where tenant_id = $1 and seq = $2', v_name)
-            into v_first using v_tenant.tenant_id, v_tenant.first_seq;
-        execute format('select row_hash from public.%I where tenant_id = $1 and seq = $2', v_name)
-            into v_last using v_tenant.tenant_id, v_tenant.last_seq;
+        select l.prev_hash into v_first from audit_logs l
+        where l.tenant_id = v_tenant.tenant_id and l.seq = v_tenant.first_seq
+          and l.recorded_at >= v_from and l.recorded_at < v_to;
+        select l.row_hash into v_last from audit_logs l
+        where l.tenant_id = v_tenant.tenant_id and l.seq = v_tenant.last_seq
+          and l.recorded_at >= v_from and l.recorded_at < v_to;
         if v_archive.tenant_id is null or v_archive.released_at is not null
            or (v_archive.first_seq, v_archive.last_seq, v_archive.first_prev_hash, v_archive.last_row_hash)
               is distinct from (v_tenant.first_seq, v_tenant.last_seq, v_first, v_last)
@@ -256,6 +260,10 @@ begin
         where a.tenant_id = v_tenant.tenant_id and a.month = p_month;
         v_rows := v_rows + v_tenant.count;
     end loop;
+    -- A partition that never had a row has no page: whatever hides rows from this function must not make it seem empty.
+    if v_rows = 0 and pg_relation_size(('public.' || v_name)::regclass) > 0 then
+        raise exception 'the partition of % has pages and shows no rows', p_month using errcode = 'AU012';
+    end if;
     v_bytes := pg_total_relation_size(('public.' || v_name)::regclass);
     execute format('alter table audit_logs detach partition public.%I', v_name);
     execute format('drop table public.%I', v_name);

@@ -18,7 +18,10 @@ from audit_pipelines.derive.locks import exclusive
 from audit_pipelines.errors import TamperedError
 from audit_pipelines.files import replacing
 from audit_pipelines.installation import Installation
+from audit_pipelines.lake.archived import archived_table
 from audit_pipelines.lake.datasets import RAW_EVENTS, Lake, Part, Written, describe
+from audit_pipelines.ledger.archives import Archive, ArchiveFolder, archives_of, released
+from audit_pipelines.ledger.segment import read_rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -72,6 +75,7 @@ def export_window(
                 (tenant_id, day, first, end)
                 for tenant_id, next_seq in conn.execute(query("lake/select_heads")).fetchall()
                 for day, first, end in _days(conn, tenant_id, next_seq, since, until)
+                if not any(one.first_seq <= first <= one.last_seq for one in deleted(conn, tenant_id))
             ]
         for tenant_id, day, first, end in plan:
             there = [part for part in lake.parts(tenant_id) if part.day == day]
@@ -99,7 +103,8 @@ def pending_days(installation: Installation, *, now: datetime | None = None) -> 
     with installation.database.connection("audit_pipeline") as conn:
         for tenant_id, next_seq in conn.execute(query("lake/select_heads")).fetchall():
             parts = lake.parts(tenant_id)
-            missing = next(iter(gaps(parts, 0, next_seq)), None)
+            gone = [Part(one.first_seq, one.last_seq, date.min, lake.root) for one in deleted(conn, tenant_id)]
+            missing = next(iter(gaps([*parts, *gone], 0, next_seq)), None)
             if missing:
                 first = min(first, recorded_at(conn, tenant_id, missing[0]).date())
             days = [part.day for part in parts]
@@ -183,10 +188,19 @@ def first_seq_at(conn: Connection, tenant_id: UUID, moment: datetime, low: int, 
     return low
 
 
+def deleted(conn: Connection, tenant_id: UUID) -> list[Archive]:
+    """Return the months of a tenant that were deleted from the archive, which no lake has to have."""
+    return [one for one in archives_of(conn, tenant_id) if one.deleted_at]
+
+
 def recorded_at(conn: Connection, tenant_id: UUID, seq: int) -> datetime:
-    """Return when a row was recorded, in UTC; raises `TamperedError` where there is none."""
+    """Return when a row was recorded, in UTC: to the microsecond, or to the day if its month was dropped.
+
+    Raises:
+        TamperedError: where there is no such row.
+    """
     row = conn.execute(query("lake/select_recorded_at"), {"tenant_id": tenant_id, "seq": seq}).fetchone()
-    if row is None:
+    if row is None or row[0] is None:
         raise TamperedError(
             f"tenant {tenant_id}: the head counts a row at seq {seq}, the ledger has none; run `audit-pipelines verify`"
         )
@@ -218,7 +232,7 @@ def _write_part(
     rows, last_hash = 0, ""
     with replacing(path) as staging:
         with pq.ParquetWriter(staging, _schema(), compression="zstd") as writer:
-            for table in _read(arrow, tenant_id, part):
+            for table in _tables(installation, arrow, tenant_id, part):
                 writer.write_table(table, row_group_size=_ROW_GROUP)
                 rows += table.num_rows
                 last_hash = table["row_hash"][-1].as_py()
@@ -238,6 +252,20 @@ def _write_part(
         with installation.database.connection("audit_pipeline") as conn:
             lineage.record(conn, [output], run_id=run_id)
     return written
+
+
+def _tables(
+    installation: Installation, arrow: "ArrowConnection", tenant_id: UUID, part: Part
+) -> Iterator["pa.Table"]:
+    """Read a part's rows from the database, or from the archive where their month was dropped."""
+    with installation.database.connection("audit_pipeline") as conn:
+        archived = [one for one in released(archives_of(conn, tenant_id)) if one.first_seq <= part.first_seq <= one.last_seq]
+    if not archived:
+        yield from _read(arrow, tenant_id, part)
+        return
+    path = ArchiveFolder(installation.database.archives_dir).segment(tenant_id, archived[0].month)
+    for rows in read_rows(path, part.first_seq, part.last_seq):
+        yield archived_table(tenant_id, rows, _schema())
 
 
 def _read(arrow: "ArrowConnection", tenant_id: UUID, part: Part) -> Iterator["pa.Table"]:
