@@ -5,7 +5,7 @@ approval and each deletion is an event of the tenant's ledger, in the same trans
 goes, so that a run that is cut off leaves a file too many and never a gap. The manifest stays for ever.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -14,7 +14,7 @@ from uuid import UUID
 import psycopg
 
 from audit_pipelines.db.queries import query
-from audit_pipelines.derive.archiving import OnStep, folder_of, waiting_months
+from audit_pipelines.derive.archiving import OnStep, folder_of, ignore, waiting_months
 from audit_pipelines.derive.locks import exclusive
 from audit_pipelines.errors import AuditError, ConflictError, ValidationError
 from audit_pipelines.installation import Installation
@@ -89,7 +89,7 @@ def approve(installation: Installation, tenant_id: UUID, month: str, person: str
         raise _refusal(error, tenant_id, month) from error
 
 
-def delete_approved(installation: Installation, *, on_step: OnStep) -> tuple[list[Deleted], list[str]]:
+def delete_approved(installation: Installation, *, on_step: OnStep = ignore) -> tuple[list[Deleted], list[str]]:
     """Delete what two persons approved, and what an earlier run recorded as deleted and left; return that, and refusals."""
     done: list[Deleted] = []
     refused: list[str] = []
@@ -112,15 +112,18 @@ def delete_approved(installation: Installation, *, on_step: OnStep) -> tuple[lis
     return done, refused
 
 
-def list_archives(installation: Installation, *, now: datetime | None = None) -> list[Listed]:
-    """Return every tenant's archives with their state, and why months wait."""
-    waiting = {one.month: one.why for one in waiting_months(installation, now=now)}
+def list_archives(
+    installation: Installation, *, tenant_id: UUID | None = None, now: datetime | None = None
+) -> list[Listed]:
+    """Return one tenant's or every tenant's archives with their state, and why months wait."""
+    waits = waiting_months(installation, now=now)
+    waiting = {one.month: one.told_to(tenant_id) if tenant_id else one.why for one in waits}
     folder = folder_of(installation)
     listed = []
-    for tenant_id in _tenants(installation):
+    for tenant in [tenant_id] if tenant_id else _tenants(installation):
         with installation.database.connection("audit_pipeline") as conn:
-            archives = archives_of(conn, tenant_id)
-            approvals = _approvals(conn, tenant_id)
+            archives = archives_of(conn, tenant)
+            approvals = _approvals(conn, tenant)
         for one in archives:
             approvers = approvals.get(one.month, ())
             why = "; ".join(file_faults(folder, one)) or _why(one, approvers, waiting)
@@ -221,7 +224,7 @@ def _refusal(error: psycopg.DatabaseError, tenant_id: UUID, month: str) -> Audit
     return error
 
 
-def approvers_named(installation: Installation, tenant_id: UUID, refs: Iterator[UUID] | list[UUID]) -> dict[UUID, str]:
+def approvers_named(installation: Installation, tenant_id: UUID, refs: Iterable[UUID]) -> dict[UUID, str]:
     """Return the names behind references, of those who were not erased."""
     with installation.database.tenant_connection(tenant_id) as conn:
         return installation.vault.identities(conn, set(refs))

@@ -72,7 +72,8 @@ STEPS: Final = (
 OnStep = Callable[[str], None]
 
 
-def _ignore(step: str) -> None:
+def ignore(step: str) -> None:
+    """Do nothing about a step."""
     del step
 
 
@@ -115,6 +116,14 @@ class Waiting:
 
     month: str
     why: str
+    tenant_id: UUID | None = None
+    """Whose rows it is about, where it is about one tenant's: no reason of one tenant is shown to another."""
+
+    def told_to(self, tenant_id: UUID) -> str:
+        """Return the reason as a tenant may read it."""
+        if self.tenant_id in {None, tenant_id}:
+            return self.why
+        return "it waits for rows of another tenant in the same month"
 
 
 @dataclass(slots=True)
@@ -129,7 +138,7 @@ class Retention:
 
 
 def retain(
-    installation: Installation, *, run_id: str, now: datetime | None = None, on_step: OnStep = _ignore
+    installation: Installation, *, run_id: str, now: datetime | None = None, on_step: OnStep = ignore
 ) -> Retention:
     """Archive what is older than AUDIT_RETENTION_DAYS, and drop from the database what has lain archived long enough.
 
@@ -150,7 +159,7 @@ def retain(
 
 
 def archive_segments(
-    installation: Installation, *, run_id: str, now: datetime | None = None, on_step: OnStep = _ignore
+    installation: Installation, *, run_id: str, now: datetime | None = None, on_step: OnStep = ignore
 ) -> list[Archived]:
     """Copy every whole month that ended AUDIT_RETENTION_DAYS ago or earlier, unless its archive is there and unchanged.
 
@@ -172,7 +181,7 @@ def waiting_months(installation: Installation, *, now: datetime | None = None) -
     """Return which months are older than the retention and still in the database, and why, without doing anything."""
     moment = now or datetime.now(UTC)
     return [
-        Waiting(month, _reason_to_wait(installation, month, moment) or "the next run of retention_job drops it")
+        _reason_to_wait(installation, month, moment) or Waiting(month, "the next run of retention_job drops it")
         for month, _ in _due_months(installation, moment)
     ]
 
@@ -415,9 +424,7 @@ def _register(
     }
     source = lineage.ledger_input(segment.first_seq, segment.last_seq, manifest.last_row_hash.hex())
     key = f"archives/{segment.tenant_id}/{segment.month}.parquet"
-    output = lineage.Output(
-        segment.tenant_id, "archived_segments", key, bytes.fromhex(manifest.file_sha256), (source,)
-    )
+    output = lineage.Output(segment.tenant_id, "archived_segments", key, bytes.fromhex(manifest.file_sha256), (source,))
     with installation.database.connection("audit_pipeline") as conn:
         conn.execute(query("derive/upsert_archive"), row)
         lineage.record(conn, [output], run_id=run_id)
@@ -433,39 +440,45 @@ def _drop_torn(path: Path) -> None:
 # Out of the database
 
 
-def _reason_to_wait(installation: Installation, month: str, now: datetime) -> str | None:
+def _reason_to_wait(installation: Installation, month: str, now: datetime) -> Waiting | None:
     """Return why a month cannot be dropped yet; None if nothing stands against it."""
-    settings = installation.settings
-    if not settings.audit_auto_archive:
-        return "AUDIT_AUTO_ARCHIVE is false: nothing leaves the database"
-    folder = folder_of(installation)
+    if not installation.settings.audit_auto_archive:
+        return Waiting(month, "AUDIT_AUTO_ARCHIVE is false: nothing leaves the database")
     with installation.database.connection("audit_pipeline") as conn:
         try:
             segments = _segments(conn, month)
         except TamperedError as error:
-            return str(error)
+            return Waiting(month, str(error))
         for segment in segments:
-            known = {one.month: one for one in archives_of(conn, segment.tenant_id)}
-            one = known.get(month)
-            if one is None or not _is_same(one, segment):
-                return f"the rows of tenant {segment.tenant_id} are not archived"
-            if faults := file_faults(folder, one):
-                return f"tenant {segment.tenant_id}: {faults[0]}"
-            since, until = min(month_start(month), one.occurred_from), max(month_end(month), one.occurred_to)
-            span = {"tenant_id": segment.tenant_id, "since": since, "until": until}
-            if (held := conn.execute(query("derive/select_archive_hold"), span).fetchone()) and held[0]:
-                return f"a legal hold covers rows of tenant {segment.tenant_id}: {held[0]}"
-            free_at = one.verified_at + timedelta(days=settings.audit_archive_grace_days)
-            if settings.audit_archive_grace_days and free_at > now:
-                return f"archived on {one.verified_at:%Y-%m-%d}; AUDIT_ARCHIVE_GRACE_DAYS end on {free_at:%Y-%m-%d}"
+            if why := _reason_of(installation, conn, segment, now):
+                return Waiting(month, f"tenant {segment.tenant_id}: {why}", segment.tenant_id)
+    return None
+
+
+def _reason_of(installation: Installation, conn: Connection, segment: Segment, now: datetime) -> str | None:
+    known = {one.month: one for one in archives_of(conn, segment.tenant_id)}
+    one = known.get(segment.month)
+    if one is None or not _is_same(one, segment):
+        return "its rows are not archived yet"
+    if faults := file_faults(folder_of(installation), one):
+        return faults[0]
+    since = min(month_start(segment.month), one.occurred_from)
+    span = {"tenant_id": segment.tenant_id, "since": since, "until": max(month_end(segment.month), one.occurred_to)}
+    held = conn.execute(query("derive/select_archive_hold"), span).fetchone()
+    if held and held[0]:
+        return f"a legal hold covers its rows: {held[0]}"
+    grace = installation.settings.audit_archive_grace_days
+    free_at = one.verified_at + timedelta(days=grace)
+    if grace and free_at > now:
+        return f"archived on {one.verified_at:%Y-%m-%d}; AUDIT_ARCHIVE_GRACE_DAYS end on {free_at:%Y-%m-%d}"
     return None
 
 
 def _release(
     installation: Installation, month: str, size: int, now: datetime, done: Retention, on_step: OnStep
 ) -> None:
-    if why := _reason_to_wait(installation, month, now):
-        done.waiting.append(Waiting(month, why))
+    if waiting := _reason_to_wait(installation, month, now):
+        done.waiting.append(waiting)
         return
     with installation.database.connection("audit_pipeline") as conn:
         tenants = [segment.tenant_id for segment in _segments(conn, month)]

@@ -254,12 +254,12 @@ def _write_part(
     return written
 
 
-def _tables(
-    installation: Installation, arrow: "ArrowConnection", tenant_id: UUID, part: Part
-) -> Iterator["pa.Table"]:
+def _tables(installation: Installation, arrow: "ArrowConnection", tenant_id: UUID, part: Part) -> Iterator["pa.Table"]:
     """Read a part's rows from the database, or from the archive where their month was dropped."""
     with installation.database.connection("audit_pipeline") as conn:
-        archived = [one for one in released(archives_of(conn, tenant_id)) if one.first_seq <= part.first_seq <= one.last_seq]
+        archived = [
+            one for one in released(archives_of(conn, tenant_id)) if one.first_seq <= part.first_seq <= one.last_seq
+        ]
     if not archived:
         yield from _read(arrow, tenant_id, part)
         return

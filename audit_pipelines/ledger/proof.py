@@ -47,9 +47,7 @@ def evidence_for(
         key, notes = _covering(conn, rows, verifier_keys)
         deleted = [archive for archive in archives_of(conn, tenant_id) if archive.deleted_at]
         # A tree that ended among deleted rows cannot be built any more; the notes after it prove as much but for its date.
-        notes = [
-            note for note in notes if not any(one.first_seq < note[0] <= one.last_seq for one in deleted)
-        ] or notes
+        notes = [note for note in notes if not any(one.first_seq < note[0] <= one.last_seq for one in deleted)] or notes
         (first, first_note), (last, _) = notes[0], notes[-1]
         stamps = conn.execute(query("ledger/select_time_stamps"), {"sizes": [size for size, _ in notes]}).fetchall()
         leaves, subtrees = leaf_hashes(

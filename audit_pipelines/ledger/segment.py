@@ -231,7 +231,9 @@ def write_rows(path: Path, rows: Iterable[Sequence[Any]]) -> None:
     with pq.ParquetWriter(path, columns, compression="zstd") as writer:
 
         def flush(group: list[Sequence[Any]]) -> None:
-            arrays = [pa.array(values, field.type) for values, field in zip(zip(*group, strict=True), columns, strict=True)]
+            arrays = [
+                pa.array(values, field.type) for values, field in zip(zip(*group, strict=True), columns, strict=True)
+            ]
             writer.write_table(pa.Table.from_arrays(arrays, schema=columns))
 
         group: list[Sequence[Any]] = []
@@ -341,7 +343,11 @@ class SegmentWalk:
             why = "rows are missing" if row.seq > next_seq else "a copy"
             add(row.seq, "sequence", f"the archive: expected seq {next_seq}, got {row.seq}: {why}")
         if last_at is not None and row.recorded_at_us < last_at:
-            add(row.seq, "order", f"the archive: recorded_at lies {last_at - row.recorded_at_us} µs before the row before")
+            add(
+                row.seq,
+                "order",
+                f"the archive: recorded_at lies {last_at - row.recorded_at_us} µs before the row before",
+            )
         if row.prev_hash != head:
             what = f"prev_hash is {row.prev_hash.hex()[:16]}…, the row before has {head.hex()[:16]}…"
             add(row.seq, "link", f"the archive: {what}")

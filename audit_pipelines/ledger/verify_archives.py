@@ -245,7 +245,9 @@ class _Way:
 
     def _lies_ahead(self, size: int) -> bool:
         # A tree that ends where this stretch begins was remembered by the one before, but for the very first.
-        return size > self.position.first_seq or (size == self.position.first_seq and not self._marks and not self._rows)
+        return size > self.position.first_seq or (
+            size == self.position.first_seq and not self._marks and not self._rows
+        )
 
     def _sizes_in(self, one: Archive) -> list[int]:
         return [size for size in self.sizes if self._lies_ahead(size) and size <= one.last_seq + 1]
@@ -286,7 +288,9 @@ class _Way:
         first_seq = _LEAST if not self.position.first_seq and not self._rows else one.first_seq
         bounds = {"tenant_id": self.archive.tenant_id, "first_seq": first_seq, "last_seq": one.last_seq}
         for (seq,) in self.archive.conn.execute(query("ledger/select_rows_between"), bounds):
-            self.findings.add(seq, "sequence", f"a row lies in the database, though {one.month} is in the archive alone")
+            self.findings.add(
+                seq, "sequence", f"a row lies in the database, though {one.month} is in the archive alone"
+            )
 
     def _manifest(self, one: Archive) -> Manifest | None:
         """Return the manifest if the register's copy is signed and fits the register; report what is wrong with it."""

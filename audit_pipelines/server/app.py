@@ -21,6 +21,7 @@ from audit_pipelines.db.database import Database
 from audit_pipelines.db.queries import query
 from audit_pipelines.errors import AuditError, DatabaseUnavailableError
 from audit_pipelines.installation import Installation
+from audit_pipelines.server.archives import ARCHIVES_PATH, Archives
 from audit_pipelines.server.auth import Authenticator
 from audit_pipelines.server.boundary import Boundary
 from audit_pipelines.server.events import EVENTS_PATH, EventWriting
@@ -50,6 +51,7 @@ def create_app(installation: Installation, *, on_stop: Callable[[], None] | None
     writing = EventWriting(installation.ledger, installation.database, workers, batches)
     reading = EventReading(installation, workers)
     health = Health(installation)
+    archives = Archives(installation, workers)
 
     authenticate = Authenticator(installation.keyring.jwt_secret)
 
@@ -72,6 +74,8 @@ def create_app(installation: Installation, *, on_stop: Callable[[], None] | None
         ),
         # Ids that clients chose may hold slashes.
         resource(f"{EVENTS_PATH}/{{event_id:path}}", GET=Operation("audit:read", reading.event)),
+        resource(ARCHIVES_PATH, GET=Operation("audit:admin", archives.listing)),
+        resource(f"{ARCHIVES_PATH}/{{month}}/approvals", POST=Operation("audit:admin", archives.approve)),
     ]
     middleware = [Middleware(Boundary, https=settings.api_base_url.startswith("https:"))]
     if settings.cors_origins:

@@ -22,7 +22,9 @@ from audit_pipelines.db.queries import query
 from audit_pipelines.errors import AuditError, DatabaseUnavailableError
 from audit_pipelines.installation import Installation
 from audit_pipelines.ledger import sealing
+from audit_pipelines.ledger.archives import ArchiveFolder
 from audit_pipelines.ledger.entry import format_moment
+from audit_pipelines.server.archived import archived_event
 from audit_pipelines.server.auth import Principal
 from audit_pipelines.server.events import EVENTS_PATH
 from audit_pipelines.server.filters import Filters, encode_cursor, parse_filters
@@ -49,6 +51,7 @@ class EventReading:
     def __init__(self, installation: Installation, workers: Workers) -> None:
         self._database = installation.database
         self._vault = installation.vault
+        self._archives = ArchiveFolder(installation.database.archives_dir)
         self._logs_access = installation.settings.audit_enable_access_logging
         self._timeout_ms = installation.settings.database_timeout
         self._workers = workers
@@ -101,13 +104,18 @@ class EventReading:
         with self._database.tenant_connection(tenant_id) as conn:
             rows = self._select(conn, "server/select_events", parameters)
             names = self._names(conn, principal, rows)
+            archived = conn.execute(query("server/select_archived")).fetchone()
             logged = _logged(filters, tenant_key, actor_ref, entity_ref, ip_index, found=bool(rows))
             self._log_access(conn, access, logged, len(rows))
         more = bool(rows) and rows[0].found > len(rows)
-        return {
+        answer: dict[str, Any] = {
             "events": [shown(row, names) for row in rows],
             "next_cursor": encode_cursor(filters.order, rows[-1].seq) if more else None,
         }
+        if archived and archived[0]:
+            # A timeline that ends where the database does must not look like the whole history.
+            answer["archived"] = {"events": archived[0], "through": archived[1]}
+        return answer
 
     def _event(self, principal: Principal, event_id: str) -> dict[str, Any]:
         tenant_id = principal.tenant_id
@@ -116,10 +124,16 @@ class EventReading:
         # Postgres has no text with NUL, so no event has such an id.
         wanted = event_id.replace("\x00", "\ufffd")
         with self._database.tenant_connection(tenant_id) as conn:
-            rows = self._select(conn, "server/select_event", {"event_id": wanted})
+            rows: Sequence[EventRow] = self._select(conn, "server/select_event", {"event_id": wanted})
+            refusal = None
+            if not rows:
+                archived = archived_event(conn, self._archives, tenant_id, wanted)
+                rows, refusal = ([], archived) if isinstance(archived, RequestError) else (archived, None)
             answer = _with_proof(conn, rows[0], self._names(conn, principal, rows)) if rows else None
             logged = {"event_id": event_id if rows else _hashed(tenant_key, event_id)}
             self._log_access(conn, access, logged, len(rows))
+        if refusal is not None:
+            raise refusal
         if answer is None:
             raise RequestError(404, "not-found", "This tenant has no event with this id.")
         return answer

@@ -58,7 +58,7 @@ def clock(installation: Installation) -> MovedClock:
 
 
 @pytest.fixture
-def aged(installation: Installation, clock: MovedClock, tenant_id: uuid.UUID) -> Iterator[Installation]:
+def aged(installation: Installation, clock: MovedClock, tenant_id: uuid.UUID) -> Installation:
     """Four old months and the present one, of two tenants; every second month with ids that clients chose."""
     for place, ago in enumerate(OLD):
         clock.append(month(ago), tenant_id, events(A_MONTH, f"m{ago}", chosen=place % 2 == 0))
@@ -67,12 +67,14 @@ def aged(installation: Installation, clock: MovedClock, tenant_id: uuid.UUID) ->
     installation.ledger.append(tenant_id, events(50, "now", chosen=True))
     for each in (tenant_id, OTHER):
         installation.seal(each)
-    yield installation
+    return installation
 
 
 def months_there(database: Database) -> list[str]:
     with database.connect_admin() as conn:
-        rows = conn.execute("select tablename from pg_tables where tablename ~ '^audit_logs_\\d+$' order by 1").fetchall()
+        rows = conn.execute(
+            "select tablename from pg_tables where tablename ~ '^audit_logs_\\d+$' order by 1"
+        ).fetchall()
     return [name[11:15] + "-" + name[15:] for (name,) in rows]
 
 
