@@ -134,7 +134,7 @@ def anchors_current(installation: dg.ResourceParam[Installation]) -> dg.AssetChe
 
 @dg.asset_check(
     asset="archived_segments",
-    description="Every segment and manifest in the archive has the bytes that were signed. Rows are hashed by verification.",
+    description="Every segment and manifest in the archive has the bytes that were signed.",
 )
 def archives_intact(installation: dg.ResourceParam[Installation]) -> dg.AssetCheckResult:
     """Read every archived file; one that is gone or changed holds events that are nowhere else."""

@@ -90,7 +90,7 @@ def approve(installation: Installation, tenant_id: UUID, month: str, person: str
 
 
 def delete_approved(installation: Installation, *, on_step: OnStep = ignore) -> tuple[list[Deleted], list[str]]:
-    """Delete what two persons approved, and what an earlier run recorded as deleted and left; return that, and refusals."""
+    """Delete what two persons approved, and what an earlier run recorded and left; return that, and refusals."""
     done: list[Deleted] = []
     refused: list[str] = []
     for tenant_id in _tenants(installation):

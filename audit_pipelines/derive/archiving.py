@@ -1,9 +1,9 @@
 """Months older than the retention: into the archive, and then out of the database.
 
 A month's rows are written per tenant as a segment with a signed manifest, read back from disk and recomputed, held
-against the rows and the checkpoint that covers them, and registered. Only a month of which all of that is true for every
-tenant is dropped, by the database's own function, which checks it again. Each step can be cut off: the next run repeats
-what is not registered and drops what is. Deleting archives is `archive_deletion.py`'s.
+against the rows and the checkpoint that covers them, and registered. Only a month of which all of that is true for
+every tenant is dropped, by the database's own function, which checks it again. Each step can be cut off: the next run
+repeats what is not registered and drops what is. Deleting archives is `archive_deletion.py`'s.
 """
 
 import os
@@ -152,7 +152,10 @@ def retain(
         for month, _ in months:
             _archive_month(installation, month, run_id, done, on_step)
         for month, size in months:
-            _release(installation, month, size, moment, done, on_step)
+            if waiting := _reason_to_wait(installation, month, moment):
+                done.waiting.append(waiting)
+            else:
+                _release(installation, month, size, done, on_step)
     if done.refused:
         raise TamperedError("; ".join(done.refused))
     return done
@@ -281,7 +284,7 @@ def _archive(installation: Installation, segment: Segment, run_id: str, on_step:
     sync_directory(path.parent)
     sync_directory(path.parent.parent)
     on_step("manifest in place")
-    _register(installation, segment, manifest, signed, checkpoint.size, run_id)
+    _register(installation, manifest, signed, checkpoint.size, run_id)
     on_step("registered")
     return Archived(segment, path, manifest.file_sha256, is_new=True)
 
@@ -405,26 +408,25 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_US: Final = 86_400_000_000
 
 
-def _register(
-    installation: Installation, segment: Segment, manifest: Manifest, note: str, checkpoint_size: int, run_id: str
-) -> None:
+def _register(installation: Installation, manifest: Manifest, note: str, checkpoint_size: int, run_id: str) -> None:
     row = {
-        "tenant_id": segment.tenant_id,
-        "month": segment.month,
-        "first_seq": segment.first_seq,
-        "last_seq": segment.last_seq,
+        "tenant_id": manifest.tenant_id,
+        "month": manifest.month,
+        "first_seq": manifest.first_seq,
+        "last_seq": manifest.last_seq,
         "first_prev_hash": manifest.first_prev_hash,
         "last_row_hash": manifest.last_row_hash,
-        "occurred_from": segment.occurred_from,
-        "occurred_to": segment.occurred_to,
+        "occurred_from": manifest.occurred_from,
+        "occurred_to": manifest.occurred_to,
         "file_sha256": bytes.fromhex(manifest.file_sha256),
         "file_bytes": manifest.file_bytes,
         "manifest": note,
         "checkpoint_size": checkpoint_size,
     }
-    source = lineage.ledger_input(segment.first_seq, segment.last_seq, manifest.last_row_hash.hex())
-    key = f"archives/{segment.tenant_id}/{segment.month}.parquet"
-    output = lineage.Output(segment.tenant_id, "archived_segments", key, bytes.fromhex(manifest.file_sha256), (source,))
+    source = lineage.ledger_input(manifest.first_seq, manifest.last_seq, manifest.last_row_hash.hex())
+    key = f"archives/{manifest.tenant_id}/{manifest.month}.parquet"
+    digest = bytes.fromhex(manifest.file_sha256)
+    output = lineage.Output(manifest.tenant_id, "archived_segments", key, digest, (source,))
     with installation.database.connection("audit_pipeline") as conn:
         conn.execute(query("derive/upsert_archive"), row)
         lineage.record(conn, [output], run_id=run_id)
@@ -474,12 +476,7 @@ def _reason_of(installation: Installation, conn: Connection, segment: Segment, n
     return None
 
 
-def _release(
-    installation: Installation, month: str, size: int, now: datetime, done: Retention, on_step: OnStep
-) -> None:
-    if waiting := _reason_to_wait(installation, month, now):
-        done.waiting.append(waiting)
-        return
+def _release(installation: Installation, month: str, size: int, done: Retention, on_step: OnStep) -> None:
     with installation.database.connection("audit_pipeline") as conn:
         tenants = [segment.tenant_id for segment in _segments(conn, month)]
     try:

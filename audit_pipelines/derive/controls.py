@@ -149,8 +149,8 @@ def _retention(installation: Installation, conn: Connection, verification: Verif
     faults = [finding for finding in verification.findings if finding.kind == "archive"]
     recent = [one for one in deleted if month_end(one.month) > datetime.now(UTC) - timedelta(days=_RETENTION_DAYS)]
     evidence = (
-        f"AUDIT_RETENTION_DAYS is {days}: so long events stay in the database. {sum(one.rows for one in alone):,} older "
-        f"events in {len(alone)} months are in the archive alone; verification reads them there. "
+        f"AUDIT_RETENTION_DAYS is {days}: so long events stay in the database. {sum(one.rows for one in alone):,} "
+        f"older events in {len(alone)} months are in the archive alone; verification reads them there. "
         f"{len(deleted)} months were deleted, each by approval of two persons; AUDIT_ARCHIVE_YEARS is "
         f"{installation.settings.audit_archive_years}."
     )

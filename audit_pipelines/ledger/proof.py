@@ -1,7 +1,7 @@
 """Fetching what an evidence file needs: the rows, the tree over the ledger, the checkpoints that cover them.
 
-Reads database and archive; putting the file together is `evidence.py`, opening sealed values `disclosure.py`. One pass over the
-leaves serves any number of events.
+Reads database and archive; putting the file together is `evidence.py`, opening sealed values `disclosure.py`. One pass
+over the leaves serves any number of events.
 """
 
 from collections.abc import Sequence
@@ -46,7 +46,7 @@ def evidence_for(
         rows = _rows(conn, folder, tenant_id, event_ids)
         key, notes = _covering(conn, rows, verifier_keys)
         deleted = [archive for archive in archives_of(conn, tenant_id) if archive.deleted_at]
-        # A tree that ended among deleted rows cannot be built any more; the notes after it prove as much but for its date.
+        # A tree that ended among deleted rows cannot be built any more; later notes prove as much but for the date.
         notes = [note for note in notes if not any(one.first_seq < note[0] <= one.last_seq for one in deleted)] or notes
         (first, first_note), (last, _) = notes[0], notes[-1]
         stamps = conn.execute(query("ledger/select_time_stamps"), {"sizes": [size for size, _ in notes]}).fetchall()

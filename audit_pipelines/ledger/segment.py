@@ -289,9 +289,8 @@ def read_batches(
 def _groups(file: Any, first_seq: int, last_seq: int | None) -> Iterator[int]:
     for place in range(file.num_row_groups):
         found = file.metadata.row_group(place).column(0).statistics
-        if found is None or not found.has_min_max:
-            yield place
-        elif found.max >= first_seq and (last_seq is None or found.min <= last_seq):
+        unknown = found is None or not found.has_min_max
+        if unknown or (found.max >= first_seq and (last_seq is None or found.min <= last_seq)):
             yield place
 
 

@@ -3,7 +3,8 @@
 Reads every row's bytes again; no stored hash is believed. Compared are content, columns, links and sequence (in
 `verify_rows.py` and `verify_parts.py`), head, register of ids, checkpoints with their signatures, and the anchors
 outside the database, which alone show that a tail, a whole tenant or the entire database was replaced by something
-older. Months that left the database are read from the archive (`verify_archives.py`). It repairs nothing; what it cannot see, docs/ledger_format.md says.
+older. Months that left the database are read from the archive (`verify_archives.py`). It repairs nothing; what it
+cannot see, docs/ledger_format.md says.
 """
 
 from collections.abc import Mapping, Sequence

@@ -88,7 +88,7 @@ class Walkers:
         if self._shared is None or last_seq - start.first_seq < _WORTH_PROCESSES:
             end = _Part(tenant_id, start, _read_from(start), end_seq, tuple(wanted))
             return _walk(conn, end, on_rows)
-        parts = list(_cut(conn, tenant_id, start, wanted, min(last_seq, end_seq - 1), end_seq))
+        parts = list(_cut(conn, tenant_id, start, wanted, last_seq=min(last_seq, end_seq - 1), end_seq=end_seq))
         tasks = [(*self._shared, part) for part in parts]
         walked = []
         try:
@@ -126,7 +126,7 @@ def walkers(database: Database, conn: Connection) -> Iterator[Walkers]:
 
 
 def _cut(
-    conn: Connection, tenant_id: UUID, start: Start, sizes: Sequence[int], last_seq: int, end_seq: int
+    conn: Connection, tenant_id: UUID, start: Start, sizes: Sequence[int], *, last_seq: int, end_seq: int
 ) -> Iterator[_Part]:
     """Cut a chain; a part's start is what the row before it claims, which walking that row then confirms or not."""
     step = 1 << _PART_BITS
