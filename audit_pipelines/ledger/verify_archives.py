@@ -195,7 +195,8 @@ class _Way:
             self.findings.add(one.first_seq, "archive", f"{place} is missing: {path.name}")
             self._step_over(one, manifest)
             return
-        before = len(self.findings.all())
+        if fault:
+            self.findings.add(one.first_seq, "archive", f"{place} {fault}")
         start = self.position
         walk = SegmentWalk(self.archive.tenant_id, self.findings, start, self._sizes_in(one))
         whole = start.first_seq == one.first_seq
@@ -218,8 +219,6 @@ class _Way:
             self.findings.add(walk.next_seq, "archive", what)
         elif walk.head != one.last_row_hash:
             self.findings.add(one.last_seq, "archive", f"{place} does not end in the hash that the register has")
-        if fault and len(self.findings.all()) == before:
-            self.findings.add(one.first_seq, "archive", f"{place} {fault}, though its rows are the same")
         self._archived += walk.rows
         self._took(walk.rows, walk.recorded_at_us, walk.marks)
         self._set_position(one.last_seq + 1, walk.head, walk.frontier)

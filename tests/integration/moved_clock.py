@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
+import msgspec
+
 from audit_pipelines.installation import Installation
 from audit_pipelines.ledger.event import Event
 
@@ -16,7 +18,7 @@ create table public.test_clock (moment timestamptz);
 insert into public.test_clock values (null);
 grant select on public.test_clock to public;
 create function public.test_clock() returns timestamptz language sql volatile as
-    $$ select coalesce(moment + (clock_timestamp() - statement_timestamp()), clock_timestamp()) from public.test_clock $$;
+    $$ select coalesce(moment, clock_timestamp()) from public.test_clock $$;
 do $$
 declare
     v_text text := pg_get_functiondef('audit_append'::regproc);
@@ -45,9 +47,10 @@ class MovedClock:
                 conn.execute("select audit_ensure_partitions(%s, 0)", [moment])
 
     def append(self, moment: datetime, tenant_id: UUID, events: Sequence[Event]) -> None:
-        """Store events as if it were that moment."""
+        """Store events as if it were that moment, and as having happened then unless they say otherwise."""
         self.set(moment)
-        self._installation.ledger.append(tenant_id, events)
+        dated = [event if event.occurred_at else msgspec.structs.replace(event, occurred_at=moment) for event in events]
+        self._installation.ledger.append(tenant_id, dated)
         self.set(None)
 
 
