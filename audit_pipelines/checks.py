@@ -11,7 +11,7 @@ from typing import Final
 import dagster as dg
 
 from audit_pipelines.anchors.register import AnchorState
-from audit_pipelines.derive import drift, embeddings, reporting
+from audit_pipelines.derive import archive_deletion, drift, embeddings, reporting
 from audit_pipelines.derive.reviews import WATCHED_DAYS, overdue_reviews
 from audit_pipelines.installation import Installation
 from audit_pipelines.lake.datasets import Lake
@@ -133,6 +133,18 @@ def anchors_current(installation: dg.ResourceParam[Installation]) -> dg.AssetChe
     )
 
 
+@dg.asset_check(
+    asset="archived_segments",
+    description="Every segment and manifest in the archive has the bytes that were signed.",
+)
+def archives_intact(installation: dg.ResourceParam[Installation]) -> dg.AssetCheckResult:
+    """Read every archived file; one that is gone or changed holds events that are nowhere else."""
+    faults = archive_deletion.faults(installation)
+    return dg.AssetCheckResult(
+        passed=not faults, description="; ".join(faults[:5]) or None, metadata={"faults": len(faults)}
+    )
+
+
 def _behind(name: str, late: Sequence[AnchorState]) -> str:
     since = min(state.behind_since for state in late if state.behind_since)
     reason = next((state.last_error for state in late if state.last_error), "not tried yet")
@@ -219,6 +231,7 @@ CHECKS: Final = [
     chain_intact,
     history_intact,
     anchors_current,
+    archives_intact,
     embedding_coverage,
     score_drift,
     security_report_complete,

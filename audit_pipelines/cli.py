@@ -41,6 +41,8 @@ app.add_typer(holds_app, name="holds")
 ledger_app = typer.Typer(help="The ledger in the forms of others.", no_args_is_help=True)
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(users_app, name="users")
+archives_app = typer.Typer(help="Months that left the database.", no_args_is_help=True)
+app.add_typer(archives_app, name="archives")
 
 out = Console()
 err = Console(stderr=True)
@@ -182,6 +184,7 @@ def verify(
     with _opened() as installation, _progress("events", hidden=as_json) as progress:
         task = progress.add_task("verifying", total=None)
         results = installation.verify(tenant, on_rows=lambda count: progress.advance(task, count), since=moment)
+        deletions = {one.tenant_id: installation.deletions(one) for one in results}
     intact = all(result.intact for result in results)
     if as_json:
         tenants = [
@@ -189,6 +192,8 @@ def verify(
                 "tenant_id": str(result.tenant_id),
                 "intact": result.intact,
                 "events": result.events,
+                "archived": result.archived,
+                "deleted": deletions[result.tenant_id],
                 "first_seq": result.first_seq,
                 "checkpoints": result.checkpoints,
                 "head": result.head.hex(),
@@ -203,9 +208,12 @@ def verify(
             state = "intact" if result.intact else "TAMPERED"
             out.print(
                 f"{state}: tenant {result.tenant_id}: {result.events:,} events"
-                f"{f' from seq {result.first_seq}' if result.first_seq else ''}, {result.checkpoints} checkpoints",
+                f"{f' from seq {result.first_seq}' if result.first_seq else ''}, {result.checkpoints} checkpoints"
+                f"{f'; {result.archived:,} of the events are in the archive' if result.archived else ''}",
                 highlight=False,
             )
+            for deletion in deletions[result.tenant_id]:
+                out.print(f"  {deletion}", markup=False, highlight=False, soft_wrap=True)
             for warning in result.warnings:
                 out.print(f"  warning: {warning}", markup=False, highlight=False, soft_wrap=True)
             for finding in result.findings:
@@ -560,6 +568,49 @@ def tiles(
             installation.database, tenant, output, installation.verifier_keys, before_publishing=record
         )
     out.print(f"{output}: {written.size:,} leaves, {written.files:,} files written", highlight=False, soft_wrap=True)
+
+
+@archives_app.command(name="list")
+def list_archives(
+    tenant: Annotated[UUID | None, typer.Option("--tenant", help="One tenant; absent: all of them.")] = None,
+) -> None:
+    """Show what is archived, in which state, and which months wait for what."""
+    from audit_pipelines.derive import archive_deletion, archiving
+
+    with _opened() as installation:
+        listed = archive_deletion.list_archives(installation, tenant_id=tenant)
+        waiting = archiving.waiting_months(installation)
+    table = Table("tenant", "month", "seq", "bytes", "state", "why")
+    for one in listed:
+        archive = one.archive
+        table.add_row(
+            str(archive.tenant_id),
+            archive.month,
+            f"{archive.first_seq} to {archive.last_seq}",
+            f"{archive.file_bytes:,}",
+            one.state,
+            escape(one.why),
+        )
+    out.print(table)
+    for month in waiting:
+        why = month.told_to(tenant) if tenant else month.why
+        out.print(f"{month.month} is still in the database: {why}", markup=False, highlight=False, soft_wrap=True)
+
+
+@archives_app.command()
+def approve(
+    tenant: Tenant,
+    month: Annotated[str, typer.Option(help="Which archive, as in 2019-01.")],
+    person: Annotated[str, typer.Option(help="Who approves, by name; two different persons must.")],
+) -> None:
+    """Approve that an archive older than AUDIT_ARCHIVE_YEARS be deleted; the ledger says who did."""
+    from audit_pipelines.derive import archive_deletion
+
+    with _opened() as installation:
+        given = archive_deletion.approve(installation, tenant, month, person)
+    rest = archive_deletion.APPROVALS_NEEDED - given
+    what = "one more person must approve" if rest > 0 else "the next run of retention_job deletes it"
+    out.print(f"{month}: {given} approved; {what}", markup=False, highlight=False)
 
 
 @db_app.command()

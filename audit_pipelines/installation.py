@@ -92,6 +92,14 @@ class Installation:
         unread = tuple(f"anchor {name} could not be read: {why}" for name, why in anchors.unread.items())
         return [replace(one, warnings=one.warnings + unread) for one in done]
 
+    def deletions(self, verification: Verification) -> list[str]:
+        """Return in words which archived months were deleted, and by whose approval; by name where there is one."""
+        if not verification.deletions:
+            return []
+        with self.database.tenant_connection(verification.tenant_id) as conn:
+            names = self.vault.identities(conn, {ref for one in verification.deletions for ref in one.approvers})
+        return [one.sentence(names) for one in verification.deletions]
+
     def erase(self, tenant_id: UUID, person: str) -> Erasure:
         """Destroy a person's key; see `erasure.erase`."""
         return erase(self.database, self.vault, self.ledger, tenant_id, person)

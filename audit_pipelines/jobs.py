@@ -50,7 +50,7 @@ retention_job: Final = dg.define_asset_job(
     "retention_job",
     selection=dg.AssetSelection.assets("archived_segments"),
     config=dg.RunConfig(ops={"archived_segments": {"config": {"on_demand": False}}}),
-    description="Make the ledger's partitions ahead; copy months beyond AUDIT_RETENTION_DAYS to the archive.",
+    description="Make the ledger's partitions ahead; archive months beyond AUDIT_RETENTION_DAYS and drop them.",
     tags={LANE: "retention"},
 )
 daily_review_job: Final = dg.define_asset_job(

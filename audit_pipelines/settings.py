@@ -67,9 +67,17 @@ class Settings(BaseSettings):
         default=100, ge=1, description="Events a tenant must have before anomalies are reported."
     )
     audit_retention_days: int = Field(
-        default=365, ge=1, description="Days after which whole months are copied to archives."
+        default=365, ge=1, description="Days after which whole months go to the archive and leave the database."
     )
-    audit_auto_archive: bool = Field(default=True, description="Whether retention_job writes archives by itself.")
+    audit_archive_years: int = Field(
+        default=7, ge=1, description="Years after which an archive may be deleted, if two persons approve."
+    )
+    audit_archive_grace_days: int = Field(
+        default=14, ge=0, description="Days that a month stays in the database after its archive was verified."
+    )
+    audit_auto_archive: bool = Field(
+        default=True, description="Whether retention_job archives by itself and drops from the database."
+    )
 
     audit_hash_algorithm: Literal["sha256"] = Field(
         default="sha256", description="Digest of the ledger; format 1 knows SHA-256 alone."

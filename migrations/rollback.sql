@@ -1,6 +1,42 @@
 -- Undoes every migration, newest first. `audit-pipelines db rollback --to N` runs the sections above version N; psql can
 -- run the whole file. It deletes data: there is no way back but a backup.
 
+-- undo 017_create_audit_archives
+set role audit_owner;
+do $$
+begin
+    -- The rows of released months are in the archive alone: without this register nothing would find them again.
+    if exists (select from audit_archives where released_at is not null) then
+        raise exception 'months were released to the archive; expected a database with all of its rows'
+            using hint = 'Restore a backup from before the first release, or keep this version.';
+    end if;
+end $$;
+do $$
+declare
+    v_text text := pg_get_functiondef('audit_append'::regproc);
+begin
+    execute replace(replace(v_text,
+        'select i.tenant_id, i.event_id, i.seq, i.recorded_at, '
+        'coalesce(l.prev_hash || l.entry_hash || l.row_hash, audit_archived_links(i.tenant_id, i.seq))',
+        'select l.tenant_id, l.event_id, l.seq, l.recorded_at, l.prev_hash || l.entry_hash || l.row_hash'),
+        'left join audit_logs l on l.tenant_id = i.tenant_id and l.seq = i.seq and l.recorded_at = i.recorded_at',
+        'join audit_logs l on l.tenant_id = i.tenant_id and l.seq = i.seq and l.recorded_at = i.recorded_at');
+end $$;
+drop function if exists audit_archived_links;
+drop function if exists audit_delete_archive;
+drop function if exists audit_approve_deletion;
+drop function if exists audit_mark_due;
+drop function if exists audit_release_partition;
+drop function if exists audit_keep_ids;
+drop function if exists audit_archive_hold;
+drop table if exists audit_archived_ids;
+drop table if exists audit_archived_days;
+drop table if exists audit_archive_approvals;
+drop table if exists audit_archives;
+drop function if exists audit_keep_archive;
+revoke select on audit_legal_holds from audit_pipeline;
+reset role;
+
 -- undo 016_hold_and_certify
 set role audit_owner;
 drop table if exists audit_erasure_copies, audit_erasures;

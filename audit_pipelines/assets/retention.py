@@ -1,10 +1,10 @@
-"""Old months as files of their own, and persons who are gone for good."""
+"""Old months, into the archive, out of the database and at their end deleted; and persons who are gone for good."""
 
 import dagster as dg
 
 from audit_pipelines.assets.common import OWNERS, table
-from audit_pipelines.derive import lineage
-from audit_pipelines.derive.archiving import archive_segments, ensure_partitions
+from audit_pipelines.derive import archive_deletion, lineage
+from audit_pipelines.derive.archiving import Retention, ensure_partitions, retain
 from audit_pipelines.installation import Installation
 from audit_pipelines.privacy import erasing
 
@@ -18,8 +18,9 @@ class ArchiveConfig(dg.Config):
 
 @dg.asset(
     description=(
-        "Copies of whole months that ended AUDIT_RETENTION_DAYS ago, with the hashed bytes and a manifest, read back "
-        "and recomputed. Deletes nothing. Also makes the ledger's partitions of the coming months."
+        "Whole months that ended AUDIT_RETENTION_DAYS ago: sealed segments with signed manifests, read back and "
+        "recomputed; then dropped from the database, unless held. Archives older than AUDIT_ARCHIVE_YEARS are marked, "
+        "and deleted if two persons approved. Also makes the ledger's partitions of the coming months."
     ),
     group_name="retention",
     owners=OWNERS,
@@ -31,17 +32,26 @@ class ArchiveConfig(dg.Config):
 def archived_segments(
     context: dg.AssetExecutionContext, config: ArchiveConfig, installation: dg.ResourceParam[Installation]
 ) -> dg.MaterializeResult[None]:
-    """Make partitions ahead, then archive the months that are due."""
+    """Make partitions ahead, archive and drop the months that are due, delete what was approved."""
     made = ensure_partitions(installation)
     wanted = config.on_demand or installation.settings.audit_auto_archive
-    done = archive_segments(installation, run_id=context.run.run_id) if wanted else []
+    done = retain(installation, run_id=context.run.run_id) if wanted else Retention()
+    marked = archive_deletion.mark_due(installation) if wanted else 0
+    deleted, refused = archive_deletion.delete_approved(installation) if wanted else ([], [])
     return dg.MaterializeResult(
         metadata={
             "partitions_made": made,
             "archiving": "done" if wanted else "switched off by AUDIT_AUTO_ARCHIVE",
             "retention_days": installation.settings.audit_retention_days,
-            "archives": len(done),
-            "new_archives": sum(one.is_new for one in done),
+            "archives": len(done.archived),
+            "new_archives": sum(one.is_new for one in done.archived),
+            "rows_archived": sum(one.rows for one in done.released),
+            "bytes_freed": sum(one.bytes for one in done.released),
+            "months_dropped": ", ".join(one.month for one in done.released) or "none",
+            "marked_for_deletion": marked,
+            "archives_deleted": len(deleted),
+            "deletions_refused": "; ".join(refused) or "none",
+            "waiting": table(("month", "why"), ((one.month, one.why) for one in done.waiting)),
             "segments": table(
                 ("tenant", "month", "first seq", "last seq", "SHA-256"),
                 (
@@ -52,7 +62,7 @@ def archived_segments(
                         one.segment.last_seq,
                         one.digest[:16],
                     )
-                    for one in done
+                    for one in done.archived
                 ),
             ),
         }

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, Self
 from uuid import UUID
@@ -84,6 +85,11 @@ class Database:
         if role:
             extra["options"] = f"-c role={role}"
         return psycopg.conninfo.make_conninfo(url, **extra)
+
+    @property
+    def archives_dir(self) -> Path:
+        """Folder of the months that left the database: whoever reads the ledger reads them too."""
+        return self._settings.storage_dir / "archives"
 
     def dagster_url(self) -> str:
         """Return Dagster's own database as SQLAlchemy wants it.

@@ -4,15 +4,18 @@ Each is checked when a report is made, against catalogs, rows and files, never a
 Named are PCI DSS 4.0, SEC 17a-4, ISO/IEC 27001:2022, GDPR, HIPAA and 21 CFR Part 11.
 """
 
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from audit_pipelines.anchors.opening import HOME
 from audit_pipelines.anchors.register import AnchorState
 from audit_pipelines.db.database import Connection
 from audit_pipelines.db.queries import query
+from audit_pipelines.derive.archiving import month_end
 from audit_pipelines.derive.reviews import WATCHED_DAYS
 from audit_pipelines.identity.opening import open_identity
 from audit_pipelines.installation import Installation
+from audit_pipelines.ledger.archives import archives_of
 from audit_pipelines.ledger.verify import Verification
 from audit_pipelines.reports.model import Control, ControlResult
 
@@ -44,7 +47,7 @@ def check_controls(installation: Installation, verification: Verification) -> tu
             _addresses_sealed(conn, verification),
             _reading_recorded(installation, conn, verification),
             _anchored(installation, conn, verification),
-            _retention(installation),
+            _retention(installation, conn, verification),
             _signatures(installation, conn, verification),
             _reviews(installation, verification),
         )
@@ -153,13 +156,24 @@ def _reached(state: AnchorState) -> str:
     return f"{state.anchor} is behind by {state.lag:,} events since {since}: {state.last_error or 'not tried yet'}."
 
 
-def _retention(installation: Installation) -> Control:
+def _retention(installation: Installation, conn: Connection, verification: Verification) -> Control:
     days = installation.settings.audit_retention_days
+    archives = archives_of(conn, verification.tenant_id)
+    alone = [one for one in archives if one.released_at and not one.deleted_at]
+    deleted = [one for one in archives if one.deleted_at]
+    faults = [finding for finding in verification.findings if finding.kind == "archive"]
+    recent = [one for one in deleted if month_end(one.month) > datetime.now(UTC) - timedelta(days=_RETENTION_DAYS)]
+    evidence = (
+        f"AUDIT_RETENTION_DAYS is {days}: so long events stay in the database. {sum(one.rows for one in alone):,} "
+        f"older events in {len(alone)} months are in the archive alone; verification reads them there. "
+        f"{len(deleted)} months were deleted, each by approval of two persons; AUDIT_ARCHIVE_YEARS is "
+        f"{installation.settings.audit_archive_years}."
+    )
     return Control(
         "Twelve months of audit history",
         "PCI DSS 10.5.1",
-        _result(passed=days >= _RETENTION_DAYS),
-        f"AUDIT_RETENTION_DAYS is {days}; older months are copied to archives and none is deleted by this product.",
+        _result(passed=days >= _RETENTION_DAYS and not faults and not recent),
+        " ".join([evidence, *(f"Found there: {fault.what}." for fault in faults[:1])]),
     )
 
 

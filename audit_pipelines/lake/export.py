@@ -18,14 +18,17 @@ from audit_pipelines.derive.locks import exclusive
 from audit_pipelines.errors import TamperedError
 from audit_pipelines.files import replacing
 from audit_pipelines.installation import Installation
-from audit_pipelines.lake.datasets import RAW_EVENTS, Lake, Part, Written, describe
+from audit_pipelines.lake.archived import archived_table
+from audit_pipelines.lake.datasets import ROW_GROUP, Lake, Part, Written, describe, parquet_schema
+from audit_pipelines.lake.redaction import redacted_table
+from audit_pipelines.ledger.archives import Archive, ArchiveFolder, archives_of, released
+from audit_pipelines.ledger.segment import read_rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from adbc_driver_postgresql.dbapi import Connection as ArrowConnection
 
 _ONE_DAY: Final = timedelta(days=1)
-ROW_GROUP: Final = 131_072
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,7 @@ def export_window(
                 (tenant_id, day, first, end)
                 for tenant_id, next_seq in conn.execute(query("lake/select_heads")).fetchall()
                 for day, first, end in _days(conn, tenant_id, next_seq, since, until)
+                if not any(one.first_seq <= first <= one.last_seq for one in deleted(conn, tenant_id))
             ]
         for tenant_id, day, first, end in plan:
             there = [part for part in lake.parts(tenant_id) if part.day == day]
@@ -99,7 +103,8 @@ def pending_days(installation: Installation, *, now: datetime | None = None) -> 
     with installation.database.connection("audit_pipeline") as conn:
         for tenant_id, next_seq in conn.execute(query("lake/select_heads")).fetchall():
             parts = lake.parts(tenant_id)
-            missing = next(iter(gaps(parts, 0, next_seq)), None)
+            gone = [Part(one.first_seq, one.last_seq, date.min, lake.root) for one in deleted(conn, tenant_id)]
+            missing = next(iter(gaps([*parts, *gone], 0, next_seq)), None)
             if missing:
                 first = min(first, recorded_at(conn, tenant_id, missing[0]).date())
             days = [part.day for part in parts]
@@ -183,10 +188,19 @@ def first_seq_at(conn: Connection, tenant_id: UUID, moment: datetime, low: int, 
     return low
 
 
+def deleted(conn: Connection, tenant_id: UUID) -> list[Archive]:
+    """Return the months of a tenant that were deleted from the archive, which no lake has to have."""
+    return [one for one in archives_of(conn, tenant_id) if one.deleted_at]
+
+
 def recorded_at(conn: Connection, tenant_id: UUID, seq: int) -> datetime:
-    """Return when a row was recorded, in UTC; raises `TamperedError` where there is none."""
+    """Return when a row was recorded, in UTC: to the microsecond, or to the day if its month was dropped.
+
+    Raises:
+        TamperedError: where there is no such row.
+    """
     row = conn.execute(query("lake/select_recorded_at"), {"tenant_id": tenant_id, "seq": seq}).fetchone()
-    if row is None:
+    if row is None or row[0] is None:
         raise TamperedError(
             f"tenant {tenant_id}: the head counts a row at seq {seq}, the ledger has none; run `audit-pipelines verify`"
         )
@@ -218,7 +232,7 @@ def _write_part(
     rows, last_hash = 0, ""
     with replacing(path) as staging:
         with pq.ParquetWriter(staging, parquet_schema(), compression="zstd") as writer:
-            for table in _read(arrow, tenant_id, part):
+            for table in _tables(installation, arrow, tenant_id, part):
                 writer.write_table(table, row_group_size=ROW_GROUP)
                 rows += table.num_rows
                 last_hash = table["row_hash"][-1].as_py()
@@ -240,6 +254,22 @@ def _write_part(
     return written
 
 
+def _tables(installation: Installation, arrow: "ArrowConnection", tenant_id: UUID, part: Part) -> Iterator["pa.Table"]:
+    """Read a part's rows from the database, or from the archive where their month was dropped; no erased person's."""
+    with installation.database.connection("audit_pipeline") as conn:
+        archived = [
+            one for one in released(archives_of(conn, tenant_id)) if one.first_seq <= part.first_seq <= one.last_seq
+        ]
+        erased = [ref for (ref,) in conn.execute(query("lake/select_erased"), {"tenant_id": tenant_id}).fetchall()]
+    if not archived:
+        yield from _read(arrow, tenant_id, part)
+        return
+    path = ArchiveFolder(installation.database.archives_dir).segment(tenant_id, archived[0].month)
+    for rows in read_rows(path, part.first_seq, part.last_seq):
+        table = archived_table(tenant_id, rows, parquet_schema())
+        yield redacted_table(table, erased) if erased else table
+
+
 def _read(arrow: "ArrowConnection", tenant_id: UUID, part: Part) -> Iterator["pa.Table"]:
     import pyarrow as pa  # noqa: PLC0415
 
@@ -258,12 +288,3 @@ def _read(arrow: "ArrowConnection", tenant_id: UUID, part: Part) -> Iterator["pa
         for batch in cursor.fetch_record_batch():
             if batch.num_rows:
                 yield pa.Table.from_batches([batch]).cast(parquet_schema())
-
-
-def parquet_schema() -> "pa.Schema":
-    """Return the columns of a part; text as `string`, which every reader of Parquet knows."""
-    import polars as pl  # noqa: PLC0415
-    import pyarrow as pa  # noqa: PLC0415
-
-    arrow = {pl.String(): pa.string(), pl.Int64(): pa.int64(), pl.Datetime("us", "UTC"): pa.timestamp("us", tz="UTC")}
-    return pa.schema([pa.field(name, arrow[kind]) for name, kind in RAW_EVENTS.items()])

@@ -4,6 +4,7 @@ What is left of them is what `sql/lake/read_events.sql` exports of somebody who 
 from itself, because its rows may have left the ledger meanwhile.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
@@ -11,11 +12,12 @@ from uuid import UUID
 import polars as pl
 
 from audit_pipelines.files import replacing
-from audit_pipelines.lake.datasets import RAW_EVENTS, Lake, Part, Written, describe
-from audit_pipelines.lake.export import ROW_GROUP, parquet_schema
+from audit_pipelines.lake.datasets import RAW_EVENTS, ROW_GROUP, Lake, Part, Written, describe, parquet_schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import pyarrow as pa
 
 ERASED_ENTITY: Final = "erased"
 _OWN_ENTITY_TYPE: Final = "audit_subject"
@@ -34,26 +36,31 @@ def redact_part(path: Path, ref: UUID, before: "Callable[[Written], None]") -> W
     """
     import pyarrow.parquet as pq  # noqa: PLC0415 — 0.3 s that importing the asset graph need not pay
 
-    frame = redacted(pl.read_parquet(path, hive_partitioning=False), ref)
+    table = redacted_table(pl.read_parquet(path, hive_partitioning=False).to_arrow(), [ref])
     with replacing(path) as staging:
-        pq.write_table(frame.to_arrow().cast(parquet_schema()), staging, compression="zstd", row_group_size=ROW_GROUP)
-        written = describe(staging, frame.height, path)
+        pq.write_table(table, staging, compression="zstd", row_group_size=ROW_GROUP)
+        written = describe(staging, table.num_rows, path)
         before(written)
     return written
 
 
-def redacted(events: pl.DataFrame, ref: UUID) -> pl.DataFrame:
-    """Return raw events without what leads to the person."""
-    acted = (pl.col("actor_ref") == str(ref)).fill_null(value=False)
-    return events.with_columns(
+def redacted_table(events: "pa.Table", refs: Sequence[UUID]) -> "pa.Table":
+    """Return raw events without what leads to these persons."""
+    acted = _is_actor(refs).fill_null(value=False)
+    frame = pl.DataFrame(events).with_columns(
         *(pl.when(acted).then(None).otherwise(pl.col(name)).alias(name) for name in _OF_THE_ACTOR),
-        pl.when(_is_entity(ref)).then(pl.lit(ERASED_ENTITY)).otherwise(pl.col("entity_id")).alias("entity_id"),
-    ).select(list(RAW_EVENTS))
+        pl.when(_is_entity(refs)).then(pl.lit(ERASED_ENTITY)).otherwise(pl.col("entity_id")).alias("entity_id"),
+    )
+    return frame.select(list(RAW_EVENTS)).to_arrow().cast(parquet_schema())
 
 
 def _about(events: pl.LazyFrame, ref: UUID) -> pl.LazyFrame:
-    return events.filter((pl.col("actor_ref") == str(ref)) | _is_entity(ref)).select("seq").head(1)
+    return events.filter(_is_actor([ref]) | _is_entity([ref])).select("seq").head(1)
 
 
-def _is_entity(ref: UUID) -> pl.Expr:
-    return (pl.col("entity_id") == str(ref)) & (pl.col("entity_type") != _OWN_ENTITY_TYPE)
+def _is_actor(refs: Sequence[UUID]) -> pl.Expr:
+    return pl.col("actor_ref").is_in([str(ref) for ref in refs])
+
+
+def _is_entity(refs: Sequence[UUID]) -> pl.Expr:
+    return pl.col("entity_id").is_in([str(ref) for ref in refs]) & (pl.col("entity_type") != _OWN_ENTITY_TYPE)

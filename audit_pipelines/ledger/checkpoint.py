@@ -65,7 +65,11 @@ def sign(checkpoint: Checkpoint, signer: Signer) -> str:
 
     The signer must never sign a checkpoint that is inconsistent with an earlier one; the caller proves that first.
     """
-    text = checkpoint.text()
+    return sign_text(checkpoint.text(), signer)
+
+
+def sign_text(text: str, signer: Signer) -> str:
+    """Return any text that ends with a newline as a signed note; its first line must say what kind of text it is."""
     signature = signer.verifier_key.key_hash + signer.sign(text.encode())
     return f"{text}\n{_SIGNATURE_MARK}{signer.name} {_encode(signature)}\n"
 
@@ -76,6 +80,11 @@ def open_note(note: str, verifier_keys: Iterable[VerifierKey]) -> Checkpoint:
     Lines by other keys are ignored, as C2SP demands (witnesses, key rotation); a line by a known key must be right.
     Raises `TamperedError` if no known key signed, a known key's signature is wrong, or the text is not a checkpoint's.
     """
+    return _parse(open_text(note, verifier_keys))
+
+
+def open_text(note: str, verifier_keys: Iterable[VerifierKey]) -> str:
+    """Return the text of a signed note if a key of `verifier_keys` signed it; otherwise as `open_note`."""
     text, signatures = _split(note)
     known = {(key.name, key.key_hash): key for key in verifier_keys}
     signed = False
@@ -90,7 +99,7 @@ def open_note(note: str, verifier_keys: Iterable[VerifierKey]) -> Checkpoint:
         expected = ", ".join(f"{key.name}+{key.key_hash.hex()}" for key in known.values()) or "no key at all"
         got = ", ".join(f"{name}+{signature[:4].hex()}" for name, signature in signatures)
         raise TamperedError(f"checkpoint: expected a signature by {expected}, got signatures by {got}")
-    return _parse(text)
+    return text
 
 
 def single_signature(note: str, key: VerifierKey) -> str:

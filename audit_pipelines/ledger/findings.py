@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from typing import Final, Literal
 from uuid import UUID
 
-Kind = Literal["sequence", "content", "column", "link", "order", "head", "event_id", "access", "checkpoint", "anchor"]
+Kind = Literal[
+    "sequence", "content", "column", "link", "order", "head", "event_id", "access", "checkpoint", "anchor", "archive"
+]
 
 # A destroyed ledger has as many findings as rows; the first ones tell all that a person can use.
 _MOST_FINDINGS: Final = 100

@@ -116,17 +116,26 @@ class Tree:
     levels: tuple[bytes, ...]
 
     @classmethod
-    def of(cls, leaf_hashes: Iterable[bytes]) -> Self:
-        """Build the tree over `leaf_hashes` (32 bytes each, in `seq` order)."""
+    def of(cls, leaf_hashes: Iterable[bytes], known: Iterable[tuple[int, int, bytes]] = ()) -> Self:
+        """Build the tree over `leaf_hashes` (32 bytes each, in `seq` order).
+
+        `known` are roots of complete subtrees, `(first leaf, height, hash)`, whose leaves are not known: whatever
+        stands for those leaves, proofs that touch no such leaf come out right.
+        """
         level = b"".join(leaf_hashes)
         if len(level) % HASH_LENGTH:
             raise ValidationError(f"leaf hashes must have {HASH_LENGTH} bytes each, got {len(level)} bytes in all")
+        nodes: dict[int, list[tuple[int, bytes]]] = {}
+        for first, height, digest in known:
+            if first + (1 << height) <= len(level) // HASH_LENGTH:
+                nodes.setdefault(height, []).append((first >> height, digest))
+        level = _with_nodes(level, nodes.get(0, ()))
         levels = [level]
         sha256 = hashlib.sha256
         while len(level) > HASH_LENGTH:
             paired = len(level) // (2 * HASH_LENGTH) * 2 * HASH_LENGTH
             parents = [sha256(b"\x01" + level[at : at + 64]).digest() for at in range(0, paired, 2 * HASH_LENGTH)]
-            level = b"".join(parents) + level[paired:]
+            level = _with_nodes(b"".join(parents) + level[paired:], nodes.get(len(levels), ()))
             levels.append(level)
         return cls(tuple(levels))
 
@@ -174,6 +183,15 @@ class Tree:
                 path.append(sibling)
             index >>= 1
         return tuple(path)
+
+
+def _with_nodes(level: bytes, nodes: Sequence[tuple[int, bytes]]) -> bytes:
+    if not nodes:
+        return level
+    changed = bytearray(level)
+    for index, digest in nodes:
+        changed[index * HASH_LENGTH : (index + 1) * HASH_LENGTH] = digest
+    return bytes(changed)
 
 
 def root(leaf_hashes: Iterable[bytes]) -> bytes:

@@ -17,13 +17,13 @@ from audit_pipelines.db.queries import query
 from audit_pipelines.errors import TamperedError, ValidationError
 from audit_pipelines.files import replacing
 from audit_pipelines.ledger import chain, merkle
+from audit_pipelines.ledger.archives import ArchiveFolder, leaves
 from audit_pipelines.ledger.checkpoint import Checkpoint, open_note, tenant_of
 from audit_pipelines.ledger.keys import VerifierKey, exclusively, sync_directory
 
 WIDTH: Final = 256
 _HEIGHT: Final = 8
 _LEAF_LENGTH: Final = 64
-_FETCH: Final = 5_000
 _PREFIX: Final = _LEAF_LENGTH.to_bytes(2)
 
 Emit = Callable[[str, bytes], None]
@@ -63,6 +63,7 @@ def write_tiles(
 
     Raises:
         ValidationError: when the tenant has no checkpoint, or the folder holds another tenant's log.
+        DeletedArchiveError: when an empty or old folder needs leaves of a month that was deleted.
         TamperedError: when folder, rows and checkpoint do not fit each other, or the ledger is older than the folder.
         OSError: when a file cannot be written; the folder still serves its former checkpoint.
     """
@@ -83,9 +84,11 @@ def write_tiles(
         size = _written_size(directory, target, verifier_keys)
         if size == target.size:
             return TilesWritten(size, 0)
-        _extend(_Edge.read(directory, size), conn, target, _discard)
+        conn.execute(query("ledger/lock_partitions"))
+        folder = ArchiveFolder(database.archives_dir)
+        _extend(_Edge.read(directory, size), conn, folder, target, _discard)
         writer = _Writer(directory)
-        edge = _extend(_Edge.read(directory, size), conn, target, writer.write)
+        edge = _extend(_Edge.read(directory, size), conn, folder, target, writer.write)
         edge.write_partial(writer.write)
     before_publishing(target.size)
     writer.publish(note)
@@ -113,15 +116,13 @@ def _written_size(directory: Path, target: Checkpoint, verifier_keys: Sequence[V
     return served.size
 
 
-def _extend(edge: "_Edge", conn: Connection, target: Checkpoint, emit: Emit) -> "_Edge":
+def _extend(edge: "_Edge", conn: Connection, folder: ArchiveFolder, target: Checkpoint, emit: Emit) -> "_Edge":
     """Return `edge` grown to the size of `target`, whose root it must then have."""
-    with conn.cursor(name="tiles") as cursor:
-        cursor.itersize = _FETCH
-        cursor.execute(query("ledger/select_leaves_from"), {"first": edge.size, "size": target.size}, binary=True)
-        for expected, (seq, recorded_at, entry_hash) in enumerate(cursor, start=edge.size):
-            if seq != expected:
-                raise TamperedError(f"tenant {target.tenant_id}: expected the row with seq {expected}, got {seq}")
-            edge.append(chain.leaf(target.tenant_id, seq, chain.microseconds(recorded_at), entry_hash), emit)
+    rows = leaves(conn, folder, target.tenant_id, edge.size, target.size)
+    for expected, (seq, recorded_at_us, entry_hash) in enumerate(rows, start=edge.size):
+        if seq != expected:
+            raise TamperedError(f"tenant {target.tenant_id}: expected the row with seq {expected}, got {seq}")
+        edge.append(chain.leaf(target.tenant_id, seq, recorded_at_us, entry_hash), emit)
     if (edge.size, edge.root()) != (target.size, target.root):
         raise TamperedError(
             f"tenant {target.tenant_id}: tiles and rows give {edge.size} leaves with root {edge.root().hex()}, the "

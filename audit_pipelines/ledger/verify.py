@@ -3,7 +3,8 @@
 Reads every row's bytes again; no stored hash is believed. Compared are content, columns, links and sequence (in
 `verify_rows.py` and `verify_parts.py`), head, register of ids, the access log, checkpoints with their signatures, and
 the anchors outside the database, which alone show that a tail, a whole tenant or the entire database was replaced by
-something older. It repairs nothing; what it cannot see, docs/ledger_format.md says.
+something older. Months that left the database are read from the archive (`verify_archives.py`). It repairs nothing;
+what it cannot see, docs/ledger_format.md says.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,12 +17,14 @@ from audit_pipelines.db.database import Connection, Database
 from audit_pipelines.db.queries import query
 from audit_pipelines.errors import TamperedError
 from audit_pipelines.ledger import chain
+from audit_pipelines.ledger.archives import ArchiveFolder, multirange
 from audit_pipelines.ledger.checkpoint import AnchorLog, Checkpoint, FileAnchor, open_note
 from audit_pipelines.ledger.entry import format_moment
 from audit_pipelines.ledger.findings import Finding, Findings, Kind
 from audit_pipelines.ledger.keys import VerifierKey
 from audit_pipelines.ledger.merkle import Frontier
 from audit_pipelines.ledger.verify_access import check_accesses
+from audit_pipelines.ledger.verify_archives import ArchiveReading, Deletion, walk_ledger
 from audit_pipelines.ledger.verify_parts import OnRows, Walked, Walkers, walkers
 from audit_pipelines.ledger.verify_rows import Start
 
@@ -45,6 +48,10 @@ class Verification:
     """What is no sign of tampering and still wants a look, such as damage in an anchor file."""
     first_seq: int = 0
     """Where reading began; rows before it were vouched for by a signed checkpoint and not read again."""
+    archived: int = 0
+    """How many of the events were read from the archive."""
+    deletions: tuple[Deletion, ...] = ()
+    """Months that are not there because two persons approved it; their manifests still link what is around them."""
 
     @property
     def intact(self) -> bool:
@@ -96,6 +103,8 @@ def verify_all(
     anchored = {tenant: anchor.read(tenant) for tenant in anchor.read_all()}
     with database.connection("audit_pipeline") as conn:
         conn.execute("set transaction isolation level repeatable read, read only")
+        # Before the snapshot: a month that is dropped after it was taken would be neither here nor in the archive.
+        conn.execute(query("ledger/lock_partitions"))
         chosen = [tenant_id] if tenant_id else sorted({*tenants(conn), *anchored})
         with walkers(database, conn) as helping:
             return [
@@ -105,6 +114,7 @@ def verify_all(
                     verifier_keys=verifier_keys,
                     anchored=anchored.get(tenant, _NOTHING_ANCHORED),
                     home=FileAnchor(anchor.directory),
+                    folder=ArchiveFolder(database.archives_dir),
                     helping=helping,
                     on_rows=on_rows,
                     since=since,
@@ -114,15 +124,24 @@ def verify_all(
 
 
 def verify_tenant(
-    conn: Connection, tenant_id: UUID, *, verifier_keys: Sequence[VerifierKey], anchor: FileAnchor
+    conn: Connection,
+    tenant_id: UUID,
+    *,
+    verifier_keys: Sequence[VerifierKey],
+    anchor: FileAnchor,
+    folder: ArchiveFolder | None = None,
 ) -> Verification:
-    """Verify one tenant over a connection that sees it, in this process; the caller answers for the snapshot."""
+    """Verify one tenant over a connection that sees it, in this process; the caller answers for the snapshot.
+
+    Without the `folder` of the archive, months that are in it alone are findings.
+    """
     return _verify(
         conn,
         tenant_id,
         verifier_keys=verifier_keys,
         anchored=anchor.read(tenant_id),
         home=FileAnchor(anchor.directory),
+        folder=folder or ArchiveFolder(anchor.directory / "nowhere"),
         helping=Walkers(),
         on_rows=None,
         since=None,
@@ -136,6 +155,7 @@ def _verify(
     verifier_keys: Sequence[VerifierKey],
     anchored: AnchorLog,
     home: FileAnchor,
+    folder: ArchiveFolder,
     helping: Walkers,
     on_rows: OnRows | None,
     since: datetime | None,
@@ -146,26 +166,33 @@ def _verify(
     start = vouched.start(tenant_id, since)
     head = conn.execute(query("ledger/select_head"), {"tenant_id": tenant_id}).fetchone()
     sizes = [size for size in vouched.by_size if size >= start.first_seq]
-    walked = helping.walk(conn, tenant_id, start, sizes, last_seq=head[0] if head else 0, on_rows=on_rows)
+    last_seq = head[0] if head else 0
+    archive = ArchiveReading(conn, tenant_id, folder, verifier_keys)
+    whole = walk_ledger(archive, helping, start, sizes, last_seq=last_seq, on_rows=on_rows)
+    walked = whole.walked
     findings.extend(walked.findings)
-    _check_tree(walked, start.first_seq, vouched.by_size, findings)
+    seen = {size: notes for size, notes in vouched.by_size.items() if not whole.is_unread(size)}
+    _check_tree(walked, start.first_seq, seen, findings)
     _check_head(head, walked, findings)
-    parameters = {"tenant_id": tenant_id, "first_seq": start.first_seq}
+    archived = multirange(archive.released)
+    parameters = {"tenant_id": tenant_id, "first_seq": start.first_seq, "archived": archived}
     for seq, event_id, what in conn.execute(query("ledger/select_event_id_faults"), parameters):
         findings.add(seq, "event_id", f"{event_id!r}: {what}")
-    check_accesses(conn, tenant_id, start.first_seq, findings)
+    check_accesses(conn, tenant_id, start.first_seq, archived, findings)
     warnings = _check_anchor(home.read(tenant_id), tenant_id, vouched, findings)
     for name, log in anchored.elsewhere:
         warnings += _check_elsewhere(log, tenant_id, name, vouched, findings)
     return Verification(
         tenant_id,
-        walked.rows,
+        walked.rows - whole.unread,
         len(stored),
         walked.next_seq - 1 if walked.rows else None,
         walked.head,
         findings.all(),
-        warnings,
+        warnings + whole.warnings,
         start.first_seq,
+        whole.archived,
+        whole.deletions,
     )
 
 

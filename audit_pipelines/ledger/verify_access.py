@@ -35,9 +35,12 @@ class _Pair(NamedTuple):
 _decode: Final = msgspec.json.Decoder(_Details).decode
 
 
-def check_accesses(conn: Connection, tenant_id: UUID, first_seq: int, findings: Findings) -> None:
-    """Note every row of the access log that is missing, altered, copied, or of no entry from `first_seq` on."""
-    parameters = {"tenant_id": tenant_id, "first_seq": first_seq}
+def check_accesses(conn: Connection, tenant_id: UUID, first_seq: int, archived: str, findings: Findings) -> None:
+    """Note every row of the access log that is missing, altered, copied, or of no entry from `first_seq` on.
+
+    `archived` are the seqs of months that left the database, whose entries are not compared.
+    """
+    parameters = {"tenant_id": tenant_id, "first_seq": first_seq, "archived": archived}
     with conn.cursor() as cursor:
         # Streamed: a long access log does not have to fit in memory.
         for pair in map(_Pair._make, cursor.stream(query("ledger/select_accesses_to_verify"), parameters)):

@@ -74,8 +74,11 @@ class Walkers:
         *,
         last_seq: int,
         on_rows: OnRows | None,
+        end_seq: int = _MOST,
     ) -> Walked:
-        """Walk a tenant's chain from `start` to its end; about `last_seq` decides how the work is shared out.
+        """Walk a tenant's chain from `start` to its end, or to before `end_seq`.
+
+        About `last_seq` decides how the work is shared out.
 
         Raises:
             AuditError: when a process that helped was ended from outside.
@@ -83,9 +86,9 @@ class Walkers:
         """
         wanted = sorted(sizes)
         if self._shared is None or last_seq - start.first_seq < _WORTH_PROCESSES:
-            end = _Part(tenant_id, start, _read_from(start), _MOST, tuple(wanted))
+            end = _Part(tenant_id, start, _read_from(start), end_seq, tuple(wanted))
             return _walk(conn, end, on_rows)
-        parts = list(_cut(conn, tenant_id, start, wanted, last_seq))
+        parts = list(_cut(conn, tenant_id, start, wanted, last_seq=min(last_seq, end_seq - 1), end_seq=end_seq))
         tasks = [(*self._shared, part) for part in parts]
         walked = []
         try:
@@ -122,7 +125,9 @@ def walkers(database: Database, conn: Connection) -> Iterator[Walkers]:
         helping.close()
 
 
-def _cut(conn: Connection, tenant_id: UUID, start: Start, sizes: Sequence[int], last_seq: int) -> Iterator[_Part]:
+def _cut(
+    conn: Connection, tenant_id: UUID, start: Start, sizes: Sequence[int], *, last_seq: int, end_seq: int
+) -> Iterator[_Part]:
     """Cut a chain; a part's start is what the row before it claims, which walking that row then confirms or not."""
     step = 1 << _PART_BITS
     cuts = list(range((start.first_seq // step + 1) * step, last_seq + 1, step))
@@ -131,7 +136,7 @@ def _cut(conn: Connection, tenant_id: UUID, start: Start, sizes: Sequence[int], 
     ).fetchall()
     claimed = {seq + 1: (row_hash, recorded_at_us) for seq, row_hash, recorded_at_us in rows}
     starts = [start, *(Start(cut, *claimed.get(cut, (b"", None))) for cut in cuts)]
-    for place, (first, end) in enumerate(zip(starts, [*cuts, _MOST], strict=True)):
+    for place, (first, end) in enumerate(zip(starts, [*cuts, end_seq], strict=True)):
         within = tuple(size for size in sizes if (size > first.first_seq or place == 0) and size <= end)
         yield _Part(tenant_id, first, first.first_seq if place else _read_from(first), end, within)
 

@@ -28,6 +28,7 @@ from audit_pipelines.installation import Installation
 from audit_pipelines.ledger.group_commit import GroupCommit
 from audit_pipelines.server.access import AccessRecorder
 from audit_pipelines.server.access_reading import ACCESS_LOG_PATH, AccessReading
+from audit_pipelines.server.archives import ARCHIVES_PATH, Archives
 from audit_pipelines.server.auth import WITH_JWT_SECRET, Authenticator, Sessions, mint_token
 from audit_pipelines.server.boundary import Boundary
 from audit_pipelines.server.direct import Direct
@@ -86,6 +87,7 @@ def create_app(
     access_reading = AccessReading(installation, workers, access)
     health = Health(installation)
     privacy = Privacy(installation, workers, access)
+    archives = Archives(installation, workers, access)
 
     passwords = Workers(PASSWORD_THREADS, PASSWORD_QUEUE)
     mint = partial(
@@ -141,6 +143,8 @@ def create_app(
         ),
         resource(REVIEWS_PATH, GET=Operation("audit:sign", signing.list_reviews)),
         resource(ACCESS_LOG_PATH, GET=Operation("audit:admin", access_reading.lines)),
+        resource(ARCHIVES_PATH, GET=Operation("audit:admin", archives.listing)),
+        resource(f"{ARCHIVES_PATH}/{{month}}/approvals", POST=Operation("audit:admin", archives.approve)),
     ]
     if WITH_JWT_SECRET in settings.jwt_algorithms:
         # Where identity providers alone are trusted, the token of a login would open nothing.

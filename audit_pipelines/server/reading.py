@@ -24,10 +24,12 @@ from audit_pipelines.identity.signatures import Signatures
 from audit_pipelines.installation import Installation
 from audit_pipelines.ledger import sealing
 from audit_pipelines.ledger.access import hashed
+from audit_pipelines.ledger.archives import ArchiveFolder
 from audit_pipelines.ledger.entry import format_moment
 from audit_pipelines.ledger.stored_row import content_is_intact
 from audit_pipelines.ledger.vault import Vault
 from audit_pipelines.server.access import AccessRecorder
+from audit_pipelines.server.archived import archived_event
 from audit_pipelines.server.auth import Principal
 from audit_pipelines.server.events import EVENTS_PATH
 from audit_pipelines.server.filters import Filters, encode_cursor, parse_filters
@@ -50,6 +52,8 @@ class Found:
     answer: dict[str, Any] | None
     asked: dict[str, Any]
     count: int
+    refusal: RequestError | None = None
+    """Why what was found cannot be shown."""
 
 
 class EventReading:
@@ -61,6 +65,7 @@ class EventReading:
         self._database = installation.database
         self._vault = installation.vault
         self._access = access
+        self._archives = ArchiveFolder(installation.database.archives_dir)
         self._timeout_ms = installation.settings.database_timeout
         self._workers = workers
         self._signatures = signatures
@@ -81,6 +86,8 @@ class EventReading:
 
     async def _answer(self, request: Request, principal: Principal, action: str, found: Found) -> Response:
         await self._access.record(request, principal, action, found.asked, found.count)
+        if found.refusal is not None:
+            raise found.refusal
         if found.answer is None:
             raise RequestError(404, "not-found", "This tenant has no event with this id.")
         return Response(msgspec.json.encode(found.answer), media_type="application/json")
@@ -111,11 +118,15 @@ class EventReading:
         with self._database.tenant_connection(tenant_id) as conn:
             rows = self._select(conn, "server/select_events", parameters)
             names = self._names(conn, principal, rows)
+            archived = conn.execute(query("server/select_archived")).fetchone()
         more = bool(rows) and rows[0].found > len(rows)
-        answer = {
+        answer: dict[str, Any] = {
             "events": [shown(row, names) for row in rows],
             "next_cursor": encode_cursor(filters.order, rows[-1].seq) if more else None,
         }
+        if archived and archived[0]:
+            # A timeline that ends where the database does must not look like the whole history.
+            answer["archived"] = {"events": archived[0], "through": archived[1]}
         asked = asked_for(
             filters, tenant_key, actor_ref=actor_ref, entity_ref=entity_ref, ip_index=ip_index, found=bool(rows)
         )
@@ -127,12 +138,17 @@ class EventReading:
         # Postgres has no text with NUL, so no event has such an id.
         wanted = event_id.replace("\x00", "\ufffd")
         with self._database.tenant_connection(tenant_id) as conn:
-            rows = self._select(conn, "server/select_event", {"event_id": wanted})
+            rows: Sequence[EventRow] = self._select(conn, "server/select_event", {"event_id": wanted})
+            refusal = None
+            if not rows:
+                archived = archived_event(conn, self._archives, tenant_id, wanted)
+                rows, refusal = ([], archived) if isinstance(archived, RequestError) else (archived, None)
             answer = _with_proof(conn, rows[0], self._names(conn, principal, rows)) if rows else None
             if answer is not None:
                 signed = self._signatures.of_records(conn, "event", [rows[0].event_id])
                 answer["signatures"] = [shown_signature(one) for one in signed]
-        return Found(answer, {"event_id": event_id if rows else hashed(tenant_key, event_id)}, len(rows))
+        asked = {"event_id": event_id if rows else hashed(tenant_key, event_id)}
+        return Found(answer, asked, len(rows), refusal)
 
     def _select(self, conn: Connection, name: str, parameters: dict[str, Any]) -> list[EventRow]:
         """Run a query planned for its parameters: a generic plan would read past every index."""

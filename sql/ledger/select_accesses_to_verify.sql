@@ -15,7 +15,7 @@ from (select seq, event_id, row_hash, occurred_at, actor_ref, event_type, ip_add
 full join (select *, count(*) over (partition by seq) as copies
            from audit_access_log
            where tenant_id = %(tenant_id)s
-             and (seq >= %(first_seq)s
+             and (seq >= %(first_seq)s and not seq <@ %(archived)s::int8multirange
                   or seq is null
                      and access_id > (select min(access_id) from audit_access_log
                                       where tenant_id = %(tenant_id)s and seq is not null))) a

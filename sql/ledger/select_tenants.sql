@@ -21,6 +21,7 @@ with recursive
     )
 select tenant_id from audit_chain_heads
 union select tenant_id from audit_checkpoints
+union select tenant_id from audit_archives
 union select tenant_id from in_register where tenant_id is not null
 union select tenant_id from in_accesses where tenant_id is not null
 union select tenant_id from in_logs where tenant_id is not null

@@ -16,6 +16,7 @@ from audit_pipelines.lake.catalog import COMMENTS, build_catalog
 from audit_pipelines.lake.datasets import RAW_EVENTS, Lake
 from audit_pipelines.lake.export import count_days, export_window, pending_days
 from audit_pipelines.ledger.event import Event
+from audit_pipelines.ledger.segment import open_manifest
 
 FROM = date(2025, 1, 1)
 ONE_DAY = timedelta(days=1)
@@ -201,14 +202,14 @@ def test_an_old_month_is_archived_and_checked(installation: Installation, tenant
     assert archiving.archive_segments(installation, run_id="test") == []
     later = datetime.now(UTC) + timedelta(days=400)
     (archived,) = archiving.archive_segments(installation, run_id="test", now=later)
-    manifest = json.loads(archived.path.with_suffix("").with_suffix(".manifest.json").read_text())
+    manifest = open_manifest(archived.path.with_suffix(".manifest").read_text(), installation.verifier_keys)
     with installation.database.connection("audit_pipeline") as conn:
         links = conn.execute(
             "select encode(prev_hash, 'hex'), encode(row_hash, 'hex') from audit_logs order by seq"
         ).fetchall()
-    assert (manifest["first_seq"], manifest["last_seq"], manifest["rows"]) == (0, 4, 5)
-    assert manifest["prev_hash_of_first"] == links[0][0]
-    assert manifest["row_hash_of_last"] == links[4][1]
+    assert (manifest.first_seq, manifest.last_seq, manifest.rows) == (0, 4, 5)
+    assert manifest.first_prev_hash.hex() == links[0][0]
+    assert manifest.last_row_hash.hex() == links[4][1]
     assert [one.is_new for one in archiving.archive_segments(installation, run_id="test", now=later)] == [False]
 
     archived.path.write_bytes(b"something else")

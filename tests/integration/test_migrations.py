@@ -94,3 +94,17 @@ def test_a_failing_migration_leaves_nothing_behind(
             migrate.migrate(conn)
         assert conn.execute("select to_regclass('left_behind')").fetchone() == (None,)
         assert migrate.status(conn)[-1].applied_at is None
+
+
+def test_the_archive_cannot_be_undone_once_it_alone_has_rows(database: Database) -> None:
+    with database.connect_admin() as conn:
+        conn.execute(
+            """
+            insert into audit_archives
+            values (gen_random_uuid(), '2020-01', 0, 0, sha256('a'), sha256('b'), now(), now(), sha256('c'), 1, '', 1,
+                    now(), now())
+            """
+        )
+        with pytest.raises((MigrationError, psycopg.Error), match="released to the archive"):
+            migrate.rollback(conn, 16)
+        assert conn.execute("select count(*) from audit_archives").fetchone() == (1,)

@@ -8,9 +8,11 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import duckdb
 import polars as pl
+from moved_clock import MovedClock, month
 
 from audit_pipelines.installation import Installation
 from audit_pipelines.lake.datasets import Lake
+from audit_pipelines.ledger.event import Event
 from audit_pipelines.runs import StepEvent
 
 
@@ -25,7 +27,7 @@ def test_everything_materialises(
     made = {event.asset_key.to_user_string() for event in result.get_asset_materialization_events()}
     assert made == {key.to_user_string() for key in result.job_def.asset_layer.executable_asset_keys} - {"audit_logs"}
     evaluations = result.get_asset_check_evaluations()
-    assert len(evaluations) == 8
+    assert len(evaluations) == 9
     assert all(evaluation.passed for evaluation in evaluations)
     assert instance.get_run_by_id(result.run_id).is_success
 
@@ -150,12 +152,34 @@ def test_a_report_of_one_tenant_and_period(stocked: Installation, tenant_id: uui
     }
 
 
-def test_retention_job_deletes_nothing(stocked: Installation, run) -> None:
+def test_retention_job_keeps_what_is_young(stocked: Installation, run) -> None:
     before = _ledger_counts(stocked)
     result = run("retention_job", lake=False)
     assert result.success
     assert _metadata(result, "archived_segments")["archives"].value == 0
     assert _ledger_counts(stocked) == before
+
+
+def test_retention_job_archives_old_months_and_says_what_waits(
+    stocked: Installation, tenant_id: uuid.UUID, run
+) -> None:
+    other = uuid.uuid4()
+    event = Event(event_type="a.b", entity_type="thing", entity_id="1")
+    MovedClock(stocked).append(month(14), other, [event] * 3)
+    stocked.seal(other)
+    result = run("retention_job", lake=False)
+    assert result.success
+    metadata = _metadata(result, "archived_segments")
+    # The grace of two weeks, by default.
+    assert (metadata["new_archives"].value, metadata["months_dropped"].value) == (1, "none")
+    assert "AUDIT_ARCHIVE_GRACE_DAYS" in str(metadata["waiting"].value)
+    [check] = result.get_asset_check_evaluations()
+    assert (check.check_name, check.passed) == ("archives_intact", True)
+    # What is damaged while its rows are still here is made anew before it is checked.
+    next(stocked.database.archives_dir.rglob("*.manifest")).unlink()
+    result = run("retention_job", lake=False)
+    assert _metadata(result, "archived_segments")["new_archives"].value == 1
+    assert result.get_asset_check_evaluations()[0].passed
 
 
 def _metadata(result: dg.ExecuteInProcessResult, asset: str):
