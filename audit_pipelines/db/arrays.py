@@ -5,13 +5,13 @@ event, more than sealing and hashing it. Here a column is one join of bytes. Onl
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import chain
 from struct import Struct
 from typing import Final
 from uuid import UUID
 
+import msgspec
 import psycopg
 from psycopg.adapt import Buffer, Dumper
 from psycopg.pq import Format
@@ -24,11 +24,10 @@ _header: Final = Struct(">iiIii").pack
 _NULL: Final = _length(-1)
 _TEXT: Final = 25
 _EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
+_DAY_S: Final = 86_400
 
 
-@dataclass(frozen=True, slots=True)
-class BinaryArray:
+class BinaryArray(msgspec.Struct, frozen=True, gc=False):
     """An array as it is sent; the statement must say its type, as in `%(ids)s::uuid[]`."""
 
     data: bytes
@@ -68,7 +67,11 @@ def labels(values: Iterable[str | None]) -> BinaryArray:
 
 def moments(values: Iterable[datetime]) -> BinaryArray:
     """Return a `timestamptz[]` of aware moments."""
-    return _array(1184, [_int64(8, (value - _EPOCH) // _MICROSECOND) for value in values])
+    spans = [value - _EPOCH for value in values]
+    # Dividing by a microsecond takes three times as long.
+    return _array(
+        1184, [_int64(8, (span.days * _DAY_S + span.seconds) * 1_000_000 + span.microseconds) for span in spans]
+    )
 
 
 def uuids(values: Sequence[UUID | None]) -> BinaryArray:
