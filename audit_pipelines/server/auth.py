@@ -200,9 +200,10 @@ class Authenticator:
         )
 
     async def _session_until(self, tenant_id: UUID, session: UUID) -> float:
-        if self._live is None or not await self._live(tenant_id, session):
+        live, asked_at = await self._live(tenant_id, session) if self._live else (False, 0.0)
+        if not live:
             raise RefusedTokenError("session")
-        return time.time() + _ASK_SESSIONS_S
+        return asked_at + _ASK_SESSIONS_S
 
 
 class _Liveness:
@@ -212,18 +213,20 @@ class _Liveness:
         self._sessions = sessions
         self._answers: dict[tuple[str, str], tuple[asyncio.Future[bool], float]] = {}
 
-    async def __call__(self, tenant_id: UUID, session: UUID) -> bool:
-        key, now = (str(tenant_id), str(session)), time.monotonic()
+    async def __call__(self, tenant_id: UUID, session: UUID) -> tuple[bool, float]:
+        """Return whether it lives, and when that was asked, in seconds since 1970."""
+        key, now = (str(tenant_id), str(session)), time.time()
         answer, asked_at = self._answers.get(key, (None, 0.0))
         if answer is None or (answer.done() and (now - asked_at >= _ASK_SESSIONS_S or _failed(answer))):
             if len(self._answers) >= _TOKENS_KEPT:
                 self._answers.clear()
             asking = anyio.to_thread.run_sync(partial(self._sessions.is_live, tenant_id, session))
             answer = asyncio.ensure_future(asking)
-            self._answers[key] = answer, now
+            asked_at = now
+            self._answers[key] = answer, asked_at
             # Looked at in any case: that all who waited have gone away is no fault to be logged.
             answer.add_done_callback(_failed)
-        return await asyncio.shield(answer)
+        return await asyncio.shield(answer), asked_at
 
 
 def require(principal: Principal, permission: Permission) -> None:
