@@ -224,4 +224,4 @@ grant select on audit_legal_holds to audit_pipeline;
 revoke all on function audit_hold_covers, audit_held, audit_hold_concerns, audit_rewrite_subjects from public;
 grant execute on function audit_hold_covers to audit_app, audit_pipeline, audit_custodian;
 grant execute on function audit_held to audit_pipeline, audit_custodian;
-grant execute on function audit_rewrite_subjects to audit_custodian;
+grant execute on function audit_hold_concerns, audit_rewrite_subjects to audit_custodian;

@@ -22,9 +22,11 @@ from audit_pipelines.lake.redaction import parts_about
 from audit_pipelines.ledger.entry import names_of
 from audit_pipelines.ledger.erasure import FoundCopy
 from audit_pipelines.privacy.search import Needles
+from audit_pipelines.settings import Settings
 
 VAULT: Final = "vault"
 FILE: Final = "file"
+UNNAMED: Final = "a file whose path names the person, with SHA-256"
 REPORTS: Final = ("security_report", "compliance_report")
 _PER_EVENT: Final[tuple[Dataset, ...]] = ("event_features", "actor_features", "event_scores", "event_tags")
 # What the ledger's own guarantees rest on, what is searched by its columns instead, and another installation's home.
@@ -122,12 +124,10 @@ def copies_naming(installation: Installation, tenant_id: UUID, identity: str) ->
     with installation.database.connection("audit_pipeline") as conn:
         rows = conn.execute(query("privacy/select_outputs"), {"tenant_id": tenant_id}).fetchall()
     settings = installation.settings
-    files = _files_naming(
-        installation,
-        Needles(names_of(identity)),
-        [settings.home, settings.storage_dir],
-        reports={(kind, key) for kind, key, _ in rows},
-    )
+    needles = Needles(names_of(identity))
+    roots = [settings.home, settings.storage_dir]
+    files = _files_naming(installation, needles, roots, reports={(kind, key) for kind, key, _ in rows})
+    files = [_nameless(settings, needles, copy) for copy in files]
     with installation.database.tenant_connection(tenant_id) as conn:
         asked = {"tenant_id": tenant_id, "names": [identity.strip().lower()]}
         rows = conn.execute(query("privacy/select_accounts"), asked).fetchall()
@@ -141,7 +141,30 @@ def _files_naming(
     settings = installation.settings
     known = {settings.storage_dir / key for kind, key in reports if kind in REPORTS}
     paths = sorted({path for root in roots for path in _searched(root)} - known)
-    return [_file(FILE, path, settings.home) for path in paths if needles.in_file(path)]
+    return [
+        _file(FILE, path, settings.home)
+        for path in paths
+        if _path_names(settings, needles, path) or needles.in_file(path)
+    ]
+
+
+def _nameless(settings: Settings, needles: Needles, copy: FoundCopy) -> FoundCopy:
+    """Return the copy under a key that does not name the person: a file of the storage is renamed for it."""
+    path = settings.home / copy.key
+    if not _path_names(settings, needles, path):
+        return copy
+    digest = copy.digest or b""
+    if not path.is_relative_to(settings.storage_dir):
+        return FoundCopy(FILE, f"{UNNAMED} {digest.hex()}", digest)
+    neutral = settings.storage_dir / "exports" / f"renamed-{digest.hex()[:16]}{path.suffix}"
+    neutral.parent.mkdir(parents=True, exist_ok=True)
+    return _file(FILE, path.replace(neutral), settings.home)
+
+
+def _path_names(settings: Settings, needles: Needles, path: Path) -> bool:
+    """Return whether the path within the home or the storage holds a needle; where those lie is nobody's doing here."""
+    root = settings.storage_dir if path.is_relative_to(settings.storage_dir) else settings.home
+    return needles.in_bytes(str(path.relative_to(root)).encode(errors="replace"))
 
 
 def _searched(root: Path) -> Iterator[Path]:

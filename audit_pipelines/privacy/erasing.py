@@ -17,7 +17,7 @@ from audit_pipelines.derive import lineage
 from audit_pipelines.derive.locks import exclusive
 from audit_pipelines.installation import Installation
 from audit_pipelines.ledger.entry import format_moment
-from audit_pipelines.ledger.erasure import EVENT_TYPE, FoundCopy, erase, record_copies, resolve
+from audit_pipelines.ledger.erasure import EVENT_TYPE, FoundCopy, LegalHoldError, erase, record_copies, resolve
 from audit_pipelines.ledger.vault import ERASED
 from audit_pipelines.privacy.certificate import sign_certificate
 from audit_pipelines.privacy.copies import Case, copies_naming, plan
@@ -67,6 +67,14 @@ def begin(installation: Installation, tenant_id: UUID, person: str, *, requested
     ref = resolve(database, vault, tenant_id, person)
     with database.tenant_connection(tenant_id) as conn:
         identity = vault.identities(conn, [ref]).get(ref, ERASED)
+        named = {"tenant_id": tenant_id, "actor_ref": ref}
+    with database.connection("audit_custodian") as conn:
+        held = conn.execute(query("privacy/select_concerning_hold"), named).fetchone()
+    if held and identity != ERASED:
+        # The database refuses as well; asked before, nothing is looked for or renamed in vain.
+        raise LegalHoldError(
+            f"a legal hold covers {ref}: {held[0]}; expected it to be released first. Nothing was erased"
+        )
     requester = None
     if requested_by is not None:
         requester = vault.keys(tenant_id, [requested_by]).subjects[requested_by].ref

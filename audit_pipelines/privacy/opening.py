@@ -17,6 +17,7 @@ import msgspec
 from audit_pipelines.ledger import sealing
 from audit_pipelines.ledger.entry import SEALED_KEY, format_moment, names_of, normalise_identity
 
+_LONGEST_NAME: Final = 256
 _TOKEN: Final = re.compile(r"[^\s\"',;<>()\[\]{}|=]{3,256}")
 _MAIL: Final = re.compile(r"[^\s\"',;:<>()\[\]{}|=/]+@[^\s\"',;:<>()\[\]{}|=/]+")
 _SOMEBODY: Final = "[address of another person]"
@@ -167,14 +168,18 @@ def _json_or_text(text: str) -> Any:
         return text
 
 
-# Each text is cut twice: to ask for the names in it, and to replace them.
-@lru_cache(maxsize=16_384)
 def _pieces(text: str) -> tuple[str, ...]:
+    return _pieces_of_short(text) if len(text) <= _LONGEST_NAME else tuple(dict.fromkeys(_cut(text)))
+
+
+# Each text is cut twice: to ask for the names in it, and to replace them. Long ones would fill the memory.
+@lru_cache(maxsize=16_384)
+def _pieces_of_short(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(_cut(text)))
 
 
 def _cut(text: str) -> Iterator[str]:
-    if 3 <= len(text) <= 256:
+    if 3 <= len(text) <= _LONGEST_NAME:
         yield text
     for match in _TOKEN.finditer(text):
         yield match[0]

@@ -27,7 +27,7 @@ from audit_pipelines.lake.redaction import redact_part
 from audit_pipelines.ledger import sealing, verify_evidence
 from audit_pipelines.ledger.entry import normalise_identity
 from audit_pipelines.ledger.erasure import REQUEST
-from audit_pipelines.privacy.copies import FILE, REPORTS, VAULT, Case, bounds
+from audit_pipelines.privacy.copies import FILE, REPORTS, UNNAMED, VAULT, Case, bounds
 
 Action = Literal["rebuilt", "purged", "kept"]
 
@@ -203,6 +203,8 @@ def _archive(case: Case, key: str) -> Done:
 
 def _file(case: Case, key: str) -> Done:
     settings = case.installation.settings
+    if key.startswith(UNNAMED):
+        return Done("kept", "not a file of the product: its path names the person; to be dealt with by hand", None)
     path = case.path(FILE, key)
     if not path.exists():
         return Done("purged", "the file is gone", None)

@@ -2,12 +2,15 @@
 
 import io
 import json
+import time
+import tracemalloc
 import uuid
 import zipfile
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import httpx
 import psycopg
 import pytest
 from psycopg.types.json import Jsonb
@@ -44,6 +47,15 @@ def admin(installation: Installation) -> Iterator[psycopg.Connection[Any]]:
 
 def ref_of(installation: Installation, tenant_id: uuid.UUID, name: str) -> str:
     return str(installation.vault.find(tenant_id, name))
+
+
+def erased(client: httpx.Client, who: str) -> httpx.Response:
+    """Ask until the copies were followed; a busy machine takes longer than the server waits."""
+    answer = client.post(ERASE, json={"user_id": who})
+    while answer.status_code == 202:
+        time.sleep(1)
+        answer = client.post(ERASE, json={"user_id": who})
+    return answer
 
 
 # Everything about a person
@@ -155,6 +167,24 @@ def test_a_zip_holds_the_json_and_pages_that_can_be_read(told: Installation, ten
         assert archive.read("personal-data.pdf").startswith(b"%PDF-")
 
 
+def test_memory_does_not_grow_with_the_events(installation: Installation, tenant_id: uuid.UUID) -> None:
+    peaks, sizes = [], []
+    for more in (500, 2_000):
+        for start in range(0, more, 500):
+            noted = [
+                event(details={"note": f"by {ALICE}", "text": "x" * 4_000, "number": number}) for number in range(500)
+            ]
+            installation.ledger.append(tenant_id, noted[: more - start])
+        person = subject_access.find_person(installation, tenant_id, ALICE)
+        tracemalloc.start()
+        sizes.append(sum(map(len, subject_access.export_person(installation, person, "zip"))))
+        sizes[-1] = sum(map(len, subject_access.export_person(installation, person, "json")))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert sizes[1] > 4 * sizes[0]
+    assert peaks[1] < peaks[0] + (sizes[1] - sizes[0]) / 4
+
+
 def test_over_http_it_is_streamed_logged_and_stands_in_the_ledger(api: Api, tenant_id: uuid.UUID) -> None:
     api.installation.ledger.append(tenant_id, [event()])
     client = api.client(tenant_id, "audit:privacy", subject=OFFICER)
@@ -245,8 +275,9 @@ def test_an_erasure_is_certified_and_asking_again_gives_the_same_certificate(
         [tenant_id, [BOB, ALICE]],
     )
     client = api.client(tenant_id, "audit:privacy", subject=OFFICER)
-    first = client.post(ERASE, json={"user_id": f" {ALICE.title()}"})
-    assert (first.status_code, first.json()["state"], first.json()["actor_ref"]) == (200, "erased", ref)
+    first = erased(client, f" {ALICE.title()}")
+    assert (first.status_code, first.json()["actor_ref"]) == (200, ref)
+    assert first.json()["state"] in {"erased", "already_erased"}
     key = str(api.installation.verifier_keys[0])
     assert verify_certificate.verify_certificate(first.content, key)
     statement = first.json()["certificate"]["statement"]
@@ -292,9 +323,7 @@ def test_who_acts_after_an_erasure_is_erased_as_somebody_new(api: Api, tenant_id
     refs = set()
     for _ in range(2):
         api.installation.ledger.append(tenant_id, [event()])
-        answer = client.post(ERASE, json={"user_id": ALICE}).json()
-        assert answer["state"] == "erased"
-        refs.add(answer["actor_ref"])
+        refs.add(erased(client, ALICE).json()["actor_ref"])
     assert len(refs) == 2
 
 
@@ -409,7 +438,7 @@ def test_a_hold_is_placed_shown_and_released_and_each_is_an_event(api: Api, tena
     refused = privacy.post(ERASE, json={"user_id": ALICE})
     assert (refused.status_code, refused.json()["type"]) == (409, "urn:audit-pipelines:problem:legal-hold")
     assert "case 4711" in refused.json()["detail"]
-    assert privacy.post(ERASE, json={"user_id": BOB}).status_code == 200
+    assert erased(privacy, BOB).status_code == 200
     assert client.get(HOLDS).json()["holds"] == [hold]
     path = f"{HOLDS}/{hold['hold_id']}/release"
     released = client.post(path, json={"reason": "settled"}).json()
@@ -417,7 +446,7 @@ def test_a_hold_is_placed_shown_and_released_and_each_is_an_event(api: Api, tena
     assert client.post(path, json={"reason": "settled"}).status_code == 404
     assert client.get(HOLDS).json()["holds"] == [released]
     assert api.client(uuid.uuid4()).get(HOLDS).json() == {"holds": []}
-    assert privacy.post(ERASE, json={"user_id": ALICE}).status_code == 200
+    assert erased(privacy, ALICE).status_code == 200
     with api.installation.database.tenant_connection(tenant_id) as conn:
         events = conn.execute(
             "select event_type, entity_id, actor_ref::text, details ->> 'reason' from audit_events "

@@ -138,6 +138,7 @@ def export(installation: Installation) -> None:
         path = exports / f"asked.{form}"
         path.write_bytes(b"".join(subject_access.export_person(installation, person, form)))  # type: ignore[arg-type]
     (exports / "events.csv").write_text(f"seq,actor_ref\n1,{person.ref}\n")
+    (exports / "of zoe.quistmark@halden.example.txt").write_text("nothing in it")
     (exports / "innocent.csv").write_text("seq,actor\n1,somebody else\n")
     logs = installation.settings.home / "logs"
     logs.mkdir(exist_ok=True)
@@ -250,6 +251,7 @@ def test_after_an_erasure_nothing_in_the_home_names_the_person(home: Path, livin
     assert verify_evidence.verify((exports / "evidence.json").read_bytes(), key)
     assert (exports / "innocent.csv").exists()
     assert not (exports / "events.csv").exists()
+    assert not [path for path in home.rglob("*") if "quistmark" in str(path.relative_to(home)).lower()]
     cluster = (home / "postgres").resolve()
     heap = [path for path in (cluster / "base").rglob("*") if path.is_file()]
     assert len(heap) > 500
