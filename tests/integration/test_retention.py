@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from threading import Event as Event_
+from threading import Thread
 from typing import Final
 
 import msgspec
@@ -592,3 +594,25 @@ def test_a_killed_run_is_finished_by_the_next(
         assert not (aged.database.archives_dir / str(tenant_id) / f"{named(16)}.parquet").exists()
     assert list(aged.database.archives_dir.rglob(".*")) == []
     assert waiting_months(aged) == []
+
+
+def test_nobody_sees_a_month_change_places(aged: Installation, tenant_id: uuid.UUID) -> None:
+    """Verification, proofs and the lake go on while months are dropped under them; none of them sees a gap."""
+    ids = event_ids(aged, tenant_id)
+    expected = total(aged)
+    until = datetime.now(UTC).date() + timedelta(days=1)
+    done = Event_()
+    worker = Thread(target=lambda: (run(aged), done.set()))
+    worker.start()
+    rounds = 0
+    while not done.is_set() or not rounds:
+        assert findings(aged) == []
+        assert total(aged) == expected
+        assert prove(aged, tenant_id, ids[5], ids[-1])
+        export_window(aged, month(16).date(), until, run_id="a test")
+        rounds += 1
+    worker.join()
+    run(aged)
+    assert not set(months_there(aged.database)) & {named(ago) for ago in OLD}
+    assert findings(aged) == []
+    assert [day for day in count_days(aged, month(16).date(), until) if day.ledger != day.lake] == []
