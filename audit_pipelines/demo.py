@@ -53,6 +53,7 @@ _SINGLE: Final = 200
 # The demo touches no database and no key of the user's own.
 _NOT_THE_USERS: Final = (
     "database_url",
+    "database_app_url",
     "dagster_postgres_url",
     "jwt_secret",
     "audit_encryption_key",

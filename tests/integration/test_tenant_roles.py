@@ -2,14 +2,20 @@
 tenant to forget."""
 
 import re
+import uuid
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import psycopg
 import pytest
+from pydantic import SecretStr
 
 from audit_pipelines.db.database import LOGIN_ROLES, Database, Role
+from audit_pipelines.derive.controls import check_controls
 from audit_pipelines.files import data_path
+from audit_pipelines.installation import Installation
+from audit_pipelines.ledger.verify import Verification
 
 # What each role of the product may call of the product's own functions; all else is refused.
 CALLABLE: Final[dict[Role, set[str]]] = {
@@ -94,6 +100,28 @@ def test_a_role_that_connects_owns_nothing_and_can_become_nobody(database: Datab
         table = "audit_logs" if role in {"audit_app", "audit_reader"} else "audit_users"
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             conn.execute(f"select from {table}")
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_the_servers_account_can_be_kept_from_other_rights(installation: Installation, *, own: bool) -> None:
+    """A database of one's own: with DATABASE_APP_URL there is no role to go back to; without, the report says so."""
+    conninfo = installation.database.conninfo
+    urls = {"database_url": SecretStr(conninfo(None)), "database_app_url": SecretStr(conninfo("audit_app"))}
+    settings = installation.settings.model_copy(update=urls if own else {"database_url": urls["database_url"]})
+    database = Database(settings, embedded=None)
+    try:
+        with database.tenant_connection(uuid.uuid4()) as conn:
+            assert conn.execute("select current_user::text").fetchone() == ("audit_app",)
+            conn.execute("set role none")
+            powerful = conn.execute("select current_user::text <> 'audit_app'").fetchone()
+        assert powerful == (not own,)
+        entered = replace(installation, settings=settings, database=database)
+        verification = Verification(uuid.uuid4(), 0, 0, None, bytes(32), ())
+        [control] = [one for one in check_controls(entered, verification) if one.control.startswith("Server confined")]
+        assert control.result == ("pass" if own else "fail")
+        assert ("DATABASE_APP_URL" in control.evidence) is not own
+    finally:
+        database.close()
 
 
 @pytest.mark.parametrize("role", LOGIN_ROLES)
