@@ -192,3 +192,16 @@ def test_the_server_has_no_query_but_those() -> None:
         for match in re.finditer(r"\b(?:from|into|update|join)\s+audit_(?!pipelines)\w+", path.read_text())
     }
     assert written == set()
+
+
+@pytest.mark.parametrize("role", ["audit_pipeline", "audit_reader"])
+@pytest.mark.parametrize("table", ["audit_subjects", "audit_users", "audit_idempotency_keys"])
+def test_who_reads_many_tenants_reads_no_names_and_no_passwords(database: Database, role: Role, table: str) -> None:
+    """Dagster's role spans tenants by design: it must not reach the vault, accounts or answers given to clients."""
+    with database.connect_admin() as conn:
+        columns = conn.execute(
+            "select attname from pg_attribute where attrelid = %s::regclass and attnum > 0 "
+            "and has_column_privilege(%s, attrelid, attnum, 'select')",
+            [table, role],
+        ).fetchall()
+    assert columns == []
