@@ -49,6 +49,9 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = Field(
         default=None, description="Postgres 16+ with pgvector; absent: an embedded server under AUDIT_HOME."
     )
+    database_app_url: SecretStr | None = Field(
+        default=None, description="The same database, entered as audit_app itself; absent: DATABASE_URL and SET ROLE."
+    )
     database_pool_min: int = Field(default=10, ge=0, description="Connections the server keeps open.")
     database_pool_max: int = Field(default=50, ge=1, description="Connections the server opens at most.")
     database_timeout: int = Field(default=30_000, ge=1, description="Milliseconds a statement or connect may take.")

@@ -78,11 +78,13 @@ class Database:
             return self._embedded.conninfo(user=user, password=password, dbname=dbname or self._dbname)
         if self._settings.database_url is None:
             raise ConfigurationError("DATABASE_URL is not set and there is no embedded server")
-        url = self._settings.database_url.get_secret_value()
+        own = self._settings.database_app_url if role == "audit_app" else None
+        url = (own or self._settings.database_url).get_secret_value()
         extra = {"dbname": dbname} if dbname else {}
         if self._settings.database_ssl_mode:
             extra["sslmode"] = self._settings.database_ssl_mode
-        if role:
+        if role and not own:
+            # Whoever gets to run SQL of their own on this connection can take the account's own rights back.
             extra["options"] = f"-c role={role}"
         return psycopg.conninfo.make_conninfo(url, **extra)
 

@@ -44,6 +44,7 @@ def check_controls(installation: Installation, verification: Verification) -> tu
             _chain(verification),
             _append_only(conn),
             _tenants_apart(conn),
+            _server_confined(installation),
             _addresses_sealed(conn, verification),
             _reading_recorded(installation, conn, verification),
             _anchored(installation, conn, verification),
@@ -87,6 +88,19 @@ def _tenants_apart(conn: Connection) -> Control:
         "ISO/IEC 27001:2022 A.8.3; SOC 2 CC6.1",
         _result(passed=tables > 0 and not unforced),
         evidence,
+    )
+
+
+def _server_confined(installation: Installation) -> Control:
+    with installation.database.connection("audit_app") as conn:
+        login, is_more = conn.execute(query("reports/select_server_login")).fetchone() or ("unknown", True)
+    evidence = f"The server's requests run in sessions of the account {login}, which " + (
+        "can take on more rights than audit_app has; DATABASE_APP_URL names an account that cannot."
+        if is_more
+        else "owns nothing and can become no other role."
+    )
+    return Control(
+        "Server confined to its role", "ISO/IEC 27001:2022 A.8.2; SOC 2 CC6.3", _result(passed=not is_more), evidence
     )
 
 

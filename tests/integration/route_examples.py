@@ -64,6 +64,8 @@ class Example:
     """Asks for, or stores, something of the tenant's own; must be repeatable any number of times."""
     foreign: Sequence[Make] = ()
     """Name what the other tenant has. They must be answered as if it did not exist."""
+    recorded: str | None = None
+    """The action under which the access log has it; None for what shows, exports and proves nothing of events."""
 
 
 def event(world: World, side: Side, **fields: Any) -> dict[str, Any]:
@@ -92,7 +94,8 @@ EXAMPLES: Final[Mapping[tuple[str, str], Example]] = {
     (EVENTS, "GET"): Example(
         "audit:read",
         lambda _w, _s: Call(EVENTS, arguments={"params": {"limit": 20}}),
-        (
+        recorded="events.list",
+        foreign=(
             lambda w, s: Call(EVENTS, arguments={"params": {"actor_ref": _ref(w, w.other(s))}}),
             lambda w, s: Call(EVENTS, arguments={"params": {"q": w.other(s).canary}}),
             lambda w, s: Call(EVENTS, arguments={"params": {"entity_id": w.other(s).only}}),
@@ -123,16 +126,20 @@ EXAMPLES: Final[Mapping[tuple[str, str], Example]] = {
     (f"{EVENTS}/batch", "POST"): Example(
         "audit:write", lambda w, s: Call(f"{EVENTS}/batch", arguments={"json": [event(w, s), event(w, s)]})
     ),
-    (f"{EVENTS}/batch", "GET"): Example("audit:read", lambda _w, _s: _nothing(f"{EVENTS}/batch")),
+    (f"{EVENTS}/batch", "GET"): Example(
+        "audit:read", lambda _w, _s: _nothing(f"{EVENTS}/batch"), recorded="events.show"
+    ),
     (f"{EVENTS}/{{event_id:path}}", "GET"): Example(
         "audit:read",
         lambda _w, _s: Call(f"{EVENTS}/e-1"),
         (lambda w, s: _nothing(f"{EVENTS}/{w.other(s).only}-hidden"),),
+        recorded="events.show",
     ),
     (ACCESS_LOG, "GET"): Example(
         "audit:admin",
         lambda _w, _s: Call(ACCESS_LOG, arguments={"params": {"limit": 20}}),
         (lambda w, s: Call(ACCESS_LOG, arguments={"params": {"actor_ref": _ref(w, w.other(s))}}),),
+        recorded="access_log.list",
     ),
 }
 

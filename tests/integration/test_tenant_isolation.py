@@ -289,6 +289,33 @@ def test_no_route_shows_anything_of_another_tenant(world: World) -> None:
     assert [one.findings for one in world.installation.verify()] == [(), ()]
 
 
+def test_what_a_route_shows_is_recorded_once_and_nothing_else_is(world: World) -> None:
+    """A GET that leaves nothing in the access log, or something that its example does not name, is a fault."""
+    recorded: list[tuple[str, str, list[str]]] = []
+
+    def actions() -> list[str]:
+        with world.installation.database.tenant_connection(world.a.tenant_id) as conn:
+            rows = conn.execute("select action from audit_access_log order by seq").fetchall()
+        return [action for (action,) in rows]
+
+    async def go() -> None:
+        transport = httpx.ASGITransport(create_app(world.installation))
+        headers = token(world, world.a, PERMISSIONS)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test", timeout=120) as client:
+            for path, method, example in operations():
+                before = len(actions())
+                await ask(client, method, example.own(world, world.a), headers)
+                recorded.append((path, method, actions()[before:]))
+
+    anyio.run(go)
+    expected = [
+        (path, method, [example.recorded] if example.recorded else []) for path, method, example in operations()
+    ]
+    assert recorded == expected
+    unrecorded = [path for path, method, example in operations() if method == "GET" and not example.recorded]
+    assert [path for path in unrecorded if EXAMPLES[path, "GET"].permission is not None] == []
+
+
 def test_an_id_of_another_tenant_is_answered_like_one_that_nobody_has(world: World) -> None:
     async def compare() -> list[httpx.Response]:
         transport = httpx.ASGITransport(create_app(world.installation))

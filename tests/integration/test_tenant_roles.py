@@ -2,14 +2,20 @@
 tenant to forget."""
 
 import re
+import uuid
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import psycopg
 import pytest
+from pydantic import SecretStr
 
 from audit_pipelines.db.database import LOGIN_ROLES, Database, Role
+from audit_pipelines.derive.controls import check_controls
 from audit_pipelines.files import data_path
+from audit_pipelines.installation import Installation
+from audit_pipelines.ledger.verify import Verification
 
 # What each role of the product may call of the product's own functions; all else is refused.
 CALLABLE: Final[dict[Role, set[str]]] = {
@@ -96,6 +102,28 @@ def test_a_role_that_connects_owns_nothing_and_can_become_nobody(database: Datab
             conn.execute(f"select from {table}")
 
 
+@pytest.mark.parametrize("own", [True, False])
+def test_the_servers_account_can_be_kept_from_other_rights(installation: Installation, *, own: bool) -> None:
+    """A database of one's own: with DATABASE_APP_URL there is no role to go back to; without, the report says so."""
+    conninfo = installation.database.conninfo
+    urls = {"database_url": SecretStr(conninfo(None)), "database_app_url": SecretStr(conninfo("audit_app"))}
+    settings = installation.settings.model_copy(update=urls if own else {"database_url": urls["database_url"]})
+    database = Database(settings, embedded=None)
+    try:
+        with database.tenant_connection(uuid.uuid4()) as conn:
+            assert conn.execute("select current_user::text").fetchone() == ("audit_app",)
+            conn.execute("set role none")
+            powerful = conn.execute("select current_user::text <> 'audit_app'").fetchone()
+        assert powerful == (not own,)
+        entered = replace(installation, settings=settings, database=database)
+        verification = Verification(uuid.uuid4(), 0, 0, None, bytes(32), ())
+        [control] = [one for one in check_controls(entered, verification) if one.control.startswith("Server confined")]
+        assert control.result == ("pass" if own else "fail")
+        assert ("DATABASE_APP_URL" in control.evidence) is not own
+    finally:
+        database.close()
+
+
 @pytest.mark.parametrize("role", LOGIN_ROLES)
 def test_a_role_calls_the_functions_it_needs_and_no_other(database: Database, role: Role) -> None:
     with database.connect_admin() as conn:
@@ -164,3 +192,16 @@ def test_the_server_has_no_query_but_those() -> None:
         for match in re.finditer(r"\b(?:from|into|update|join)\s+audit_(?!pipelines)\w+", path.read_text())
     }
     assert written == set()
+
+
+@pytest.mark.parametrize("role", ["audit_pipeline", "audit_reader"])
+@pytest.mark.parametrize("table", ["audit_subjects", "audit_users", "audit_idempotency_keys"])
+def test_who_reads_many_tenants_reads_no_names_and_no_passwords(database: Database, role: Role, table: str) -> None:
+    """Dagster's role spans tenants by design: it must not reach the vault, accounts or answers given to clients."""
+    with database.connect_admin() as conn:
+        columns = conn.execute(
+            "select attname from pg_attribute where attrelid = %s::regclass and attnum > 0 "
+            "and has_column_privilege(%s, attrelid, attnum, 'select')",
+            [table, role],
+        ).fetchall()
+    assert columns == []
