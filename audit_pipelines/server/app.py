@@ -28,6 +28,7 @@ from audit_pipelines.server.events import EVENTS_PATH, EventWriting
 from audit_pipelines.server.health import Health
 from audit_pipelines.server.managing import ACCOUNTS_PATH, ManagingAccounts
 from audit_pipelines.server.problems import problem_of, problem_of_http
+from audit_pipelines.server.read_log import ReadLog
 from audit_pipelines.server.reading import EventReading
 from audit_pipelines.server.resource import OpenResource, Operation, Resource
 from audit_pipelines.server.signing import REVIEWS_PATH, SIGNATURES_PATH, SigningRecords
@@ -67,8 +68,9 @@ def create_app(
 
     passwords = Workers(PASSWORD_THREADS, PASSWORD_QUEUE)
     signing_in = SigningIn(identity, installation.keyring.jwt_secret, passwords, workers)
-    managing = ManagingAccounts(identity.accounts, passwords, workers)
-    signing = SigningRecords(installation, identity, passwords, workers)
+    reads = ReadLog(installation, workers)
+    managing = ManagingAccounts(identity.accounts, reads, passwords=passwords, others=workers)
+    signing = SigningRecords(installation.database, identity, reads, passwords=passwords, others=workers)
 
     authenticate = Authenticator(installation.keyring.jwt_secret, sessions=identity.sessions)
 

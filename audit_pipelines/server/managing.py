@@ -14,6 +14,7 @@ from audit_pipelines.ledger.entry import format_moment
 from audit_pipelines.server.auth import Permission, Principal
 from audit_pipelines.server.forms import read_form, require_printable
 from audit_pipelines.server.problems import RequestError
+from audit_pipelines.server.read_log import ReadLog
 from audit_pipelines.server.signing_in import Login, Password, answer
 from audit_pipelines.server.workers import Workers
 
@@ -41,14 +42,16 @@ class ChangeForm(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 class ManagingAccounts:
     """The handlers of others' accounts."""
 
-    def __init__(self, accounts: Accounts, passwords: Workers, others: Workers) -> None:
+    def __init__(self, accounts: Accounts, reads: ReadLog, *, passwords: Workers, others: Workers) -> None:
         self._accounts = accounts
+        self._reads = reads
         self._passwords = passwords
         self._others = others
 
-    async def show(self, _: Request, principal: Principal) -> Response:
+    async def show(self, request: Request, principal: Principal) -> Response:
         """Return the tenant's accounts, the oldest first."""
         found = await self._others.run(partial(self._accounts.list, principal.tenant_id))
+        await self._reads.record(request, principal, "accounts.list", {}, len(found))
         return answer(200, {"accounts": [_shown(one) for one in found]})
 
     async def add(self, request: Request, principal: Principal) -> Response:

@@ -8,13 +8,11 @@ from typing import Annotated, Any, Final
 from uuid import UUID
 
 import msgspec
-from psycopg.types.json import Jsonb
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 
-from audit_pipelines.db.database import Connection
-from audit_pipelines.db.queries import query
+from audit_pipelines.db.database import Database
 from audit_pipelines.errors import AuditError, ValidationError
 from audit_pipelines.identity.accounts import PasswordExpiredError
 from audit_pipelines.identity.opening import Identity
@@ -30,12 +28,11 @@ from audit_pipelines.identity.signatures import (
     SignatureRefusedError,
     Signing,
 )
-from audit_pipelines.installation import Installation
-from audit_pipelines.ledger import sealing
 from audit_pipelines.ledger.entry import format_moment
 from audit_pipelines.server.auth import Principal
 from audit_pipelines.server.forms import origin_of, read_form, require_printable
 from audit_pipelines.server.problems import Fault, RequestError
+from audit_pipelines.server.read_log import ReadLog
 from audit_pipelines.server.signing_in import Login, Password, answer, expired
 from audit_pipelines.server.workers import Workers
 
@@ -69,10 +66,11 @@ class SignatureForm(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 class SigningRecords:
     """The handlers of signatures and reviews."""
 
-    def __init__(self, installation: Installation, identity: Identity, passwords: Workers, others: Workers) -> None:
-        self._database = installation.database
-        self._vault = installation.vault
-        self._logs_access = installation.settings.audit_enable_access_logging
+    def __init__(
+        self, database: Database, identity: Identity, reads: ReadLog, *, passwords: Workers, others: Workers
+    ) -> None:
+        self._database = database
+        self._reads = reads
         self._signatures = identity.signatures
         self._reviews = identity.reviews
         self._passwords = passwords
@@ -108,7 +106,15 @@ class SigningRecords:
         asked = _parameters(request.query_params, {"record_kind": _kind, "record_id": _id})
         if "record_id" in asked and "record_kind" not in asked:
             raise ValidationError("The query parameters have faults.", (("/record_kind", "expected with record_id"),))
-        return answer(200, await self._others.run(partial(self._list_signatures, principal, asked)))
+        kind, record_id = asked.get("record_kind"), asked.get("record_id")
+        found = await self._others.run(partial(self._find_signatures, principal.tenant_id, kind, record_id))
+        filters: dict[str, Any] = {"record_kind": kind} if kind else {}
+        if record_id is not None:
+            # What found nothing may be a name that was typed into the wrong field.
+            hashing = partial(self._reads.hashed, principal, record_id)
+            filters["record_id"] = record_id if found else await self._others.run(hashing)
+        await self._reads.record(request, principal, "signatures.list", filters, len(found))
+        return answer(200, {"signatures": [shown_signature(one) for one in found]})
 
     async def list_reviews(self, request: Request, principal: Principal) -> Response:
         """Return the reviews of some days, the newest first."""
@@ -120,59 +126,18 @@ class SigningRecords:
             raise ValidationError(
                 "The query parameters have faults.", (("/from", f"expected 1 to {MOST_DAYS} days before `to`"),)
             )
-        return answer(200, await self._others.run(partial(self._list_reviews, principal, since, until)))
+        found = await self._others.run(partial(self._find_reviews, principal.tenant_id, since, until))
+        filters = {"from": since.isoformat(), "to": until.isoformat()}
+        await self._reads.record(request, principal, "reviews.list", filters, len(found))
+        return answer(200, {"reviews": [_shown_review(one) for one in found]})
 
-    def _list_signatures(self, principal: Principal, asked: Mapping[str, Any]) -> dict[str, Any]:
-        kind, record_id = asked.get("record_kind"), asked.get("record_id")
-        reader = self._reader(principal)
-        with self._database.tenant_connection(principal.tenant_id) as conn:
-            found = self._signatures.of_records(conn, kind, None if record_id is None else [record_id])
-            filters: dict[str, Any] = {"record_kind": kind} if kind else {}
-            if record_id is not None:
-                # What found nothing may be a name that was typed into the wrong field.
-                filters["record_id"] = record_id if found else self._hashed(principal.tenant_id, record_id)
-            self._log(conn, reader, "signatures.list", filters, len(found))
-        return {"signatures": [shown_signature(one) for one in found]}
+    def _find_signatures(self, tenant_id: UUID, kind: RecordKind | None, record_id: str | None) -> list[Signature]:
+        with self._database.tenant_connection(tenant_id) as conn:
+            return self._signatures.of_records(conn, kind, None if record_id is None else [record_id])
 
-    def _list_reviews(self, principal: Principal, since: date, until: date) -> dict[str, Any]:
-        reader = self._reader(principal)
-        with self._database.tenant_connection(principal.tenant_id) as conn:
-            reviews = self._reviews.of_days(conn, since, until)
-            filters = {"from": since.isoformat(), "to": until.isoformat()}
-            self._log(conn, reader, "reviews.list", filters, len(reviews))
-        return {"reviews": [_shown_review(one) for one in reviews]}
-
-    def _reader(self, principal: Principal) -> tuple[Principal, UUID]:
-        """Return who reads; before the read, since the vault takes a connection of its own."""
-        return principal, self._vault.keys(principal.tenant_id, [principal.subject]).subjects[principal.subject].ref
-
-    def _log(
-        self,
-        conn: Connection,
-        reader: tuple[Principal, UUID],
-        action: str,
-        filters: Mapping[str, Any],
-        count: int,
-    ) -> None:
-        if not self._logs_access:
-            return
-        principal, subject_ref = reader
-        row = {
-            "tenant_id": principal.tenant_id,
-            "subject_ref": subject_ref,
-            "action": action,
-            "filters": Jsonb(filters),
-            "result_count": count,
-        }
-        if conn.execute(query("server/insert_access"), row).rowcount == 0:
-            self._vault.forget(principal.tenant_id)
-            raise RequestError(
-                503, "busy", "The reader was erased meanwhile; repeat the request.", headers={"Retry-After": "1"}
-            )
-
-    def _hashed(self, tenant_id: UUID, text: str) -> str:
-        key = self._vault.tenant_key(tenant_id)
-        return "hmac-sha256:" + sealing.keyed_hash(key, "access-log", text.encode())[:16].hex()
+    def _find_reviews(self, tenant_id: UUID, since: date, until: date) -> list[Review]:
+        with self._database.tenant_connection(tenant_id) as conn:
+            return self._reviews.of_days(conn, since, until)
 
 
 _REFUSALS: Final[Mapping[type[AuditError], tuple[int, str]]] = {
