@@ -25,7 +25,7 @@ def test_everything_materialises(
     made = {event.asset_key.to_user_string() for event in result.get_asset_materialization_events()}
     assert made == {key.to_user_string() for key in result.job_def.asset_layer.executable_asset_keys} - {"audit_logs"}
     evaluations = result.get_asset_check_evaluations()
-    assert len(evaluations) == 8
+    assert len(evaluations) == 9
     assert all(evaluation.passed for evaluation in evaluations)
     assert instance.get_run_by_id(result.run_id).is_success
 
