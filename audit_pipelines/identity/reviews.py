@@ -149,7 +149,8 @@ def _figures(
         # What points to no row, or to another day's, concerns whoever looks next.
         is_last = day == until - ONE_DAY
         told = [
-            str(finding)
+            # Not what was found: an id that somebody chose may be a name, and this record is for ever.
+            {"seq": finding.seq, "kind": finding.kind}
             for finding in findings
             if (_is_within(finding.seq, first_seq, last_seq) or (is_last and not _has_a_day(finding.seq, events)))
         ]

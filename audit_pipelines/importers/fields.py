@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from audit_pipelines.errors import ValidationError
-from audit_pipelines.ledger.event import ACCESS_PREFIX, MAX_DETAILS_BYTES, UNPRINTABLE, Event
+from audit_pipelines.ledger.event import MAX_DETAILS_BYTES, OWN_TYPES, UNPRINTABLE, Event
 
 _QUAD = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}", re.ASCII)
 _QUAD_WITH_PORT = re.compile(r"(\d{1,3}(?:\.\d{1,3}){3}):\d{1,5}", re.ASCII)
@@ -114,8 +114,8 @@ def build_event(columns: dict[str, Any], size: int) -> Event:
         for name, value in columns.items()
         if isinstance(value, str) and UNPRINTABLE.search(value)
     ]
-    if str(columns.get("event_type")).startswith(ACCESS_PREFIX):
-        faults.append(("/event_type", f"expected a type outside {ACCESS_PREFIX}*, which the product keeps for itself"))
+    if str(columns.get("event_type")).startswith(OWN_TYPES):
+        faults.append(("/event_type", f"expected a type that begins with none of {', '.join(OWN_TYPES)}"))
     # Details are at most the record they came from, so the second encoding is paid by giants only.
     if size > MAX_DETAILS_BYTES and len(msgspec.json.encode(columns.get("action_details"))) > MAX_DETAILS_BYTES:
         faults.append(("/details", f"expected at most {MAX_DETAILS_BYTES} bytes of JSON"))

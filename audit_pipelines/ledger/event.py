@@ -12,8 +12,17 @@ import msgspec
 
 MAX_DETAILS_BYTES = 1_000_000
 
-# Events of these types say who read what. The product alone makes them: whoever decodes an event refuses them.
 ACCESS_PREFIX: Final = "audit.access."
+# What the product says of itself: who read what, logged in, signed, erased, held, archived. Nobody else may say so, and
+# whoever decodes an event refuses these types.
+OWN_TYPES: Final = (
+    ACCESS_PREFIX,
+    "audit.account.",
+    "audit.archive.",
+    "audit.hold.",
+    "audit.signature.",
+    "audit.subject.",
+)
 
 # NUL cannot be stored in a Postgres text column; the other C0/C1 controls and the line separators forge log lines. No
 # pattern of the types below: matching six fields costs 3 µs an event, and whole batches can be seen to have none.

@@ -407,7 +407,7 @@ def _signature_row(line: SignatureLine) -> tuple[Cell, ...]:
         ),
         line.meaning,
         (
-            Text(f"{line.record_kind} {line.record_id}", CELL, max_lines=3),
+            Text(f"{line.record_kind} {line.record_id}", CELL, max_lines=6),
             *([Text(line.problem, CELL_MUTED, max_lines=4)] if line.problem else []),
             Text(f"SHA-256 {line.record_hash}", _FINE_CODE, max_lines=3),
             Text(f"signature at seq {line.seq}", _FINE_CODE, wrap=False),

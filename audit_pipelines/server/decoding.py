@@ -13,7 +13,7 @@ import msgspec
 
 from audit_pipelines.errors import ValidationError
 from audit_pipelines.ledger.entry import canonical_address
-from audit_pipelines.ledger.event import ACCESS_PREFIX, UNPRINTABLE, Event
+from audit_pipelines.ledger.event import OWN_TYPES, UNPRINTABLE, Event
 from audit_pipelines.server.problems import FAULTS_LISTED, Fault, RequestError
 
 BATCH_LIMIT: Final = 10_000
@@ -33,6 +33,7 @@ _STEP: Final = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]")
 # `ip_address` is checked as an address, and the details' texts may hold anything but NUL.
 _TEXTS: Final = ("event_type", "entity_type", "entity_id", "actor", "outcome", "user_agent", "event_id")
 _PLAIN: Final = frozenset({str, int, float, bool, type(None)})
+_OWN: Final = f"expected a type that begins with none of {', '.join(OWN_TYPES)}: the product alone says these"
 _TOO_DEEP: Final = f"expected at most {MAX_DEPTH} levels of nesting"
 
 
@@ -205,7 +206,7 @@ def _is_sound(event: Event, doubts: _Doubts) -> bool:
         doubts.unprintable
         or doubts.nul
         or event.sealed_fields
-        or event.event_type.startswith(ACCESS_PREFIX)
+        or event.event_type.startswith(OWN_TYPES)
         or (event.occurred_at is not None and event.occurred_at.tzinfo is not UTC)
         or (event.ip_address is not None and not _is_address(event.ip_address))
         or (doubts.deep and event.details and not _is_flat(event.details))
@@ -217,8 +218,8 @@ def _beyond_types(event: Event, where: str, doubts: _Doubts) -> list[Fault]:
     if doubts.unprintable:
         for name in _TEXTS:
             faults += _text_faults(getattr(event, name), f"{where}/{name}")
-    if event.event_type.startswith(ACCESS_PREFIX):
-        faults.append((f"{where}/event_type", f"expected a type outside {ACCESS_PREFIX}*, which says who read what"))
+    if event.event_type.startswith(OWN_TYPES):
+        faults.append((f"{where}/event_type", _OWN))
     if event.occurred_at is not None and event.occurred_at.tzinfo is not UTC:
         faults += _moment_faults(event.occurred_at, f"{where}/occurred_at")
     if event.ip_address is not None:
