@@ -37,7 +37,9 @@ MEDIA_TYPES: Final[dict[Format, str]] = {
     "pdf": "application/pdf",
     "zip": "application/zip",
 }
-_PAGE: Final = 500
+# An event may have a megabyte.
+_PAGE: Final = 100
+_PIECE_BYTES: Final = 1 << 18
 _NEWEST: Final = 500
 _MOST_ANOMALIES: Final = 100
 _encode = msgspec.json.Encoder(order="deterministic").encode
@@ -198,16 +200,16 @@ def _document(installation: Installation, person: Person, made: _Summary) -> Ite
 
 
 def _array(name: str, items: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield a member of the document whose value is an array, in pieces of some hundred items."""
-    gathered = [f'"{name}":['.encode()]
+    """Yield a member of the document whose value is an array, in pieces of about _PIECE_BYTES."""
+    gathered = bytearray(f'"{name}":['.encode())
     separator = b""
     for item in items:
-        gathered += [separator, item]
+        gathered += separator + item
         separator = b",\n"
-        if len(gathered) > 2 * _PAGE:
-            yield b"".join(gathered)
-            gathered = []
-    yield b"".join([*gathered, b"],"])
+        if len(gathered) > _PIECE_BYTES:
+            yield bytes(gathered)
+            gathered.clear()
+    yield bytes(gathered) + b"],"
 
 
 def _events(installation: Installation, conn: Connection, person: Person, made: _Summary) -> Iterator[bytes]:

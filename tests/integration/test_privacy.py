@@ -169,20 +169,17 @@ def test_a_zip_holds_the_json_and_pages_that_can_be_read(told: Installation, ten
 
 def test_memory_does_not_grow_with_the_events(installation: Installation, tenant_id: uuid.UUID) -> None:
     peaks, sizes = [], []
-    for more in (500, 2_000):
-        for start in range(0, more, 500):
-            noted = [
-                event(details={"note": f"by {ALICE}", "text": "x" * 4_000, "number": number}) for number in range(500)
-            ]
-            installation.ledger.append(tenant_id, noted[: more - start])
+    for more in (1, 4):
+        for _ in range(more):
+            text = {"note": f"by {ALICE}", "text": "x" * 6_000}
+            installation.ledger.append(tenant_id, [event(details=text | {"number": number}) for number in range(500)])
         person = subject_access.find_person(installation, tenant_id, ALICE)
         tracemalloc.start()
-        sizes.append(sum(map(len, subject_access.export_person(installation, person, "zip"))))
-        sizes[-1] = sum(map(len, subject_access.export_person(installation, person, "json")))
+        sizes.append(sum(map(len, subject_access.export_person(installation, person, "json"))))
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert sizes[1] > 4 * sizes[0]
-    assert peaks[1] < peaks[0] + (sizes[1] - sizes[0]) / 4
+    assert peaks[1] - peaks[0] < (sizes[1] - sizes[0]) / 4
 
 
 def test_over_http_it_is_streamed_logged_and_stands_in_the_ledger(api: Api, tenant_id: uuid.UUID) -> None:
