@@ -21,7 +21,7 @@ from rich.table import Table
 
 from audit_pipelines.cli_users import users_app
 from audit_pipelines.db.database import Database, reach_database
-from audit_pipelines.errors import AuditError, ConfigurationError, TamperedError
+from audit_pipelines.errors import AuditError, ConfigurationError, TamperedError, ValidationError
 from audit_pipelines.installation import Installation, open_installation
 from audit_pipelines.keyring import open_keyring
 from audit_pipelines.settings import load_settings
@@ -177,13 +177,21 @@ def verify(
         datetime | None,
         typer.Option(help="Read only rows behind the newest checkpoint sealed by this time (UTC); absent: all rows."),
     ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the checkpoint that the last verification reached.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Recompute every hash, link, signature and anchor: exit 0 intact, 1 tampered, 2 could not check."""
+    if resume and since:
+        raise ValidationError("expected --since or --resume, got both")
     moment = since.replace(tzinfo=UTC) if since else None
     with _opened() as installation, _progress("events", hidden=as_json) as progress:
         task = progress.add_task("verifying", total=None)
-        results = installation.verify(tenant, on_rows=lambda count: progress.advance(task, count), since=moment)
+        results = installation.verify(
+            tenant, on_rows=lambda count: progress.advance(task, count), since=moment, resume=resume
+        )
+        whole = {one.tenant_id: installation.verified(one.tenant_id) for one in results if resume and one.first_seq}
         deletions = {one.tenant_id: installation.deletions(one) for one in results}
     intact = all(result.intact for result in results)
     if as_json:
@@ -212,6 +220,9 @@ def verify(
                 f"{f'; {result.archived:,} of the events are in the archive' if result.archived else ''}",
                 highlight=False,
             )
+            before = whole.get(result.tenant_id)
+            if before:
+                out.print(f"  the rows before were last read on {before.whole_at:%Y-%m-%d %H:%M} UTC", highlight=False)
             for deletion in deletions[result.tenant_id]:
                 out.print(f"  {deletion}", markup=False, highlight=False, soft_wrap=True)
             for warning in result.warnings:

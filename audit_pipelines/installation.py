@@ -6,7 +6,7 @@ The command line, the server, Dagster's resource and the tests all start here, s
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 from audit_pipelines.anchors import register
@@ -15,6 +15,7 @@ from audit_pipelines.anchors.reading import Anchors
 from audit_pipelines.anchors.register import AnchorState
 from audit_pipelines.db.database import Database, open_database
 from audit_pipelines.keyring import Keyring, open_keyring, verifier_keys
+from audit_pipelines.ledger import verified
 from audit_pipelines.ledger.access import AccessLog
 from audit_pipelines.ledger.checkpoint import Checkpoint, FileAnchor
 from audit_pipelines.ledger.entry import SealingPolicy
@@ -23,6 +24,7 @@ from audit_pipelines.ledger.keys import VerifierKey
 from audit_pipelines.ledger.sealer import seal_checkpoint
 from audit_pipelines.ledger.store import Ledger
 from audit_pipelines.ledger.vault import Vault
+from audit_pipelines.ledger.verified import Verified
 from audit_pipelines.ledger.verify import Verification, verify_all
 from audit_pipelines.ledger.verify_parts import OnRows
 from audit_pipelines.settings import Settings
@@ -77,20 +79,51 @@ class Installation:
         )
 
     def verify(
-        self, tenant_id: UUID | None = None, on_rows: OnRows | None = None, *, since: datetime | None = None
+        self,
+        tenant_id: UUID | None = None,
+        on_rows: OnRows | None = None,
+        *,
+        since: datetime | None = None,
+        resume: bool = False,
     ) -> list[Verification]:
-        """Verify one tenant or all; see `verify.verify_all`. An anchor that cannot be read is a warning of each."""
+        """Verify one tenant or all; see `verify.verify_all`. An anchor that cannot be read is a warning of each.
+
+        With `since`, rows are read behind the newest checkpoint sealed by that time; with `resume`, behind the one that
+        the last verification reached. What was read whole, or on from there, and is intact is remembered.
+        """
         anchors = self.anchors
+
+        def behind(checkpoint: Checkpoint) -> bool:
+            if since:
+                return checkpoint.sealed_at <= since
+            before = self.verified(checkpoint.tenant_id) if resume else None
+            return before is not None and (before.size, before.root) == (checkpoint.size, checkpoint.root)
+
+        begun = datetime.now(UTC)
         done = verify_all(
             self.database,
             verifier_keys=self.verifier_keys,
             anchor=anchors,
             tenant_id=tenant_id,
             on_rows=on_rows,
-            since=since,
+            behind=behind,
         )
+        if since is None:
+            for one in done:
+                self._remember(one, begun)
         unread = tuple(f"anchor {name} could not be read: {why}" for name, why in anchors.unread.items())
         return [replace(one, warnings=one.warnings + unread) for one in done]
+
+    def verified(self, tenant_id: UUID) -> Verified | None:
+        """Return how far the tenant's ledger was found intact, and when all of that was last read."""
+        return verified.recall(self.settings.home / "verified", tenant_id, self.verifier_keys)
+
+    def _remember(self, done: Verification, begun: datetime) -> None:
+        if not done.intact or done.sealed is None:
+            return
+        before = self.verified(done.tenant_id) if done.first_seq else None
+        said = Verified(done.tenant_id, done.sealed.size, done.sealed.root, before.whole_at if before else begun)
+        verified.remember(self.settings.home / "verified", said, self.keyring.signer)
 
     def deletions(self, verification: Verification) -> list[str]:
         """Return in words which archived months were deleted, and by whose approval; by name where there is one."""

@@ -7,9 +7,8 @@ something older. Months that left the database are read from the archive (`verif
 what it cannot see, docs/ledger_format.md says.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -52,11 +51,21 @@ class Verification:
     """How many of the events were read from the archive."""
     deletions: tuple[Deletion, ...] = ()
     """Months that are not there because two persons approved it; their manifests still link what is around them."""
+    sealed: Checkpoint | None = None
+    """The newest checkpoint whose rows were read, or that reading began behind."""
 
     @property
     def intact(self) -> bool:
         """Whether nothing differs in what was read."""
         return not self.findings
+
+
+Behind = Callable[[Checkpoint], bool]
+"""Whether reading may begin behind a checkpoint."""
+
+
+def _nowhere(_: Checkpoint) -> bool:
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +77,10 @@ class _Vouched:
     notes: Sequence[str]
     """Those in the database that are validly signed and this tenant's, oldest first."""
 
-    def start(self, tenant_id: UUID, since: datetime | None) -> Start:
-        """Return where to begin: behind the newest sound checkpoint sealed by `since`, else at the first row."""
+    def start(self, tenant_id: UUID, behind: Behind) -> Start:
+        """Return where to begin: behind the newest sound checkpoint that may be begun behind, else at the first row."""
         for checkpoint, frontier in reversed(self.sound):
-            if since and checkpoint.sealed_at <= since:
+            if behind(checkpoint):
                 return Start(checkpoint.size, checkpoint.chain_head, None, frontier)
         return Start(0, chain.genesis(tenant_id))
 
@@ -88,13 +97,13 @@ def verify_all(
     anchor: FileAnchor,
     tenant_id: UUID | None = None,
     on_rows: OnRows | None = None,
-    since: datetime | None = None,
+    behind: Behind = _nowhere,
 ) -> list[Verification]:
     """Verify one tenant or all, those included that are only left in the anchors.
 
-    All of it is one snapshot, so events that arrive meanwhile never look like tampering. With `since` each tenant's
-    rows are read from its newest sound checkpoint of that time on, for which its signature vouches; a change of older
-    rows is then not noticed. Long chains are walked by several processes.
+    All of it is one snapshot, so events that arrive meanwhile never look like tampering. Each tenant's rows are read
+    from its newest sound checkpoint on that `behind` allows, for which its signature vouches; a change of older rows is
+    then not noticed. Long chains are walked by several processes.
 
     Raises:
         DatabaseUnavailableError: when it could not check.
@@ -117,7 +126,7 @@ def verify_all(
                     folder=ArchiveFolder(database.archives_dir),
                     helping=helping,
                     on_rows=on_rows,
-                    since=since,
+                    behind=behind,
                 )
                 for tenant in chosen
             ]
@@ -144,7 +153,7 @@ def verify_tenant(
         folder=folder or ArchiveFolder(anchor.directory / "nowhere"),
         helping=Walkers(),
         on_rows=None,
-        since=None,
+        behind=_nowhere,
     )
 
 
@@ -158,12 +167,12 @@ def _verify(
     folder: ArchiveFolder,
     helping: Walkers,
     on_rows: OnRows | None,
-    since: datetime | None,
+    behind: Behind,
 ) -> Verification:
     findings = Findings(tenant_id)
     stored = conn.execute(query("ledger/select_checkpoints_to_verify"), {"tenant_id": tenant_id}).fetchall()
     vouched = _open_checkpoints(tenant_id, stored, anchored.notes, verifier_keys, findings)
-    start = vouched.start(tenant_id, since)
+    start = vouched.start(tenant_id, behind)
     head = conn.execute(query("ledger/select_head"), {"tenant_id": tenant_id}).fetchone()
     sizes = [size for size in vouched.by_size if size >= start.first_seq]
     last_seq = head[0] if head else 0
@@ -193,6 +202,7 @@ def _verify(
         start.first_seq,
         whole.archived,
         whole.deletions,
+        next((one for one, _ in reversed(vouched.sound) if one.size <= start.first_seq + walked.rows), None),
     )
 
 
