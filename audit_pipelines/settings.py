@@ -222,7 +222,7 @@ class Settings(BaseSettings):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
-    @field_validator("database_url", "dagster_postgres_url")
+    @field_validator("database_url", "database_app_url", "dagster_postgres_url")
     @classmethod
     def _database(cls, value: SecretStr | None) -> SecretStr | None:
         # Said here without the value: libpq's messages repeat what they take for an option, a port or a host, which

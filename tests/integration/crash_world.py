@@ -119,6 +119,19 @@ class Postmaster:
                 conn.execute("select pg_logical_emit_message(true, 'test', '')")
                 conn.execute("select pg_switch_wal()")
 
+    def wait_for_another(self, pid: int) -> None:
+        """Return once a postmaster with another number takes connections, whoever started it."""
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                if self.pid != pid:
+                    psycopg.connect(self._url()).close()
+                    return
+            except (OSError, IndexError, ValueError, DatabaseUnavailableError, psycopg.OperationalError):
+                pass  # not written yet, or still recovering
+            assert time.monotonic() < deadline, f"nobody brought Postgres back within {PATIENCE_S} s"
+            time.sleep(0.02)
+
     def bring_back(self) -> None:
         """Start Postgres again as any command over the home does, and return once it takes connections."""
         deadline = time.monotonic() + PATIENCE_S

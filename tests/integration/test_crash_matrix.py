@@ -96,9 +96,10 @@ def test_the_database_killed_at_any_moment(scene: Scene, victims: str) -> None:
         some = {"postmaster": everybody[:1], "postmaster and children": everybody}
         kill(some[victims] if victims in some else [postmaster.backend(chance)])
         if victims in some:
-            # From a lost process alone Postgres may be back before anybody has noticed.
-            load.wait_for(refusals=1)
-        postmaster.bring_back()
+            # The server under load does it, and nobody else; it may be before anybody was refused.
+            postmaster.wait_for_another(everybody[0].pid)
+        else:
+            postmaster.bring_back()
         load.wait_for(answers=1)
 
     scene.survive(f"database killed: {victims}", moments(2), strike)

@@ -526,7 +526,7 @@ def ledger(installation: Installation) -> Installation:
     with installation.database.connect_admin() as conn:
         [(original,)] = conn.execute("select pg_get_functiondef('audit_append'::regproc)").fetchall()
         conn.execute("select audit_ensure_partitions('2026-01-15Z', 0)")
-        assert original.count("clock_timestamp()") == 1
+        assert "clock_timestamp()" in original
         conn.execute(original.replace("clock_timestamp()", "'2026-01-31T12:00:00Z'::timestamptz").encode())
         for tenant in (A, B):
             installation.ledger.append(tenant, events(4))

@@ -7,8 +7,9 @@ import logging
 import re
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import anyio
 import httpx
@@ -17,6 +18,8 @@ import pytest
 from starlette.applications import Starlette
 
 from audit_pipelines.db.database import Database
+from audit_pipelines.identity.opening import open_identity, utc_now
+from audit_pipelines.identity.sessions import Sessions
 from audit_pipelines.installation import assemble
 from audit_pipelines.keyring import open_keyring
 from audit_pipelines.server.app import create_app
@@ -258,7 +261,17 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Starlette]:
             audit_rate_limit_refusals=0,
         )
         with Database(settings, embedded=None) as database:
-            yield create_app(assemble(settings, open_keyring(settings), database))
+            installation = assemble(settings, open_keyring(settings), database)
+            identity = open_identity(installation)
+            sessions = NoSessions(database, identity.sessions.limits, utc_now)
+            yield create_app(installation, identity=replace(identity, sessions=sessions))
+
+
+class NoSessions(Sessions):
+    """Sessions of a server without any; its tests have no database to look into."""
+
+    def is_live(self, tenant_id: UUID, sid: UUID) -> bool:
+        return False
 
 
 def send(app: Starlette, authorization: str | list[str]) -> httpx.Response:
