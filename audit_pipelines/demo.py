@@ -25,6 +25,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 
 from audit_pipelines.db.embedded import EmbeddedPostgres
+from audit_pipelines.db.queries import query
 from audit_pipelines.errors import AuditError
 from audit_pipelines.files import replacing
 from audit_pipelines.generator.evaluation import Evaluation, evaluate
@@ -97,8 +98,10 @@ def _run_over(home: Path, settings: Settings, console: Console, seed: int) -> No
             _post(installation, story.events, progress)
             _materialise(installation, progress)
             verification = _step(progress, "every hash, link and signature is recomputed", installation.verify)
-            if [(item.intact, item.events) for item in verification] != [(True, len(story.events))]:
-                raise AuditError(f"expected {len(story.events)} intact events, got {verification}")
+            # Who made the reports stands in the ledger as well.
+            expected = len(story.events) + _accesses(installation)
+            if [(item.intact, item.events) for item in verification] != [(True, expected)]:
+                raise AuditError(f"expected {expected} intact events, got {verification}")
             verdict = _judge(demo_settings, story)
             artefacts = _artefacts(installation, story)
     console.print(_verdict_table(verdict))
@@ -189,6 +192,12 @@ def _expect_created(response: httpx.Response) -> dict[str, int]:
     return dict(response.json())
 
 
+def _accesses(installation: Installation) -> int:
+    with installation.database.connection("audit_pipeline") as conn:
+        row = conn.execute(query("reports/count_accesses"), {"tenant_id": TENANT}).fetchone()
+    return int(row[0]) if row else 0
+
+
 def _judge(settings: Settings, story: Generated) -> Evaluation:
     """Compare what the pipeline scored with the truth, read as an analyst would: out of the DuckDB catalog."""
     with duckdb.connect(str(settings.catalog_path), read_only=True) as catalog:
@@ -214,7 +223,7 @@ def _artefacts(installation: Installation, story: Generated) -> list[Artefact]:
     write_truth(truth_path, story.truth)
     models = list((settings.storage_dir / "ml_models").rglob("*.npz"))
     return [
-        Artefact("Ledger (Postgres)", settings.home / "postgres", f"{len(events):,} hash-chained rows"),
+        Artefact("Ledger (Postgres)", settings.home / "postgres", f"{len(story.events) + _accesses(installation):,} hash-chained rows"),
         Artefact("Checkpoints", settings.anchors_dir, "signed, outside Postgres"),
         Artefact("Lake (Parquet)", settings.lake_dir, f"{len(events):,} events"),
         Artefact("DuckDB catalog", settings.catalog_path, f"{views} views"),

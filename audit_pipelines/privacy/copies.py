@@ -117,8 +117,11 @@ def plan(case: Case) -> list[FoundCopy]:
     return found + _files_naming(case.installation, Needles([str(case.ref)]), [storage], reports=case.outputs)
 
 
-def copies_naming(installation: Installation, tenant_id: UUID, identity: str) -> list[FoundCopy]:
-    """Return what names a person in clear: files of the home, accounts, recipients; asked while the name is known."""
+def copies_naming(installation: Installation, tenant_id: UUID, ref: UUID, identity: str) -> list[FoundCopy]:
+    """Return what names a person in clear, files of the home and recipients, and their account.
+
+    Asked while the name is known.
+    """
     with installation.database.connection("audit_pipeline") as conn:
         rows = conn.execute(query("privacy/select_outputs"), {"tenant_id": tenant_id}).fetchall()
     settings = installation.settings
@@ -129,7 +132,7 @@ def copies_naming(installation: Installation, tenant_id: UUID, identity: str) ->
         reports={(kind, key) for kind, key, _ in rows},
     )
     with installation.database.tenant_connection(tenant_id) as conn:
-        asked = {"tenant_id": tenant_id, "names": [identity.strip().lower()]}
+        asked = {"tenant_id": tenant_id, "actor_ref": ref, "names": [identity.strip().lower()]}
         rows = conn.execute(query("privacy/select_accounts"), asked).fetchall()
     return files + [FoundCopy(kind, key, None) for kind, key in rows]
 

@@ -70,13 +70,13 @@ def begin(installation: Installation, tenant_id: UUID, person: str, *, requested
     requester = None
     if requested_by is not None:
         requester = vault.keys(tenant_id, [requested_by]).subjects[requested_by].ref
-    found = [] if identity == ERASED else copies_naming(installation, tenant_id, identity)
+    found = [] if identity == ERASED else copies_naming(installation, tenant_id, ref, identity)
     erasure = erase(
         database, vault, installation.ledger, tenant_id, str(ref), requested_by=requester, found=tuple(found)
     )
     if erasure.receipt and identity != ERASED:
         # What was written between the look and the commit: one more look, with what only this process still knows.
-        _note(installation, tenant_id, ref, copies_naming(installation, tenant_id, identity))
+        _note(installation, tenant_id, ref, copies_naming(installation, tenant_id, ref, identity))
     return Begun(erasure.actor_ref, erasure.erased_at, is_new=erasure.receipt is not None)
 
 

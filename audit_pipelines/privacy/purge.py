@@ -253,7 +253,10 @@ def _account(case: Case, key: str) -> Done:
     with case.installation.database.tenant_connection(case.tenant_id) as conn:
         conn.execute(query("privacy/close_account"), {"tenant_id": case.tenant_id, "key": key})
     return Done(
-        "purged", "login and password were taken from the account, which is closed; its id is not used again", None
+        "purged",
+        "its password was deleted, its sessions ended, and it is closed; a keyed hash of its login stays, so that neither login "
+        "nor id is given to anybody else (21 CFR 11.100(a))",
+        None,
     )
 
 

@@ -21,6 +21,7 @@ from audit_pipelines.db.database import Connection
 from audit_pipelines.db.queries import query
 from audit_pipelines.installation import Installation
 from audit_pipelines.lake.datasets import Dataset, Lake
+from audit_pipelines.ledger import sealing
 from audit_pipelines.ledger.entry import format_moment, names_of
 from audit_pipelines.ledger.erasure import ENTITY_TYPE, UnknownPersonError, resolve
 from audit_pipelines.ledger.event import Event
@@ -176,7 +177,7 @@ def _document(installation: Installation, person: Person, made: _Summary) -> Ite
         "processing": _processing(installation, person),
     }
     yield _encode(head)[:-1] + b","
-    named = {"tenant_id": person.tenant_id, "actor_ref": person.ref, "login": person.identity.strip().lower()}
+    named = {"tenant_id": person.tenant_id, "actor_ref": person.ref, "identity": person.identity}
     with installation.database.tenant_connection(person.tenant_id) as conn:
         # Reading somebody's years is no request that must end within seconds; it holds no lock.
         conn.execute("set local statement_timeout = 0")
@@ -188,7 +189,10 @@ def _document(installation: Installation, person: Person, made: _Summary) -> Ite
             ("accounts", "accounts"),
             ("holds", "holds"),
         ):
-            yield from _array(name, _counted(made, name, _rows(conn, f"privacy/select_person_{statement}", named)))
+            rows = _rows(conn, f"privacy/select_person_{statement}", named)
+            if name == "accounts":
+                rows = _with_printed_name(installation, conn, person, rows)
+            yield from _array(name, _counted(made, name, rows))
         derived = conn.execute(query("privacy/select_person_derived"), named).fetchone() or (0, 0, 0)
     yield from _array("scores", _counted(made, "scores", _lake_rows(installation, person, "event_scores")))
     yield from _array("behaviour", _counted(made, "behaviour", _lake_rows(installation, person, "actor_features")))
@@ -247,6 +251,14 @@ def _rows(conn: Connection, name: str, parameters: dict[str, Any]) -> Iterator[d
         cursor.execute(query(name), parameters)
         for (row,) in cursor:
             yield row
+
+
+def _with_printed_name(
+    installation: Installation, conn: Connection, person: Person, accounts: Iterator[dict[str, Any]]
+) -> Iterator[dict[str, Any]]:
+    for account in accounts:
+        key = installation.vault.living_keys(conn, [person.ref])[person.ref]
+        yield account | {"name": sealing.unseal(key, account.pop("sealed_name"))}
 
 
 def _counted(made: _Summary, name: str, rows: Iterable[dict[str, Any]]) -> Iterator[bytes]:
