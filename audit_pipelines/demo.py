@@ -222,8 +222,13 @@ def _artefacts(installation: Installation, story: Generated) -> list[Artefact]:
     truth_path = settings.home / "truth.ndjson"
     write_truth(truth_path, story.truth)
     models = list((settings.storage_dir / "ml_models").rglob("*.npz"))
+    rows = len(story.events) + _accesses(installation)
     return [
-        Artefact("Ledger (Postgres)", settings.home / "postgres", f"{len(story.events) + _accesses(installation):,} hash-chained rows"),
+        Artefact(
+            "Ledger (Postgres)",
+            settings.home / "postgres",
+            f"{rows:,} hash-chained rows",
+        ),
         Artefact("Checkpoints", settings.anchors_dir, "signed, outside Postgres"),
         Artefact("Lake (Parquet)", settings.lake_dir, f"{len(events):,} events"),
         Artefact("DuckDB catalog", settings.catalog_path, f"{views} views"),

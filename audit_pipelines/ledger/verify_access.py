@@ -1,7 +1,8 @@
 """Comparing the access log with the ledger: each row says what its entry says, and neither is without the other.
 
-Entries in the database are compared there, those of a month in the archive as its rows go by. The entries are what counts: whoever removes or changes a row of `audit_access_log` leaves the entry behind, whose loss
-or change the chain shows.
+Entries in the database are compared there, those of a month in the archive as its rows go by. The entries are what
+counts: whoever removes or changes a row of `audit_access_log` leaves the entry behind, whose loss or change the chain
+shows.
 """
 
 from collections.abc import Iterator, Sequence

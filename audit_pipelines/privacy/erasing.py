@@ -136,6 +136,7 @@ def _certify(case: Case, requested_by: UUID | None, remains: Mapping[str, str]) 
         "row_hash": case.row_hash,
         "requested_by": str(requested_by) if requested_by else None,
         "events_in_ledger": len(case.seqs),
+        "deleted_months": case.deleted_months,
         "destroyed": ["the person's key", "the sealed name", "the index by which the name was found"],
         "copies": [copy.shown() for copy in _copies(installation, case.tenant_id, case.ref)],
         "remains": dict(remains),

@@ -48,9 +48,9 @@ class Side:
     """The id of an event that this tenant alone has; also the login of an account and a person of theirs."""
     month: str
     """A month of which this tenant alone has an archive, due for deletion."""
-    account: UUID = UUID(int=0)
+    account: UUID | None = None
     """The account of `only`."""
-    session: UUID = UUID(int=0)
+    session: UUID | None = None
     """A session of Alice's that is live."""
 
 

@@ -20,6 +20,7 @@ from audit_pipelines.identity.opening import open_identity
 from audit_pipelines.identity.passwords import Hasher
 from audit_pipelines.installation import Installation
 from audit_pipelines.ledger import verify_certificate
+from audit_pipelines.ledger.access import Access
 from audit_pipelines.ledger.erasure import LegalHoldError, UnknownPersonError
 from audit_pipelines.ledger.event import Event
 from audit_pipelines.ledger.verify_evidence import RefusedError
@@ -126,18 +127,15 @@ def test_the_export_has_accesses_anomalies_signatures_and_the_account_without_it
     told: Installation, admin: psycopg.Connection[Any], tenant_id: uuid.UUID
 ) -> None:
     ref = ref_of(told, tenant_id, ALICE)
-    admin.execute(
-        "insert into audit_access_log (tenant_id, subject_ref, action, filters, result_count) "
-        "values (%s, %s, 'x', '{}', 3)",
-        [tenant_id, ref],
-    )
+    told.access_log.record(tenant_id, Access(actor=ALICE, action="events.list", filters={}, result_count=3))
     accounts = open_identity(told, hasher=Hasher(passes=1, memory_kib=64, lanes=1)).accounts
     accounts.add(tenant_id, ALICE, PASSWORD, name="Alice Quist", permissions=["audit:read"], by=OFFICER)
     [(hashed,)] = admin.execute("select password_hash from audit_users").fetchall()
     admin.execute(
-        "insert into audit_signatures (tenant_id, record_kind, record_id, record_hash, signer_ref, meaning, seq) "
-        "values (%s, 'event', 'e', %s, %s, 'reviewed', 1)",
-        [tenant_id, bytes(32), ref],
+        "insert into audit_signatures (tenant_id, signature_id, session_id, record_kind, record_id, record_hash, "
+        "signer_ref, meaning, signed_at, seq, row_hash) "
+        "values (%s, gen_random_uuid(), gen_random_uuid(), 'event', 'e', %s, %s, 'reviewed', now(), 1, %s)",
+        [tenant_id, bytes(32), ref, bytes(32)],
     )
     admin.execute(
         "insert into audit_anomalies (tenant_id, seq, event_id, row_hash, occurred_at, actor_ref, event_type, score, "

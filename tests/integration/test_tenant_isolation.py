@@ -219,7 +219,9 @@ def world(installation: Installation) -> World:
             )
             content = json.dumps({"day": "yesterday", "note": side.canary}).encode()
             yesterday = datetime.now(UTC).date() - timedelta(days=1)
-            conn.execute(query("identity/insert_review"), {"tenant_id": side.tenant_id, "day": yesterday, "content": content})
+            conn.execute(
+                query("identity/insert_review"), {"tenant_id": side.tenant_id, "day": yesterday, "content": content}
+            )
     assert len(retain(installation, run_id="a test").released) == 3
     archive_deletion.mark_due(installation)
     return made
@@ -244,7 +246,9 @@ def _old_events(side: Side, ago: int) -> list[Event]:
     """Events that are in the archive alone, one of them of an id that this tenant alone has."""
     ids = [f"{side.only}-old", f"{side.only}-older"] if ago > 14 else ["old-1", "old-2"]
     return [
-        Event(event_type="a.b", entity_type="thing", entity_id=one, event_id=one, actor=ALICE, details={"n": side.canary})
+        Event(
+            event_type="a.b", entity_type="thing", entity_id=one, event_id=one, actor=ALICE, details={"n": side.canary}
+        )
         for one in ids
     ]
 
