@@ -1,6 +1,54 @@
 -- Undoes every migration, newest first. `audit-pipelines db rollback --to N` runs the sections above version N; psql can
 -- run the whole file. It deletes data: there is no way back but a backup.
 
+-- undo 018_join_holds_and_archives
+set role audit_owner;
+create or replace function audit_archive_hold(p_tenant_id uuid, p_from timestamptz, p_to timestamptz) returns text
+language plpgsql stable security definer set search_path = pg_catalog, public, pg_temp as $$
+declare
+    v_reason text;
+begin
+    if to_regprocedure('public.audit_held(uuid, timestamptz, timestamptz)') is not null then
+        execute 'select public.audit_held($1, $2, $3)::text' into v_reason using p_tenant_id, p_from, p_to;
+        return case v_reason when 'false' then null when 'true' then 'a legal hold' else v_reason end;
+    end if;
+    select l.reason into v_reason from audit_legal_holds l
+    where l.tenant_id = p_tenant_id and l.released_at is null
+      and (not l.filters ? 'from' or (l.filters ->> 'from')::timestamptz <= p_to)
+      and (not l.filters ? 'to' or (l.filters ->> 'to')::timestamptz >= p_from)
+    order by l.placed_at limit 1;
+    return v_reason;
+end $$;
+create or replace function audit_held(p_tenant_id uuid, p_from timestamptz, p_to timestamptz) returns boolean
+language sql stable security definer set search_path = pg_catalog, public, pg_temp as $$
+    select exists (
+        select from audit_legal_holds h
+        where h.tenant_id = p_tenant_id and h.released_at is null
+          and (exists (select from audit_logs l
+                       where l.tenant_id = p_tenant_id and l.recorded_at >= p_from and l.recorded_at < p_to
+                         and audit_hold_covers(h.filters, l.actor_ref, l.entity_type, l.entity_id, l.occurred_at))
+               or not exists (select from audit_logs l
+                              where l.tenant_id = p_tenant_id and l.recorded_at >= p_from and l.recorded_at < p_to)))
+$$;
+create or replace function audit_hold_concerns(p_tenant_id uuid, p_filters jsonb, p_actor_ref uuid) returns boolean
+language sql stable security definer set search_path = pg_catalog, public, pg_temp as $$
+    select case
+        when p_filters ? 'actor_ref' then p_filters -> 'actor_ref' @> to_jsonb(p_actor_ref::text)
+        when p_filters ? 'entity_id' or p_filters ?| array['from', 'to'] then
+            not exists (select from audit_logs l where l.tenant_id = p_tenant_id and l.seq = 0)
+            or exists (select from audit_logs l
+                       where l.tenant_id = p_tenant_id
+                         and (l.actor_ref = p_actor_ref or l.entity_id = p_actor_ref::text)
+                         and audit_hold_covers(p_filters, l.actor_ref, l.entity_type, l.entity_id, l.occurred_at))
+        else true
+    end
+$$;
+drop function if exists audit_hold_may_cover;
+update audit_sessions set end_reason = 'disabled' where end_reason = 'erased';
+alter table audit_sessions drop constraint if exists audit_sessions_end_reason_check,
+    add constraint audit_sessions_end_reason_check check (end_reason in ('logout', 'password', 'disabled', 'locked'));
+reset role;
+
 -- undo 017_create_audit_archives
 set role audit_owner;
 do $$

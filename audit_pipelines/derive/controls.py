@@ -197,10 +197,12 @@ def _signatures(installation: Installation, conn: Connection, verification: Veri
         made = identity.signatures.of_records(own, limit=None)
     parameters = {"tenant_id": verification.tenant_id}
     entries, lost = conn.execute(query("reports/count_signature_entries"), parameters).fetchone() or (0, 0)
-    broken = [one for one in made if not one.valid]
+    broken = [one for one in made if one.state == "invalid"]
+    deleted = sum(one.state == "deleted" for one in made)
     evidence = (
         f"{len(made):,} signatures checked against their records and the ledger; {len(broken):,} of them do not hold. "
-        f"{entries:,} entries of the ledger speak of a signature; {lost:,} of these signatures are missing."
+        f"{deleted:,} cannot be compared any more, since two persons approved the deletion of their archive. "
+        f"{entries:,} entries in the database speak of a signature; {lost:,} of these signatures are missing."
     )
     first = (
         f" The first that does not hold: {broken[0].signature_id}, {'; '.join(broken[0].problems)}." if broken else ""
@@ -216,11 +218,14 @@ def _signatures(installation: Installation, conn: Connection, verification: Veri
 def _reviews(installation: Installation, verification: Verification) -> Control:
     reviews = open_identity(installation).reviews
     with installation.database.tenant_connection(verification.tenant_id) as conn:
-        late = reviews.overdue(conn, WATCHED_DAYS)
+        due = reviews.due(conn, WATCHED_DAYS)
+    late = [review for review in due if review.state != "signed"]
     evidence = (
         f"{len(late):,} of the last {WATCHED_DAYS} days lack a valid signature that was due, the oldest {late[-1].day}."
         if late
-        else f"Each of the last {WATCHED_DAYS} days that was due has a record with a valid signature."
+        else f"{len(due):,} of the last {WATCHED_DAYS} days were due; each has a record with a valid signature."
+        if due
+        else f"None of the last {WATCHED_DAYS} days was due yet."
     )
     return Control(
         "Daily review of audit logs",

@@ -13,6 +13,7 @@ from audit_pipelines.derive.locks import exclusive
 from audit_pipelines.identity.opening import open_identity
 from audit_pipelines.identity.reviews import Review, make_due
 from audit_pipelines.installation import Installation
+from audit_pipelines.ledger.archives import ArchiveFolder
 from audit_pipelines.ledger.verify import Verification, tenants
 
 # PCI DSS 10.5.1 wants three months at hand; what was left out before then is no news any more.
@@ -34,7 +35,7 @@ def make_due_reviews(installation: Installation, now: datetime) -> dict[UUID, in
         return installation.verify(tenant_id, since=since)
 
     with exclusive(installation.database, "reviews"):
-        return make_due(installation.database, verify, now)
+        return make_due(installation.database, ArchiveFolder(installation.database.archives_dir), verify, now)
 
 
 def overdue_reviews(installation: Installation) -> list[Overdue]:

@@ -31,6 +31,7 @@ def signature_lines(
             one.seq,
             one.valid,
             "; ".join(one.problems),
+            one.deleted,
         )
         for one in made
     ]

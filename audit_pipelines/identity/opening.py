@@ -11,6 +11,7 @@ from audit_pipelines.identity.reviews import Reviews
 from audit_pipelines.identity.sessions import SessionLimits, Sessions
 from audit_pipelines.identity.signatures import Signatures
 from audit_pipelines.installation import Installation
+from audit_pipelines.ledger.archives import ArchiveFolder
 from audit_pipelines.settings import Settings
 
 
@@ -51,6 +52,7 @@ def open_identity(
         accounts=accounts,
         sessions=sessions,
         storage_dir=settings.storage_dir,
+        archives=ArchiveFolder(database.archives_dir),
     )
     reviews = Reviews(database, signatures, timedelta(days=settings.audit_review_due_days), clock)
     return Identity(accounts, sessions, signatures, reviews)

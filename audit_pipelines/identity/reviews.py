@@ -15,7 +15,9 @@ import msgspec
 
 from audit_pipelines.db.database import Connection, Database
 from audit_pipelines.db.queries import query
+from audit_pipelines.identity.archived_days import archived_days
 from audit_pipelines.identity.signatures import Meaning, Signature, Signatures
+from audit_pipelines.ledger.archives import ArchiveFolder
 from audit_pipelines.ledger.verify import Verification
 
 State = Literal["signed", "open", "overdue", "missing"]
@@ -73,12 +75,13 @@ class Reviews:
 
     def overdue(self, conn: Connection, days: int) -> list[Review]:
         """Return the reviews of the last so many days that ought to be signed and are not."""
-        today = self._clock().astimezone(UTC).date()
-        return [
-            review
-            for review in self.of_days(conn, today - ONE_DAY * days, today)
-            if review.state == "overdue" or (review.state == "missing" and review.due_at < self._clock())
-        ]
+        return [review for review in self.due(conn, days) if review.state != "signed"]
+
+    def due(self, conn: Connection, days: int) -> list[Review]:
+        """Return the reviews of the last so many days that ought to be signed by now."""
+        now = self._clock()
+        today = now.astimezone(UTC).date()
+        return [review for review in self.of_days(conn, today - ONE_DAY * days, today) if review.due_at <= now]
 
     def _rows(self, conn: Connection, since: date, until: date) -> list[tuple[Any, ...]]:
         return conn.execute(query("identity/select_reviews"), {"since": since, "until": until}).fetchall()
@@ -88,14 +91,17 @@ class Reviews:
         if content is None:
             return Review(day, "missing", due_at, None, None, ())
         state: State = "overdue" if self._clock() >= due_at else "open"
-        if any(one.valid and one.meaning in REVIEWING for one in signatures):
+        if any(one.state != "invalid" and one.meaning in REVIEWING for one in signatures):
             state = "signed"
         figures = msgspec.json.decode(content)
         return Review(day, state, due_at, figures, sha256(content), tuple(signatures))
 
 
 def make_due(
-    database: Database, verify: Callable[[UUID, datetime], Sequence[Verification]], now: datetime
+    database: Database,
+    archives: ArchiveFolder,
+    verify: Callable[[UUID, datetime], Sequence[Verification]],
+    now: datetime,
 ) -> dict[UUID, int]:
     """Make the records of all days that are over and have none; return how many were made, by tenant.
 
@@ -115,7 +121,7 @@ def make_due(
                         query("identity/insert_review"),
                         {"tenant_id": tenant_id, "day": day, "content": _encoder.encode(figures)},
                     ).rowcount
-                    for day, figures in _figures(conn, tenant_id, since, today, verifications)
+                    for day, figures in _figures(conn, archives, tenant_id, (since, today), verifications)
                 )
     return made
 
@@ -131,10 +137,19 @@ def sha256(content: bytes) -> bytes:
 
 
 def _figures(
-    conn: Connection, tenant_id: UUID, since: date, until: date, verifications: Sequence[Verification]
+    conn: Connection,
+    archives: ArchiveFolder,
+    tenant_id: UUID,
+    days: tuple[date, date],
+    verifications: Sequence[Verification],
 ) -> list[tuple[date, dict[str, Any]]]:
-    bounds = {"tenant_id": tenant_id, "since": midnight(since), "until": midnight(until)}
+    since, until = days
+    bounds: dict[str, Any] = {"tenant_id": tenant_id, "since": midnight(since), "until": midnight(until)}
+    # No month changes places meanwhile, from the database to the archive.
+    conn.execute(query("ledger/lock_partitions"))
     events = {row[0]: row[1:] for row in conn.execute(query("identity/count_days"), bounds)}
+    archived = archived_days(conn, archives, tenant_id, bounds["since"], bounds["until"])
+    events |= {day: (one.events, one.first_seq, one.last_seq, one.failed, one.locked) for day, one in archived.items()}
     anomalies = {row[0]: row[1:] for row in conn.execute(query("identity/count_detected"), bounds)}
     findings = [finding for one in verifications for finding in one.findings]
     figures = []
@@ -143,7 +158,10 @@ def _figures(
         count, first_seq, last_seq, failed, locked = events.get(day, (0, None, None, 0, 0))
         detected, grave = anomalies.get(day, (0, 0))
         last_hash = None
-        if last_seq is not None:
+        if day in archived:
+            row_hash = archived[day].row_hash
+            last_hash = row_hash.hex() if row_hash else None
+        elif last_seq is not None:
             row = conn.execute(query("identity/select_row_hash"), bounds | {"seq": last_seq}).fetchone()
             last_hash = row[0].hex() if row else None
         # What points to no row, or to another day's, concerns whoever looks next.

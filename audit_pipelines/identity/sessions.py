@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 from audit_pipelines.db.database import Connection, Database
 from audit_pipelines.db.queries import query
 
-EndReason = Literal["logout", "password", "disabled", "locked"]
+EndReason = Literal["logout", "password", "disabled", "locked", "erased"]
 # Of all limits the shortest is a minute; a note for each request would be a write for each read.
 _NOTE_EVERY: Final = timedelta(seconds=15)
 

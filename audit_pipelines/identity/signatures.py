@@ -19,9 +19,18 @@ from audit_pipelines.db.queries import query
 from audit_pipelines.errors import AuditError, TamperedError, ValidationError
 from audit_pipelines.identity.accounts import Accounts, PasswordExpiredError
 from audit_pipelines.identity.credentials import Attempt, Credentials, Origin, Refusal, Stored
-from audit_pipelines.identity.records import RecordKind, RecordState, read_record, read_row
+from audit_pipelines.identity.records import (
+    RecordKind,
+    RecordState,
+    Where,
+    read_archived,
+    read_records,
+    read_row,
+    why_not,
+)
 from audit_pipelines.identity.sessions import Sessions
 from audit_pipelines.ledger import sealing
+from audit_pipelines.ledger.archives import ArchiveFolder, DeletedArchiveError, archived_seqs, archives_of, released
 from audit_pipelines.ledger.entry import SEALED_KEY
 from audit_pipelines.ledger.event import Event
 from audit_pipelines.ledger.store import Ledger, store_drafts, until_fresh
@@ -29,6 +38,7 @@ from audit_pipelines.ledger.stored_row import StoredRow, content_is_intact
 from audit_pipelines.ledger.vault import ERASED, Vault
 
 Meaning = Literal["authored", "reviewed", "approved", "responsible"]
+State = Literal["valid", "invalid", "deleted"]
 MEANINGS: Final[tuple[Meaning, ...]] = get_args(Meaning)
 PERMISSION: Final = "audit:sign"
 CREATED: Final = "audit.signature.created"
@@ -36,6 +46,9 @@ REFUSED: Final = "audit.signature.refused"
 ENTITY_TYPE: Final = "audit_signature"
 LISTED: Final = 1_000
 UNREADABLE: Final = "unreadable"
+
+# The row that says so, why it cannot be had, or nothing.
+_Entry = StoredRow | DeletedArchiveError | TamperedError | None
 
 _encoder: Final = msgspec.json.Encoder(order="sorted")
 
@@ -91,15 +104,23 @@ class Signature:
     seq: int
     row_hash: bytes
     problems: tuple[str, ...]
+    deleted: bool = False
+    """Whether nothing is wrong but that record or entry were deleted with their archive, as two persons approved."""
 
     @property
     def valid(self) -> bool:
         """Whether the record is what was signed, and the ledger says that it was."""
         return not self.problems
 
+    @property
+    def state(self) -> State:
+        """What came of checking it."""
+        return "deleted" if self.deleted else "valid" if self.valid else "invalid"
+
 
 @dataclass(frozen=True, slots=True)
 class _Row:
+    tenant_id: UUID
     signature_id: UUID
     record_kind: RecordKind
     record_id: str
@@ -124,6 +145,7 @@ class Signatures:
         accounts: Accounts,
         sessions: Sessions,
         storage_dir: Path,
+        archives: ArchiveFolder,
     ) -> None:
         self._database = database
         self._vault = vault
@@ -132,6 +154,7 @@ class Signatures:
         self._accounts = accounts
         self._sessions = sessions
         self._storage_dir = storage_dir
+        self._archives = archives
 
     def sign(self, tenant_id: UUID, session_id: UUID | None, signing: Signing, origin: Origin) -> Signature:
         """Sign a record for the owner of a session, and return the signature once it is stored durably.
@@ -155,7 +178,7 @@ class Signatures:
             trying = Attempt(tenant_id, login, stale, origin)
             self._credentials.ready(trying, login, login_index)
             with self._database.tenant_connection(tenant_id) as conn:
-                state = self._record(conn, signing)
+                state = self._record(conn, tenant_id, signing)
                 account = self._credentials.lock(conn, login_index)
                 refusal = self._credentials.compare(conn, account, signing.password, is_owner=is_owner)
                 if refusal is not None:
@@ -199,25 +222,51 @@ class Signatures:
     def of_period(self, tenant_id: UUID, since: datetime, until: datetime, limit: int = LISTED) -> list[Signature]:
         """Return the signatures made in a period, and those of its events and reviews, each checked just now."""
         with self._database.tenant_connection(tenant_id) as conn:
-            return self._shown(conn, since=since, until=until, limit=limit)
+            archived = self._archived_of_period(conn, tenant_id, since, until)
+            return self._shown(conn, since=since, until=until, archived=archived, limit=limit)
+
+    def _archived_of_period(self, conn: Connection, tenant_id: UUID, since: datetime, until: datetime) -> list[str]:
+        """Return the ids of signed events that happened in a period and are in the archive alone."""
+        months = [
+            one
+            for one in released(archives_of(conn, tenant_id))
+            if one.occurred_from < until and one.occurred_to >= since and not one.deleted_at
+        ]
+        if not months:
+            return []
+        signed = [record_id for (record_id,) in conn.execute(query("identity/select_signed_events"))]
+        places = {
+            seq: record_id
+            for record_id, seq in archived_seqs(conn, signed).items()
+            if any(one.first_seq <= seq <= one.last_seq for one in months)
+        }
+        rows = read_archived(conn, self._where(tenant_id), places)
+        return [
+            places[seq] for seq, row in rows.items() if isinstance(row, StoredRow) and since <= row.occurred_at < until
+        ]
 
     def _shown(self, conn: Connection, **chosen: Any) -> list[Signature]:
-        parameters = {"record_kind": None, "record_ids": None, "since": None, "until": None, "limit": LISTED} | chosen
+        parameters = (
+            dict.fromkeys(("record_kind", "record_ids", "since", "until", "archived")) | {"limit": LISTED} | chosen
+        )
         rows = [_Row(*row) for row in conn.execute(query("identity/select_signatures"), parameters)]
         keys = self._vault.living_keys(conn, {row.signer_ref for row in rows}) if rows else {}
-        states: dict[tuple[RecordKind, str], RecordState] = {}
+        if not rows:
+            return []
+        where = self._where(rows[0].tenant_id)
+        states = read_records(conn, where, dict.fromkeys((row.record_kind, row.record_id) for row in rows))
+        entries: dict[int, _Entry] = {}
         for row in rows:
-            if (record := (row.record_kind, row.record_id)) not in states:
-                states[record] = read_record(conn, self._storage_dir, *record)
+            place = {"seq": row.seq, "recorded_at": row.signed_at}
+            entries[row.seq] = read_row(conn, "identity/select_ledger_row", place)
+        entries |= read_archived(conn, where, [seq for seq, entry in entries.items() if entry is None])
         return [
-            _check(
-                row,
-                states[row.record_kind, row.record_id],
-                read_row(conn, "identity/select_ledger_row", {"seq": row.seq, "recorded_at": row.signed_at}),
-                keys.get(row.signer_ref),
-            )
+            _check(row, states[row.record_kind, row.record_id], entries[row.seq], keys.get(row.signer_ref))
             for row in rows
         ]
+
+    def _where(self, tenant_id: UUID) -> Where:
+        return Where(tenant_id, self._storage_dir, self._archives)
 
     def _signer(self, tenant_id: UUID, session_id: UUID | None) -> tuple[str, bytes, bool]:
         now = self._credentials.clock()
@@ -231,8 +280,9 @@ class Signatures:
             user_id, login_index, has_signed = row
             return self._vault.identities(conn, [user_id])[user_id], login_index, has_signed
 
-    def _record(self, conn: Connection, signing: Signing) -> RecordState:
-        state = read_record(conn, self._storage_dir, signing.kind, signing.record_id)
+    def _record(self, conn: Connection, tenant_id: UUID, signing: Signing) -> RecordState:
+        record = signing.kind, signing.record_id
+        state = read_records(conn, self._where(tenant_id), [record])[record]
         if not state.is_there:
             raise NoRecordError(f"This tenant has no {signing.kind} with this id.")
         if state.digest is None:
@@ -316,15 +366,22 @@ def binding(
     return hashlib.sha256(_encoder.encode(said)).digest()
 
 
-def _check(row: _Row, state: RecordState, entry: StoredRow | None, key: bytes | None) -> Signature:
+def _check(row: _Row, state: RecordState, entry: _Entry, key: bytes | None) -> Signature:
     problems = []
-    if state.digest is None:
+    lawful = []
+    if state.is_deleted:
+        lawful.append(f"the record cannot be compared: {state.problem}")
+    elif state.digest is None:
         problems.append(state.problem)
     elif state.digest != row.record_hash:
         problems.append("the record has another hash than the one that was signed")
     details: Mapping[str, Any] = {}
     if entry is None:
         problems.append("the ledger entry of the signature is not there")
+    elif isinstance(entry, DeletedArchiveError):
+        lawful.append(f"the ledger entry of the signature cannot be compared: {why_not(entry)}")
+    elif isinstance(entry, TamperedError):
+        problems.append(f"the ledger entry of the signature: {why_not(entry)}")
     elif not content_is_intact(entry) or entry.row_hash != row.row_hash:
         problems.append("the ledger entry of the signature was changed")
     else:
@@ -343,7 +400,8 @@ def _check(row: _Row, state: RecordState, entry: StoredRow | None, key: bytes | 
         _open(details, "reason_given", key),
         row.seq,
         row.row_hash,
-        tuple(problems),
+        tuple(problems + lawful),
+        deleted=bool(lawful) and not problems,
     )
 
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
 from pathlib import Path
 from typing import Final
 from uuid import UUID
@@ -18,7 +19,7 @@ from audit_pipelines.db.queries import query
 from audit_pipelines.errors import AuditError, TamperedError
 from audit_pipelines.ledger import chain
 from audit_pipelines.ledger.keys import VerifierKey
-from audit_pipelines.ledger.segment import Row, Subtree, open_manifest, read_batches, read_rows
+from audit_pipelines.ledger.segment import ROW_GROUP_ROWS, Row, Subtree, open_manifest, read_batches, read_rows
 
 _FETCH: Final = 5_000
 _UUID7: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
@@ -104,8 +105,7 @@ def archived_rows(conn: Connection, folder: ArchiveFolder, tenant_id: UUID, even
         DeletedArchiveError: when one of them was deleted with its archive.
         TamperedError: when a segment is missing or does not hold what it should.
     """
-    wanted = {"event_ids": list(event_ids), "made_ids": [each for each in event_ids if is_server_made(each)]}
-    places = conn.execute(query("ledger/select_archived_places"), wanted).fetchall()
+    places = _places(conn, event_ids)
     if not places:
         return []
     archives = {archive.month: archive for archive in archives_of(conn, tenant_id)}
@@ -121,6 +121,40 @@ def archived_rows(conn: Connection, folder: ArchiveFolder, tenant_id: UUID, even
             )
         found.append(row)
     return found
+
+
+def archived_seqs(conn: Connection, event_ids: Sequence[str]) -> dict[str, int]:
+    """Return where events lie that are in the archive alone or were deleted from it; `conn` sees one tenant."""
+    return {event_id: seq for event_id, seq, _ in _places(conn, event_ids)}
+
+
+def archived_rows_at(
+    conn: Connection, folder: ArchiveFolder, tenant_id: UUID, seqs: Iterable[int]
+) -> dict[int, Row | DeletedArchiveError | TamperedError]:
+    """Return archived rows by seq, and why where one cannot be had; what is not in the archive alone is left out.
+
+    Rows that lie together are read together. `conn` sees the tenant.
+    """
+    wanted = sorted(set(seqs))
+    found: dict[int, Row | DeletedArchiveError | TamperedError] = {}
+    for archive in released(archives_of(conn, tenant_id)) if wanted else []:
+        theirs = [seq for seq in wanted if archive.first_seq <= seq <= archive.last_seq]
+        try:
+            refuse_deleted([archive])
+            for _, together in groupby(theirs, key=lambda seq: seq // ROW_GROUP_ROWS):
+                some = frozenset(together)
+                for rows in read_rows(folder.segment(tenant_id, archive.month), min(some), max(some)):
+                    found.update((row.seq, row) for row in rows if row.seq in some)
+        except (DeletedArchiveError, TamperedError) as error:
+            found.update((seq, error) for seq in theirs if seq not in found)
+        for seq in theirs:
+            found.setdefault(seq, TamperedError(f"the archive of {archive.month} does not hold seq {seq}"))
+    return found
+
+
+def _places(conn: Connection, event_ids: Sequence[str]) -> list[tuple[str, int, str]]:
+    wanted = {"event_ids": list(event_ids), "made_ids": [each for each in event_ids if is_server_made(each)]}
+    return conn.execute(query("ledger/select_archived_places"), wanted).fetchall()
 
 
 def refuse_deleted(archives: Iterable[Archive]) -> None:

@@ -24,6 +24,7 @@ from audit_pipelines.ledger.findings import Findings
 from audit_pipelines.ledger.keys import VerifierKey
 from audit_pipelines.ledger.merkle import Frontier
 from audit_pipelines.ledger.segment import Manifest, Row, SegmentWalk, join, open_manifest, read_rows
+from audit_pipelines.ledger.verify_access import ArchivedAccesses
 from audit_pipelines.ledger.verify_parts import OnRows, Walked, Walkers
 from audit_pipelines.ledger.verify_rows import Mark, Start
 
@@ -201,9 +202,13 @@ class _Way:
         walk = SegmentWalk(self.archive.tenant_id, self.findings, start, self._sizes_in(one))
         whole = start.first_seq == one.first_seq
         kept = _KeptIds(self.archive, one, self.findings) if whole else None
+        accesses = ArchivedAccesses(
+            self.archive.conn, self.archive.tenant_id, start.first_seq, one.last_seq, self.findings
+        )
         try:
             for rows in read_rows(path, 0 if whole else start.first_seq):
                 walk.take(rows)
+                accesses.take(rows)
                 if kept:
                     kept.take(rows, checked=fault is None)
                 if self.on_rows:
@@ -212,6 +217,7 @@ class _Way:
             self.findings.add(walk.next_seq, "archive", f"{place} cannot be read from seq {walk.next_seq} on: {error}")
             self._step_over(one, manifest)
             return
+        accesses.finish()
         if kept:
             kept.finish()
         if walk.next_seq != one.last_seq + 1:

@@ -13,14 +13,18 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
+from audit_pipelines.db.database import Connection
 from audit_pipelines.db.queries import query
 from audit_pipelines.derive import lineage
 from audit_pipelines.errors import AuditError
 from audit_pipelines.installation import Installation
 from audit_pipelines.lake.datasets import Dataset, Lake
 from audit_pipelines.lake.redaction import parts_about
+from audit_pipelines.ledger import sealing
+from audit_pipelines.ledger.archives import ArchiveFolder
 from audit_pipelines.ledger.entry import names_of
 from audit_pipelines.ledger.erasure import FoundCopy
+from audit_pipelines.privacy import archived
 from audit_pipelines.privacy.search import Needles
 from audit_pipelines.settings import Settings
 
@@ -61,10 +65,23 @@ class Case:
 
     @cached_property
     def events(self) -> list[tuple[int, datetime]]:
-        """`seq` and `occurred_at` of the person's events that are in the ledger, in the order of `seq`."""
+        """`seq` and `occurred_at` of the person's events in database and archive, in the order of `seq`."""
         named = {"tenant_id": self.tenant_id, "actor_ref": self.ref}
         with self.installation.database.connection("audit_pipeline") as conn:
-            return conn.execute(query("privacy/select_person_events"), named).fetchall()
+            # No month changes places meanwhile, from the database to the archive.
+            conn.execute(query("ledger/lock_partitions"))
+            stored = conn.execute(query("privacy/select_person_events"), named).fetchall()
+            return sorted([*stored, *self._archived(conn)])
+
+    def _archived(self, conn: Connection) -> Iterator[tuple[int, datetime]]:
+        folder = ArchiveFolder(self.installation.database.archives_dir)
+        return archived.events_of(folder, archived.readable_months(conn, self.tenant_id), self.ref)
+
+    @cached_property
+    def deleted_months(self) -> list[str]:
+        """Months whose archive was deleted by approval, with whatever they held of the person."""
+        with self.installation.database.connection("audit_pipeline") as conn:
+            return [one.month for one in archived.deleted_months(conn, self.tenant_id)]
 
     @cached_property
     def seqs(self) -> list[int]:
@@ -96,6 +113,9 @@ def plan(case: Case) -> list[FoundCopy]:
         NotHereError: when the lineage names files of the lake and this machine has no lake.
     """
     affected = _by_lineage(case)
+    if _has_signed(case):
+        # Reports print who signed their events and reviews, also where no event of the signer is in their period.
+        affected |= {name for name in case.outputs if name[0] in REPORTS}
     if any(kind == "raw_events" for kind, _ in affected) and not case.lake.root.is_dir():
         raise NotHereError(
             "expected the lake that the lineage names, found none here: finish this erasure where the pipeline runs"
@@ -119,19 +139,30 @@ def plan(case: Case) -> list[FoundCopy]:
     return found + _files_naming(case.installation, Needles([str(case.ref)]), [storage], reports=case.outputs)
 
 
-def copies_naming(installation: Installation, tenant_id: UUID, identity: str) -> list[FoundCopy]:
-    """Return what names a person in clear: files of the home, accounts, recipients; asked while the name is known."""
+def copies_naming(installation: Installation, tenant_id: UUID, ref: UUID, identity: str) -> list[FoundCopy]:
+    """Return what names a person in clear, files of the home and recipients, and their account.
+
+    Asked while the name is known.
+    """
     with installation.database.connection("audit_pipeline") as conn:
         rows = conn.execute(query("privacy/select_outputs"), {"tenant_id": tenant_id}).fetchall()
     settings = installation.settings
-    needles = Needles(names_of(identity))
+    needles = Needles({*names_of(identity), *_printed_names(installation, tenant_id, ref)})
     roots = [settings.home, settings.storage_dir]
     files = _files_naming(installation, needles, roots, reports={(kind, key) for kind, key, _ in rows})
     files = [_nameless(settings, needles, copy) for copy in files]
     with installation.database.tenant_connection(tenant_id) as conn:
-        asked = {"tenant_id": tenant_id, "names": [identity.strip().lower()]}
+        asked = {"tenant_id": tenant_id, "actor_ref": ref, "names": [identity.strip().lower()]}
         rows = conn.execute(query("privacy/select_accounts"), asked).fetchall()
     return files + [FoundCopy(kind, key, None) for kind, key in rows]
+
+
+def _printed_names(installation: Installation, tenant_id: UUID, ref: UUID) -> Iterator[str]:
+    """Yield what the person is called on what they sign, if they have an account: their login may be another name."""
+    with installation.database.tenant_connection(tenant_id) as conn:
+        row = conn.execute(query("privacy/select_printed_name"), {"user_id": ref}).fetchone()
+        if row and (key := installation.vault.living_keys(conn, [ref]).get(ref)):
+            yield from names_of(sealing.unseal(key, row[0]))
 
 
 def _files_naming(
@@ -177,6 +208,12 @@ def _searched(root: Path) -> Iterator[Path]:
 def _file(kind: str, path: Path, home: Path) -> FoundCopy:
     key = str(path.relative_to(home)) if path.is_relative_to(home) else str(path)
     return FoundCopy(kind, key, lineage.file_digest(path))
+
+
+def _has_signed(case: Case) -> bool:
+    named = {"tenant_id": case.tenant_id, "actor_ref": case.ref}
+    with case.installation.database.tenant_connection(case.tenant_id) as conn:
+        return conn.execute(query("privacy/select_person_signatures"), named).fetchone() is not None
 
 
 def _by_lineage(case: Case) -> set[tuple[str, str]]:

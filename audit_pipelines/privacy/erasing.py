@@ -78,13 +78,13 @@ def begin(installation: Installation, tenant_id: UUID, person: str, *, requested
     requester = None
     if requested_by is not None:
         requester = vault.keys(tenant_id, [requested_by]).subjects[requested_by].ref
-    found = [] if identity == ERASED else copies_naming(installation, tenant_id, identity)
+    found = [] if identity == ERASED else copies_naming(installation, tenant_id, ref, identity)
     erasure = erase(
         database, vault, installation.ledger, tenant_id, str(ref), requested_by=requester, found=tuple(found)
     )
     if erasure.receipt and identity != ERASED:
         # What was written between the look and the commit: one more look, with what only this process still knows.
-        _note(installation, tenant_id, ref, copies_naming(installation, tenant_id, identity))
+        _note(installation, tenant_id, ref, copies_naming(installation, tenant_id, ref, identity))
     return Begun(erasure.actor_ref, erasure.erased_at, is_new=erasure.receipt is not None)
 
 
@@ -144,6 +144,7 @@ def _certify(case: Case, requested_by: UUID | None, remains: Mapping[str, str]) 
         "row_hash": case.row_hash,
         "requested_by": str(requested_by) if requested_by else None,
         "events_in_ledger": len(case.seqs),
+        "deleted_months": case.deleted_months,
         "destroyed": ["the person's key", "the sealed name", "the index by which the name was found"],
         "copies": [copy.shown() for copy in _copies(installation, case.tenant_id, case.ref)],
         "remains": dict(remains),

@@ -178,7 +178,11 @@ def _report(kind: Literal["security", "compliance"]) -> Callable[[Case, str], Do
                 query("privacy/is_signed"), {"tenant_id": case.tenant_id, "digest": before}
             ).fetchone()
         if signed and signed[0]:
-            return Done("kept", "a signed record, by reference alone; GDPR Art. 17(3)(b) and (e)", before)
+            return Done(
+                "kept",
+                "a signed record, as it was signed, with the printed names of signers; GDPR Art. 17(3)(b) and (e)",
+                before,
+            )
         period = next(each for each in case.outputs[f"{kind}_report", key] if each["kind"] == "period")
         since, until = (datetime.fromisoformat(period[name]) for name in ("since", "until"))
         made = make_reports(case.installation, kind, Period(since, until, case.tenant_id), run_id=case.run_id)
@@ -255,7 +259,10 @@ def _account(case: Case, key: str) -> Done:
     with case.installation.database.tenant_connection(case.tenant_id) as conn:
         conn.execute(query("privacy/close_account"), {"tenant_id": case.tenant_id, "key": key})
     return Done(
-        "purged", "login and password were taken from the account, which is closed; its id is not used again", None
+        "purged",
+        "its password was deleted, its sessions ended, and it is closed; a keyed hash of its login stays, so that "
+        "neither login nor id is given to anybody else (21 CFR 11.100(a))",
+        None,
     )
 
 
@@ -311,7 +318,8 @@ REMAINS: Final[Mapping[str, str]] = {
     "ledger": "what was done to what and when, under the reference alone, and text sealed under the destroyed key: the "
     "hashed rows of an audit trail (GDPR Art. 17(3)(b) and (e))",
     "ip_index": "in the ledger, keyed hashes of addresses under the tenant's key",
-    "others": "what other persons' events say of the person, sealed under those persons' keys or in clear",
+    "others": "what other persons' events say of the person, sealed under those persons' keys or in clear, and "
+    "accesses in which somebody asked for their reference",
     "write_ahead_log": "Postgres's log holds the wrapped key until its segments are used again, by max_wal_size; "
     "archived segments until they are deleted. It opens with the master key alone: keys rotate-encryption closes it",
     "backups": "copies of database, home and keys that were made before, until they are deleted; the same holds",

@@ -9,8 +9,11 @@ import json
 import zipfile
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
+from heapq import merge
+from itertools import islice
+from operator import attrgetter
 from typing import Any, Final, Literal
 from uuid import UUID
 
@@ -21,10 +24,13 @@ from audit_pipelines.db.database import Connection
 from audit_pipelines.db.queries import query
 from audit_pipelines.installation import Installation
 from audit_pipelines.lake.datasets import Dataset, Lake
+from audit_pipelines.ledger import sealing
+from audit_pipelines.ledger.archives import Archive, ArchiveFolder
 from audit_pipelines.ledger.entry import format_moment, names_of
 from audit_pipelines.ledger.erasure import ENTITY_TYPE, UnknownPersonError, resolve
 from audit_pipelines.ledger.event import Event
 from audit_pipelines.ledger.vault import ERASED
+from audit_pipelines.privacy import archived
 from audit_pipelines.privacy.opening import MASKED, Opener, PersonRow
 from audit_pipelines.reports.person import EventLine, PersonReport, render_person
 
@@ -42,6 +48,7 @@ _PAGE: Final = 100
 _PIECE_BYTES: Final = 1 << 18
 _NEWEST: Final = 500
 _MOST_ANOMALIES: Final = 100
+_COLUMNS: Final = tuple(each.name for each in fields(PersonRow) if each.name not in {"category", "risk"})
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
 
@@ -178,10 +185,12 @@ def _document(installation: Installation, person: Person, made: _Summary) -> Ite
         "processing": _processing(installation, person),
     }
     yield _encode(head)[:-1] + b","
-    named = {"tenant_id": person.tenant_id, "actor_ref": person.ref, "login": person.identity.strip().lower()}
+    named = {"tenant_id": person.tenant_id, "actor_ref": person.ref, "identity": person.identity}
     with installation.database.tenant_connection(person.tenant_id) as conn:
         # Reading somebody's years is no request that must end within seconds; it holds no lock.
         conn.execute("set local statement_timeout = 0")
+        # No month changes places meanwhile, from the database to the archive.
+        conn.execute(query("ledger/lock_partitions"))
         yield from _array("events", _events(installation, conn, person, made))
         for name, statement in (
             ("anomalies", "anomalies"),
@@ -190,13 +199,27 @@ def _document(installation: Installation, person: Person, made: _Summary) -> Ite
             ("accounts", "accounts"),
             ("holds", "holds"),
         ):
-            yield from _array(name, _counted(made, name, _rows(conn, f"privacy/select_person_{statement}", named)))
+            rows = _rows(conn, f"privacy/select_person_{statement}", named)
+            if name == "accounts":
+                rows = _with_printed_name(installation, conn, person, rows)
+            yield from _array(name, _counted(made, name, rows))
         derived = conn.execute(query("privacy/select_person_derived"), named).fetchone() or (0, 0, 0)
+        gone = [_deleted(one) for one in archived.deleted_months(conn, person.tenant_id)]
+    yield b'"deleted_months":' + _encode(gone) + b","
     yield from _array("scores", _counted(made, "scores", _lake_rows(installation, person, "event_scores")))
     yield from _array("behaviour", _counted(made, "behaviour", _lake_rows(installation, person, "actor_features")))
     features = sum(1 for _ in _lake_rows(installation, person, "event_features", ("seq", "actor_ref")))
     made.counts |= {"features": features, "embedded_events": derived[0], "texts": derived[1], "models": derived[2]}
     yield b'"counts":' + _encode({"events": made.by_type.total(), **made.counts}) + b',"complete":true}\n'
+
+
+def _deleted(one: Archive) -> dict[str, Any]:
+    return {
+        "month": one.month,
+        "deleted_at": format_moment(one.deleted_at or one.verified_at),
+        "what": "all events recorded in this month, of everybody, deleted as two persons approved; what of them was "
+        "about the person, nobody can say any more",
+    }
 
 
 def _array(name: str, items: Iterable[bytes]) -> Iterator[bytes]:
@@ -216,6 +239,12 @@ def _events(installation: Installation, conn: Connection, person: Person, made: 
     keys = installation.vault.living_keys(conn, [person.ref])
     tenant_key = installation.vault.tenant_key(person.tenant_id)
     opener = Opener(person.tenant_id, person.ref, person.identity, keys[person.ref], tenant_key)
+    rows = merge(_archived(installation, conn, person), _stored(conn, person), key=attrgetter("seq"))
+    while page := list(islice(rows, _PAGE)):
+        yield from _opened(installation, conn, opener, page, made)
+
+
+def _stored(conn: Connection, person: Person) -> Iterator[PersonRow]:
     parameters = {
         "tenant_id": person.tenant_id,
         "actor_ref": person.ref,
@@ -224,8 +253,20 @@ def _events(installation: Installation, conn: Connection, person: Person, made: 
     with conn.cursor(name="personal_data", row_factory=class_row(PersonRow)) as cursor:
         cursor.itersize = _PAGE
         cursor.execute(query("privacy/select_person_rows"), parameters, binary=True)
-        while rows := cursor.fetchmany(_PAGE):
-            yield from _opened(installation, conn, opener, rows, made)
+        yield from cursor
+
+
+def _archived(installation: Installation, conn: Connection, person: Person) -> Iterator[PersonRow]:
+    folder = ArchiveFolder(installation.database.archives_dir)
+    months = archived.readable_months(conn, person.tenant_id)
+    rows = archived.rows_that_may_name(folder, months, person.ref, frozenset(names_of(person.identity)))
+    while page := list(islice(rows, _PAGE)):
+        asked = {"tenant_id": person.tenant_id, "seqs": [row.seq for row in page if row.actor_ref == person.ref]}
+        said = {seq: rest for seq, *rest in conn.execute(query("privacy/select_event_classes"), asked)}
+        for row in page:
+            columns = {name: getattr(row, name) for name in _COLUMNS}
+            category, risk = said.get(row.seq, (None, None))
+            yield PersonRow(**columns, category=category, risk=risk)
 
 
 def _opened(
@@ -249,6 +290,14 @@ def _rows(conn: Connection, name: str, parameters: dict[str, Any]) -> Iterator[d
         cursor.execute(query(name), parameters)
         for (row,) in cursor:
             yield row
+
+
+def _with_printed_name(
+    installation: Installation, conn: Connection, person: Person, accounts: Iterator[dict[str, Any]]
+) -> Iterator[dict[str, Any]]:
+    for account in accounts:
+        key = installation.vault.living_keys(conn, [person.ref])[person.ref]
+        yield account | {"name": sealing.unseal(key, account.pop("sealed_name"))}
 
 
 def _counted(made: _Summary, name: str, rows: Iterable[dict[str, Any]]) -> Iterator[bytes]:
@@ -282,6 +331,7 @@ def _processing(installation: Installation, person: Person) -> dict[str, Any]:
     settings = installation.settings
     with installation.database.tenant_connection(person.tenant_id) as conn:
         kinds = conn.execute(query("privacy/select_recipient_kinds"), {"tenant_id": person.tenant_id}).fetchall()
+        deleted = [one.month for one in archived.deleted_months(conn, person.tenant_id)]
     integrations = [f"{kind}: {count} configured, alerts and reports by reference" for kind, count in kinds]
     anchors = [f"{address.name}: digests of the whole ledger, nothing about persons" for address in settings.anchors]
     return {
@@ -291,8 +341,10 @@ def _processing(installation: Installation, person: Person) -> dict[str, Any]:
         "source": "the applications and files that the organisation connects",
         "recipients": [*settings.audit_processing_recipients, *integrations, *anchors],
         "retention_days": settings.audit_retention_days,
-        "retention": f"events stay {settings.audit_retention_days} days in the ledger, then in archives, and longer "
-        "while a legal hold covers them",
+        "retention": f"events stay {settings.audit_retention_days} days in the database and then in the archive; "
+        f"{settings.audit_archive_years} years after their month they may be deleted as two persons approve, unless a "
+        "legal hold covers them",
+        "deleted_months": deleted,
         "automated_decisions": "none; events that look unusual are shown to people with the reasons listed here",
         "derived_copies": {
             "lake": "events by reference, as Parquet files by day",
@@ -317,6 +369,7 @@ def _pages(installation: Installation, person: Person, made: _Summary) -> bytes:
         "Where it comes from": processing["source"],
         "Who else sees it": "; ".join(processing["recipients"]) or "nobody outside the organisation is configured",
         "For how long": processing["retention"],
+        "Deleted already": ", ".join(processing["deleted_months"]) or "no month",
         "Automated decisions": processing["automated_decisions"],
         "Your rights": processing["rights"],
         "Copies": "; ".join(f"{name}: {what}" for name, what in processing["derived_copies"].items()),

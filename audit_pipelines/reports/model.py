@@ -137,6 +137,8 @@ class SignatureLine:
     valid: bool
     problem: str = ""
     """Why it does not hold."""
+    deleted: bool = False
+    """Whether the problem is that what it was compared with was deleted by approval."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -397,9 +397,15 @@ _SIGNATURE_COLUMNS: Final = (
 )
 
 
+def _validity(line: SignatureLine) -> Chip:
+    if line.deleted:
+        return Chip("deleted", MUTED)
+    return Chip("valid", GOOD) if line.valid else Chip("invalid", BAD)
+
+
 def _signature_row(line: SignatureLine) -> tuple[Cell, ...]:
     return (
-        Chip("valid", GOOD) if line.valid else Chip("invalid", BAD),
+        _validity(line),
         words.second(line.signed_at).removesuffix(" UTC"),
         (
             Text(line.printed_name, CELL_BOLD, max_lines=3),

@@ -176,6 +176,7 @@ def shown_signature(signature: Signature) -> dict[str, Any]:
         "seq": signature.seq,
         "row_hash": signature.row_hash.hex(),
         "valid": signature.valid,
+        "state": signature.state,
         "problems": list(signature.problems),
     }
 

@@ -10,10 +10,30 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import UUID
 
+from audit_pipelines.identity.opening import Identity
 from audit_pipelines.installation import Installation
+from audit_pipelines.ledger.event import Event
+from audit_pipelines.privacy import holds
 
 EVENTS: Final = "/api/audit/events"
 ACCESS_LOG: Final = "/api/audit/access-log"
+LOGIN: Final = "/api/audit/login"
+LOGOUT: Final = "/api/audit/logout"
+PASSWORD: Final = "/api/audit/password"
+ACCOUNTS: Final = "/api/audit/accounts"
+SIGNATURES: Final = "/api/audit/signatures"
+REVIEWS: Final = "/api/audit/reviews"
+EXPORT: Final = "/api/audit/gdpr-export"
+ERASE: Final = "/api/audit/gdpr-erase"
+HOLDS: Final = "/api/audit/legal-holds"
+ARCHIVES: Final = "/api/admin/archives"
+ALICE: Final = "alice@example.org"
+GONE: Final = "gone@example.org"
+"""Somebody whom both tenants have until they are erased."""
+SECRET: Final = "a long enough otter 7"
+"""Everybody's password."""
+ANY: Final = "any"
+"""Of an operation that any valid token may ask."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +45,13 @@ class Side:
     canary: str
     """A word that stands in this tenant's data alone, and in every event of it."""
     only: str
-    """The id of an event that this tenant alone has."""
+    """The id of an event that this tenant alone has; also the login of an account and a person of theirs."""
+    month: str
+    """A month of which this tenant alone has an archive, due for deletion."""
+    account: UUID | None = None
+    """The account of `only`."""
+    session: UUID | None = None
+    """A session of Alice's that is live."""
 
 
 @dataclass
@@ -33,6 +59,7 @@ class World:
     """An installation with two tenants in it."""
 
     installation: Installation
+    identity: Identity
     a: Side
     b: Side
     numbers: "itertools.count[int]" = field(default_factory=itertools.count)
@@ -57,7 +84,7 @@ Make = Callable[[World, Side], Call]
 
 @dataclass(frozen=True)
 class Example:
-    """One operation: the permission it needs (None: it asks for no token), and requests."""
+    """One operation: the permission it needs (None: it asks for no token; ANY: any will do), and requests."""
 
     permission: str | None
     own: Make
@@ -66,6 +93,8 @@ class Example:
     """Name what the other tenant has. They must be answered as if it did not exist."""
     recorded: str | None = None
     """The action under which the access log has it; None for what shows, exports and proves nothing of events."""
+    with_session: bool = False
+    """Whether it is asked with a token of a session."""
 
 
 def event(world: World, side: Side, **fields: Any) -> dict[str, Any]:
@@ -82,6 +111,33 @@ def event(world: World, side: Side, **fields: Any) -> dict[str, Any]:
 
 def _ref(world: World, side: Side, name: str = "alice@example.org") -> str:
     return str(world.installation.vault.find(side.tenant_id, name))
+
+
+def _post(url: str, *status: int, **body: Any) -> Call:
+    return Call(url, frozenset(status), {"json": body})
+
+
+def _signing(record_id: str, *status: int) -> Call:
+    record = {"kind": "event", "id": record_id}
+    return _post(SIGNATURES, *status, record=record, meaning="reviewed", login=ALICE, password=SECRET)
+
+
+def _changed(side: Side, login: str, *status: int) -> Call:
+    """Ask for a password that is refused for being too short, so that it can be asked again."""
+    tenant = str(side.tenant_id)
+    return _post(PASSWORD, *status, tenant_id=tenant, login=login, old_password=SECRET, new_password="short")
+
+
+def _hold(world: World, side: Side) -> str:
+    subject = holds.Subject(entity_type="record", entity_id=f"held-{next(world.numbers)}")
+    return str(holds.place(world.installation, side.tenant_id, subject, reason=side.canary, by=ALICE).hold_id)
+
+
+def _somebody(world: World, side: Side) -> str:
+    """Return the reference of a person whom this tenant alone has, and who has just acted."""
+    made = Event(event_type="a.b", entity_type="c", entity_id="d", actor=side.only, details={"note": side.canary})
+    world.installation.ledger.append(side.tenant_id, [made])
+    return _ref(world, side, side.only)
 
 
 def _nothing(url: str, **arguments: Any) -> Call:
@@ -132,7 +188,10 @@ EXAMPLES: Final[Mapping[tuple[str, str], Example]] = {
     (f"{EVENTS}/{{event_id:path}}", "GET"): Example(
         "audit:read",
         lambda _w, _s: Call(f"{EVENTS}/e-1"),
-        (lambda w, s: _nothing(f"{EVENTS}/{w.other(s).only}-hidden"),),
+        (
+            lambda w, s: _nothing(f"{EVENTS}/{w.other(s).only}-hidden"),
+            lambda w, s: _nothing(f"{EVENTS}/{w.other(s).only}-old"),
+        ),
         recorded="events.show",
     ),
     (ACCESS_LOG, "GET"): Example(
@@ -140,6 +199,96 @@ EXAMPLES: Final[Mapping[tuple[str, str], Example]] = {
         lambda _w, _s: Call(ACCESS_LOG, arguments={"params": {"limit": 20}}),
         (lambda w, s: Call(ACCESS_LOG, arguments={"params": {"actor_ref": _ref(w, w.other(s))}}),),
         recorded="access_log.list",
+    ),
+    (LOGIN, "POST"): Example(
+        None,
+        lambda _w, s: _post(LOGIN, 200, tenant_id=str(s.tenant_id), login=ALICE, password=SECRET),
+        (lambda w, s: _post(LOGIN, 401, tenant_id=str(s.tenant_id), login=w.other(s).only, password=SECRET),),
+    ),
+    (PASSWORD, "POST"): Example(
+        None,
+        lambda _w, s: _changed(s, ALICE, 422),
+        (lambda w, s: _changed(s, w.other(s).only, 401),),
+    ),
+    # A token of no session has nothing to end, and can be asked with again.
+    (LOGOUT, "POST"): Example(ANY, lambda _w, _s: Call(LOGOUT, frozenset({409}))),
+    (ACCOUNTS, "GET"): Example("audit:admin", lambda _w, _s: Call(ACCOUNTS), recorded="accounts.list"),
+    (ACCOUNTS, "POST"): Example(
+        "audit:admin",
+        lambda w, s: _post(
+            ACCOUNTS, 201, login=f"n-{next(w.numbers)}", name=s.canary, permissions=["audit:read"], password=SECRET
+        ),
+        # Stored, since it is new here: 409 would say that somebody else has it. From then on it is both tenants'.
+        (
+            lambda w, s: _post(
+                ACCOUNTS,
+                201,
+                login=f"{w.other(s).only}-{next(w.numbers)}",
+                name="new here",
+                permissions=["audit:read"],
+                password=SECRET,
+            ),
+        ),
+    ),
+    (f"{ACCOUNTS}/{{account_id}}", "POST"): Example(
+        "audit:admin",
+        lambda _w, s: _post(f"{ACCOUNTS}/{s.account}", 204, action="unlock"),
+        (lambda w, s: _post(f"{ACCOUNTS}/{w.other(s).account}", 404, action="disable"),),
+    ),
+    (SIGNATURES, "GET"): Example(
+        "audit:read",
+        lambda _w, _s: Call(SIGNATURES),
+        (
+            lambda w, s: Call(
+                SIGNATURES, arguments={"params": {"record_kind": "event", "record_id": f"{w.other(s).only}-hidden"}}
+            ),
+        ),
+        recorded="signatures.list",
+    ),
+    (SIGNATURES, "POST"): Example(
+        "audit:sign",
+        lambda _w, _s: _signing("e-1", 201),
+        (
+            lambda w, s: _signing(f"{w.other(s).only}-hidden", 404),
+            lambda w, s: _signing(f"{w.other(s).only}-old", 404),
+        ),
+        with_session=True,
+    ),
+    (REVIEWS, "GET"): Example("audit:sign", lambda _w, _s: Call(REVIEWS), recorded="reviews.list"),
+    (EXPORT, "POST"): Example(
+        "audit:privacy",
+        lambda _w, _s: _post(EXPORT, 200, user_id=ALICE),
+        (
+            lambda w, s: _post(EXPORT, 404, user_id=_somebody(w, w.other(s))),
+            lambda w, s: _post(EXPORT, 404, user_id=w.other(s).only),
+        ),
+        recorded="persons.export",
+    ),
+    (ERASE, "POST"): Example(
+        "audit:privacy",
+        lambda _w, _s: _post(ERASE, 200, user_id=GONE),
+        (
+            lambda w, s: _post(ERASE, 404, user_id=_somebody(w, w.other(s))),
+            lambda w, s: _post(ERASE, 404, user_id=w.other(s).only),
+        ),
+    ),
+    (HOLDS, "GET"): Example("audit:admin", lambda _w, _s: Call(HOLDS), recorded="holds.list"),
+    (HOLDS, "POST"): Example(
+        "audit:admin",
+        lambda w, s: _post(HOLDS, 201, entity_type="record", entity_id=f"h-{next(w.numbers)}", reason=s.canary),
+        (lambda w, s: _post(HOLDS, 404, user_id=w.other(s).only, reason="a case"),),
+    ),
+    (f"{HOLDS}/{{hold_id}}/release", "POST"): Example(
+        "audit:admin",
+        lambda w, s: _post(f"{HOLDS}/{_hold(w, s)}/release", 200, reason=s.canary),
+        (lambda w, s: _post(f"{HOLDS}/{_hold(w, w.other(s))}/release", 404, reason="a case"),),
+    ),
+    (ARCHIVES, "GET"): Example("audit:admin", lambda _w, _s: Call(ARCHIVES), recorded="archives.list"),
+    (f"{ARCHIVES}/{{month}}/approvals", "POST"): Example(
+        "audit:admin",
+        # The same person approves once.
+        lambda _w, s: _post(f"{ARCHIVES}/{s.month}/approvals", 201, 409),
+        (lambda w, s: _post(f"{ARCHIVES}/{w.other(s).month}/approvals", 422),),
     ),
 }
 

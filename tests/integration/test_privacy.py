@@ -16,9 +16,14 @@ import pytest
 from psycopg.types.json import Jsonb
 from test_server_running import Api
 
-from audit_pipelines.errors import ValidationError
+from audit_pipelines.errors import ConflictError, ValidationError
+from audit_pipelines.identity.accounts import LoginRefusedError
+from audit_pipelines.identity.credentials import Origin
+from audit_pipelines.identity.opening import open_identity
+from audit_pipelines.identity.passwords import Hasher
 from audit_pipelines.installation import Installation
 from audit_pipelines.ledger import verify_certificate
+from audit_pipelines.ledger.access import Access
 from audit_pipelines.ledger.erasure import LegalHoldError, UnknownPersonError
 from audit_pipelines.ledger.event import Event
 from audit_pipelines.ledger.verify_evidence import RefusedError
@@ -31,6 +36,7 @@ ALICE, BOB = "alice.quist@example.org", "bob.berg@example.org"
 ADDRESS = "192.0.2.77"
 CAROL = "carol@else.example"
 OFFICER = "officer@example.org"
+PASSWORD, OTHER_PASSWORD = "long enough otter 1", "another otter 22"
 EXPORT, ERASE, HOLDS = "/api/audit/gdpr-export", "/api/audit/gdpr-erase", "/api/audit/legal-holds"
 
 
@@ -133,18 +139,15 @@ def test_the_export_has_accesses_anomalies_signatures_and_the_account_without_it
     told: Installation, admin: psycopg.Connection[Any], tenant_id: uuid.UUID
 ) -> None:
     ref = ref_of(told, tenant_id, ALICE)
+    told.access_log.record(tenant_id, Access(actor=ALICE, action="events.list", filters={}, result_count=3))
+    accounts = open_identity(told, hasher=Hasher(passes=1, memory_kib=64, lanes=1)).accounts
+    accounts.add(tenant_id, ALICE, PASSWORD, name="Alice Quist", permissions=["audit:read"], by=OFFICER)
+    [(hashed,)] = admin.execute("select password_hash from audit_users").fetchall()
     admin.execute(
-        "insert into audit_access_log (tenant_id, subject_ref, action, filters, result_count) "
-        "values (%s, %s, 'x', '{}', 3)",
-        [tenant_id, ref],
-    )
-    admin.execute(
-        "insert into audit_users (tenant_id, login, password_hash) values (%s, %s, 'h4sh')", [tenant_id, ALICE]
-    )
-    admin.execute(
-        "insert into audit_signatures (tenant_id, record_kind, record_id, record_hash, signer_ref, meaning, seq) "
-        "values (%s, 'event', 'e', %s, %s, 'reviewed', 1)",
-        [tenant_id, bytes(32), ref],
+        "insert into audit_signatures (tenant_id, signature_id, session_id, record_kind, record_id, record_hash, "
+        "signer_ref, meaning, signed_at, seq, row_hash) "
+        "values (%s, gen_random_uuid(), gen_random_uuid(), 'event', 'e', %s, %s, 'reviewed', now(), 1, %s)",
+        [tenant_id, bytes(32), ref, bytes(32)],
     )
     admin.execute(
         "insert into audit_anomalies (tenant_id, seq, event_id, row_hash, occurred_at, actor_ref, event_type, score, "
@@ -155,8 +158,9 @@ def test_the_export_has_accesses_anomalies_signatures_and_the_account_without_it
     document = json.loads(content)
     counts = {name: document["counts"][name] for name in ("accesses", "accounts", "signatures", "anomalies")}
     assert counts == dict.fromkeys(counts, 1)
-    assert document["accounts"][0]["login"] == ALICE
-    assert b"h4sh" not in content
+    [account] = document["accounts"]
+    assert (account["login"], account["name"], account["sessions"]) == (ALICE, "Alice Quist", [])
+    assert not [piece for piece in (hashed.encode(), b"sealed_name", b"login_index", b"argon2") if piece in content]
 
 
 def test_a_zip_holds_the_json_and_pages_that_can_be_read(told: Installation, tenant_id: uuid.UUID) -> None:
@@ -263,9 +267,10 @@ def test_an_erasure_is_certified_and_asking_again_gives_the_same_certificate(
 ) -> None:
     api.installation.ledger.append(tenant_id, [event(), event(BOB)])
     ref = ref_of(api.installation, tenant_id, ALICE)
-    admin.execute(
-        "insert into audit_users (tenant_id, login, password_hash) values (%s, %s, 'h4sh')", [tenant_id, ALICE]
-    )
+    accounts = open_identity(api.installation, hasher=Hasher(passes=1, memory_kib=64, lanes=1)).accounts
+    accounts.add(tenant_id, ALICE, PASSWORD, name="Alice Quist", permissions=["audit:read"], by=OFFICER)
+    accounts.change_password(tenant_id, ALICE, PASSWORD, OTHER_PASSWORD, Origin())
+    accounts.log_in(tenant_id, ALICE, OTHER_PASSWORD, Origin())
     admin.execute(
         "insert into audit_scheduled_reports (tenant_id, kind, cron, recipients) "
         "values (%s, 'security', '0 6 * * *', %s)",
@@ -289,10 +294,15 @@ def test_an_erasure_is_certified_and_asking_again_gives_the_same_certificate(
         again = client.post(ERASE, json={"user_id": who}).json()
         assert (again["state"], again["certificate"]) == ("already_erased", first.json()["certificate"])
     assert client.post(ERASE, json={"user_id": CAROL}).status_code == 404
-    assert admin.execute("select login like 'erased-%', disabled_at is not null from audit_users").fetchone() == (
-        True,
-        True,
-    )
+    closed = "select password_hash, former_hashes, permissions, disabled_at is not null from audit_users"
+    assert admin.execute(closed).fetchone() == ("", [], [], True)
+    assert admin.execute("select end_reason from audit_sessions").fetchall() == [("erased",)]
+    with pytest.raises(LoginRefusedError):
+        accounts.log_in(tenant_id, ALICE, OTHER_PASSWORD, Origin())
+    with pytest.raises(ConflictError):
+        accounts.add(tenant_id, ALICE, PASSWORD, name="Alice Again", permissions=["audit:read"], by=OFFICER)
+    [shown] = accounts.list(tenant_id)
+    assert (shown.login, shown.name, str(shown.user_id)) == ("erased", "erased", ref)
     assert admin.execute("select recipients from audit_scheduled_reports").fetchone() == ([BOB],)
     assert [one.findings for one in api.installation.verify() if one.findings] == []
 

@@ -10,8 +10,9 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from datetime import timedelta
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
@@ -19,15 +20,24 @@ import anyio
 import httpx
 import psycopg
 import pytest
+from moved_clock import MovedClock, month
 from psycopg import sql
-from route_examples import ELSEWHERE, EVENTS, EXAMPLES, Call, Example, Side, World, event
+from route_examples import ALICE, ANY, ELSEWHERE, EVENTS, EXAMPLES, GONE, SECRET, Call, Example, Side, World, event
 from starlette.routing import Route
 
 from audit_pipelines.db.database import Role
+from audit_pipelines.db.queries import query
+from audit_pipelines.derive import archive_deletion
+from audit_pipelines.derive.archiving import retain
+from audit_pipelines.identity.credentials import Origin
+from audit_pipelines.identity.opening import Identity, open_identity
+from audit_pipelines.identity.passwords import Hasher
 from audit_pipelines.installation import Installation
 from audit_pipelines.ledger.event import Event
 from audit_pipelines.server.app import create_app
 from audit_pipelines.server.auth import PERMISSIONS, mint_token
+from audit_pipelines.server.resource import OpenResource
+from audit_pipelines.settings import Settings
 
 SUBSETS: Final = [
     frozenset(chosen) for size in range(len(PERMISSIONS) + 1) for chosen in itertools.combinations(PERMISSIONS, size)
@@ -54,7 +64,7 @@ SETTINGS: Final = (
     "\U0001f600" * 36,
     "a" * 100_000,
 )
-HARMLESS: Final = frozenset({"audit_schema_migrations"})
+HARMLESS: Final = frozenset({"audit_schema_migrations", "test_clock"})
 """Relations without tenants."""
 
 
@@ -154,18 +164,37 @@ def leaks(text: str, other: Side, secrets: frozenset[str]) -> set[str]:
 
 
 @pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    # Months are dropped and due at once, and a matrix asks more often than anybody may.
+    return Settings(
+        _env_file=None,
+        audit_home=tmp_path / "home",
+        audit_archive_grace_days=0,
+        audit_archive_years=1,
+        audit_rate_limit=0,
+        audit_rate_limit_writes=0,
+        audit_rate_limit_refusals=0,
+    )
+
+
+@pytest.fixture
 def world(installation: Installation) -> World:
     """Both tenants have five events of the same ids by the same people, and one of their own."""
-    a = Side("A", UUID(int=0xAAAA << 100), "canary-of-amber", "only-amber")
-    b = Side("B", UUID(int=0xBBBB << 100), "canary-of-birch", "only-birch")
-    made = World(installation, a, b)
+    identity = open_identity(installation, hasher=Hasher(passes=1, memory_kib=64, lanes=1))
+    a = Side("A", UUID(int=0xAAAA << 100), "canary-of-amber", "only-amber", named(16))
+    b = Side("B", UUID(int=0xBBBB << 100), "canary-of-birch", "only-birch", named(15))
+    clock = MovedClock(installation)
+    for side, ago in ((a, 16), (b, 15), (a, 14), (b, 14)):
+        clock.append(month(ago), side.tenant_id, _old_events(side, ago))
+    a, b = _with_accounts(identity, a), _with_accounts(identity, b)
+    made = World(installation, identity, a, b)
     for side in (a, b):
         events = [
             Event(
                 event_type="user.login",
                 entity_type="session",
                 entity_id=f"s-{number}",
-                actor=("alice@example.org", "bob")[number % 2],
+                actor=(ALICE, "bob")[number % 2],
                 ip_address="192.0.2.7",
                 event_id=f"e-{number}",
                 outcome="success",
@@ -177,6 +206,7 @@ def world(installation: Installation) -> World:
             Event(event_type="a.b", entity_type="thing", entity_id=name, event_id=name, details={"note": side.canary})
             for name in (side.only, f"{side.only}-hidden")
         ]
+        own.append(Event(event_type="a.b", entity_type="thing", entity_id="x", actor=GONE, occurred_at=month(0)))
         installation.ledger.append(side.tenant_id, [*events, *own])
         installation.seal(side.tenant_id)
         with installation.database.connection("audit_pipeline") as conn:
@@ -184,10 +214,43 @@ def world(installation: Installation) -> World:
                 "insert into audit_anomalies (tenant_id, seq, event_id, row_hash, occurred_at, event_type, score, "
                 "severity, reasons, model_id, run_id) select tenant_id, seq, event_id, row_hash, occurred_at, "
                 "event_type, 0.9, 'high', to_jsonb(%s::text), 'm', 'r' from audit_logs "
-                "where tenant_id = %s and seq = 1",
+                "where tenant_id = %s and event_id = 'e-1'",
                 [side.canary, side.tenant_id],
             )
+            content = json.dumps({"day": "yesterday", "note": side.canary}).encode()
+            yesterday = datetime.now(UTC).date() - timedelta(days=1)
+            conn.execute(
+                query("identity/insert_review"), {"tenant_id": side.tenant_id, "day": yesterday, "content": content}
+            )
+    assert len(retain(installation, run_id="a test").released) == 3
+    archive_deletion.mark_due(installation)
     return made
+
+
+def named(ago: int) -> str:
+    return f"{month(ago):%Y-%m}"
+
+
+def _with_accounts(identity: Identity, side: Side) -> Side:
+    """Alice with a session, and an account of a login that this tenant alone has."""
+    for login in (ALICE, side.only):
+        added = identity.accounts.add(
+            side.tenant_id, login, f"{SECRET} first", name=f"{login} {side.canary}", permissions=PERMISSIONS, by="setup"
+        )
+        identity.accounts.change_password(side.tenant_id, login, f"{SECRET} first", SECRET, Origin())
+    opened = identity.accounts.log_in(side.tenant_id, ALICE, SECRET, Origin())
+    return replace(side, account=added, session=opened.session.session_id)
+
+
+def _old_events(side: Side, ago: int) -> list[Event]:
+    """Events that are in the archive alone, one of them of an id that this tenant alone has."""
+    ids = [f"{side.only}-old", f"{side.only}-older"] if ago > 14 else ["old-1", "old-2"]
+    return [
+        Event(
+            event_type="a.b", entity_type="thing", entity_id=one, event_id=one, actor=ALICE, details={"n": side.canary}
+        )
+        for one in ids
+    ]
 
 
 def operations() -> list[tuple[str, str, Example]]:
@@ -206,7 +269,8 @@ def test_every_route_has_an_example(installation: Installation) -> None:
         if not isinstance(route, Route):
             missing.append(f"{type(route).__name__} {path}: name in ELSEWHERE the test that goes through it")
             continue
-        methods = vars(route.endpoint).get("_operations") or dict.fromkeys(route.methods or ())
+        is_open = isinstance(route.endpoint, OpenResource)
+        methods = {"POST"} if is_open else vars(route.endpoint).get("_operations") or set(route.methods or ())
         for method in set(methods) - {"HEAD"}:
             known.discard((path, method))
             if (path, method) not in EXAMPLES:
@@ -215,13 +279,16 @@ def test_every_route_has_an_example(installation: Installation) -> None:
     assert sorted(known) == [], "examples of routes that are gone"
 
 
-def token(world: World, side: Side, permissions: Sequence[str] | frozenset[str]) -> dict[str, str]:
+def token(
+    world: World, side: Side, permissions: Sequence[str] | frozenset[str], session: UUID | None = None
+) -> dict[str, str]:
     minted = mint_token(
         world.installation.keyring.jwt_secret,
         subject="alice@example.org",
         tenant_id=side.tenant_id,
         permissions=sorted(permissions),
         lifetime=timedelta(hours=1),
+        session=session,
     )
     return {"Authorization": f"Bearer {minted}"}
 
@@ -239,8 +306,11 @@ async def ask(
 
 async def go_through(world: World, matrix: Matrix) -> None:
     """Ask every operation with every set of permissions, and every other method, as both tenants."""
-    tokens = {(side.name, subset): token(world, side, subset) for side in (world.a, world.b) for subset in SUBSETS}
-    transport = httpx.ASGITransport(create_app(world.installation))
+    tokens = {
+        (side.name, subset, session): token(world, side, subset, side.session if session else None)
+        for side, subset, session in itertools.product((world.a, world.b), SUBSETS, (False, True))
+    }
+    transport = httpx.ASGITransport(create_app(world.installation, identity=world.identity))
     async with httpx.AsyncClient(transport=transport, base_url="http://test", timeout=120) as client:
 
         async def case(
@@ -251,14 +321,15 @@ async def go_through(world: World, matrix: Matrix) -> None:
             matrix.add(side, f"{method} {path}", f"{who} {answer.status_code}", text, fault)
 
         for path, method, example in operations():
-            needs = example.permission
+            needs, session = example.permission, example.with_session
             for side in (world.a, world.b):
                 for subset in SUBSETS if side is world.a else FEW:
                     call = example.own(world, side)
-                    allowed = set(call.status) if needs is None or needs in subset else {403}
+                    allowed = set(call.status) if needs in {None, ANY, *subset} else {403}
                     who = "+".join(one.removeprefix("audit:") for one in sorted(subset)) or "nothing"
-                    await case(method, path, side, call, who=who, headers=tokens[side.name, subset], allowed=allowed)
-                everything = tokens[side.name, SUBSETS[-1]]
+                    headers = tokens[side.name, subset, session]
+                    await case(method, path, side, call, who=who, headers=headers, allowed=allowed)
+                everything = tokens[side.name, SUBSETS[-1], session]
                 for make in example.foreign:
                     call = make(world, side)
                     await case(method, path, side, call, who="foreign", headers=everything, allowed=set(call.status))
@@ -273,7 +344,7 @@ async def go_through(world: World, matrix: Matrix) -> None:
                     continue
                 for subset in FEW:
                     who = "+".join(one.removeprefix("audit:") for one in sorted(subset)) or "nothing"
-                    headers = tokens[side.name, subset]
+                    headers = tokens[side.name, subset, False]
                     await case(method, path, side, Call(url), who=who, headers=headers, allowed={405})
 
 
@@ -285,7 +356,15 @@ def test_no_route_shows_anything_of_another_tenant(world: World) -> None:
     assert {case.side.name for case in matrix.seen} == {"A", "B"}
     # What is asked for is shown: a matrix of empty answers would prove nothing.
     shown = [case for case in matrix.seen if case.side.canary in case.text]
-    assert {case.line.partition(" ")[0] for case in shown} >= {"GET"}
+    assert {case.line for case in shown} >= {
+        "GET /api/audit/events",
+        "GET /api/audit/accounts",
+        "GET /api/audit/reviews",
+        "GET /api/audit/signatures",
+        "GET /api/audit/legal-holds",
+        "POST /api/audit/gdpr-export",
+        "POST /api/audit/signatures",
+    }
     assert [one.findings for one in world.installation.verify()] == [(), ()]
 
 
