@@ -1,6 +1,6 @@
 -- What a role of the product has beyond its part: attributes, tables, membership, functions that run as another.
 with ours as (
-    select oid, * from pg_roles
+    select * from pg_roles
     where rolname in ('audit_app', 'audit_pipeline', 'audit_reader', 'audit_custodian')
 )
 select string_agg(fault, '; ' order by fault) from (

@@ -4,9 +4,10 @@ Each is checked when it is asked, against catalogs, rows and files, never agains
 laws and standards ask is data in `requirements`; what is looked at lies in `ledger`, `access` and `people`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from datetime import UTC, datetime
 from typing import Final
+from uuid import UUID
 
 import psycopg
 
@@ -25,10 +26,22 @@ CONTROLS: Final[tuple[ControlDefinition, ...]] = (*ledger.CONTROLS, *access.CONT
 _WORST_FIRST: Final[tuple[RequirementResult, ...]] = ("fail", "not checked", "pass")
 
 
+def check_tenants(installation: Installation, keys: Container[str] | None = None) -> dict[UUID, dict[str, Control]]:
+    """Verify every tenant and return its controls by key; `keys` leaves out others."""
+    return {
+        verification.tenant_id: {one.key: one for one in check_controls(installation, verification, keys=keys)}
+        for verification in installation.verify()
+    }
+
+
 def check_controls(
-    installation: Installation, verification: Verification, *, now: datetime | None = None
+    installation: Installation,
+    verification: Verification,
+    *,
+    now: datetime | None = None,
+    keys: Container[str] | None = None,
 ) -> tuple[Control, ...]:
-    """Check every control for one tenant and return them in the order of `CONTROLS`.
+    """Check every control for one tenant and return them in the order of `CONTROLS`; `keys` leaves out others.
 
     One that cannot be looked at is `not checked`, with the reason; the others are checked all the same.
     """
@@ -36,6 +49,8 @@ def check_controls(
     identity = open_identity(installation, clock=lambda: moment)
     checked = []
     for definition in CONTROLS:
+        if keys is not None and definition.key not in keys:
+            continue
         # A connection each: a query that fails must not take the others' transaction with it.
         with installation.database.connection("audit_pipeline") as conn:
             scene = Scene(installation, verification, conn, identity, moment)
@@ -86,4 +101,12 @@ def _line(requirement: Requirement, shown_by: Sequence[Control]) -> RequirementL
     )
 
 
-__all__ = ["CONTROLS", "REQUIREMENTS", "ControlDefinition", "Found", "check_controls", "requirement_lines"]
+__all__ = [
+    "CONTROLS",
+    "REQUIREMENTS",
+    "ControlDefinition",
+    "Found",
+    "check_controls",
+    "check_tenants",
+    "requirement_lines",
+]

@@ -106,8 +106,8 @@ def _passwords(scene: Scene) -> Found:
     weak = [str(account) for account, hashed, *_ in accounts if _is_weak(hashed)]
     faults = [f"the password of account {some(weak)} is not hashed with Argon2id at full cost"] if weak else []
     if policy.max_age is None or policy.max_age > _OLDEST_PASSWORD:
-        age = "never" if policy.max_age is None else f"after {policy.max_age.days} days alone"
-        faults.append(f"{age} does a password have to be replaced (AUDIT_PASSWORD_MAX_AGE_DAYS)")
+        age = "never" if policy.max_age is None else f"only after {policy.max_age.days} days"
+        faults.append(f"passwords expire {age} (AUDIT_PASSWORD_MAX_AGE_DAYS)")
         old = [str(row[0]) for row in accounts if scene.now - row[2] >= _OLDEST_PASSWORD]
         faults += [f"older than {_OLDEST_PASSWORD.days} days is the password of account {some(old)}"] if old else []
     if policy.min_length < _LEAST_LENGTH:
@@ -173,8 +173,8 @@ def _transport(scene: Scene) -> Found:
         faults.append(f"API_BASE_URL says that clients come by plain {parts.scheme} to {parts.hostname}")
     return found(
         faults,
-        f"This check reached the database by {how}. Clients are told {parts.scheme}://{parts.hostname}; TLS is ended by "
-        "a proxy that no check here can see.",
+        f"This check reached the database by {how}. Clients are told {parts.scheme}://{parts.hostname}; TLS is "
+        "ended by a proxy that no check here can see.",
     )
 
 

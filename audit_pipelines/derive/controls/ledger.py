@@ -121,7 +121,7 @@ def _keys(scene: Scene) -> Found:
     if is_unfinished(settings):
         faults.append("a rotation of the encryption key is unfinished: the former key still opens names")
     signer = scene.installation.keyring.signer.verifier_key
-    return found(faults, f"{kept} Checkpoints are signed by {signer.name}+{signer.key_hash.hex()}, which is in force.")
+    return found(faults, f"{kept} This process signs with {signer.name}+{signer.key_hash.hex()}.")
 
 
 def _mode_faults(paths: list[Path]) -> list[str]:
@@ -210,7 +210,7 @@ def _clocks(scene: Scene) -> Found:
 
 CONTROLS: Final = (
     ControlDefinition(
-        "chain_intact",
+        "ledger_intact",
         "Hash chain intact",
         "every row, link, checkpoint, anchor and archived month, recomputed for this report",
         _chain,
@@ -236,7 +236,7 @@ CONTROLS: Final = (
     ControlDefinition(
         "keys_guarded",
         "Keys guarded and in force",
-        "modes and owners of the files in `keys/`, unfinished rotations, and whether the newest checkpoint's key counts",
+        "modes and owners of the files in `keys/`, unfinished rotations, and the key of the newest checkpoint",
         _keys,
     ),
     ControlDefinition(

@@ -1,8 +1,8 @@
 """What laws and standards ask of an audit trail, each with what shows it: controls, people, or nothing here.
 
 Numbers are quoted, wording is paraphrased: what binds is the text itself. Each requirement has exactly one of controls,
-a gap that this product leaves, or neither, and is then the organisation's alone. `organisation` says what people must do,
-which no passing control replaces. Data and nothing else; `docs/controls.md` prints it.
+a gap that this product leaves, or neither, and is then the organisation's alone. `organisation` says what people must
+do, which no passing control replaces. Data and nothing else; `docs/controls.md` prints it.
 """
 
 from dataclasses import dataclass
@@ -53,7 +53,7 @@ REQUIREMENTS: Final = (
         (
             "11.10(a)",
             "Validated systems that are accurate and reliable and discern invalid or altered records",
-            "chain_intact signatures_bound",
+            "ledger_intact signatures_bound",
             "Validates its own use of the system and keeps the record of that.",
         ),
         (
@@ -77,7 +77,7 @@ REQUIREMENTS: Final = (
         (
             "11.10(e)",
             "Secure, computer-generated, time-stamped audit trails that obscure nothing recorded before",
-            "chain_intact append_only sealed_in_time clocks_agree",
+            "ledger_intact append_only sealed_in_time clocks_agree",
             "Reads them: see the daily reviews.",
         ),
         (
@@ -122,7 +122,7 @@ REQUIREMENTS: Final = (
         (
             "11.30",
             "Open systems: further measures such as encryption and digital signatures, as necessary",
-            "transport_guarded keys_guarded chain_intact",
+            "transport_guarded keys_guarded ledger_intact",
             "Ends TLS in front of the API, where records leave the house.",
         ),
         (
@@ -135,7 +135,7 @@ REQUIREMENTS: Final = (
             "11.50(b)",
             "The same in every human readable form of the record, under the same control",
             "signatures_bound",
-            "Prints the signatures of a signed PDF with it: they are not in that file, whose bytes are what was signed.",
+            "Prints the signatures of a signed PDF with it: they are not in the file, whose bytes were signed.",
         ),
         (
             "11.70",
@@ -214,7 +214,8 @@ REQUIREMENTS: Final = (
             "Attempts at unauthorised use reported immediately and urgently to security, and to management",
             "",
             (
-                "gap: A lock-out is an entry of the ledger and a warning in the server's log at once; nobody is written to. "
+                "gap: A lock-out is an entry of the ledger and a warning in the server's log at once; nobody is "
+                "written to. "
                 "Forward that log to whom it concerns."
             ),
         ),
@@ -242,7 +243,7 @@ REQUIREMENTS: Final = (
         (
             "10.2.1",
             "Audit logs enabled and active for all system components and cardholder data",
-            "chain_intact reading_recorded",
+            "ledger_intact reading_recorded",
             "Connects each of its systems; the alert of silent sources tells which one stopped.",
         ),
         (
@@ -256,8 +257,8 @@ REQUIREMENTS: Final = (
             "Logs capture all actions by individuals with administrative access",
             "accounts_recorded",
             (
-                "Sends what administrators do on machines and in the database from there; accounts, holds and deletions "
-                "here are entries."
+                "Sends what administrators do on machines and in the database; accounts, holds and deletions here are "
+                "entries."
             ),
         ),
         (
@@ -283,8 +284,8 @@ REQUIREMENTS: Final = (
             "Logs capture initialisation of new logs, and starting, stopping or pausing of existing ones",
             "",
             (
-                "gap: That a server was started or stopped, or access logging switched off, is no entry of the ledger. This "
-                "report says when it is off now. Log it where processes and their settings are managed."
+                "gap: That a server was started or stopped, or access logging switched off, is no entry of the ledger. "
+                "This report says when it is off now. Log it where processes and their settings are managed."
             ),
         ),
         (
@@ -292,14 +293,14 @@ REQUIREMENTS: Final = (
             "Logs capture creation and deletion of system-level objects",
             "",
             (
-                "gap: Migrations are recorded with their digests in a table, deleted months in the ledger; other objects, "
+                "gap: Migrations are recorded with their digests in a table, deleted months in the ledger; others, "
                 "such as tables made by hand, are not. Log them in the database's own log."
             ),
         ),
         (
             "10.2.2",
             "Each entry has user, type, date and time, outcome, origin, and what was affected",
-            "chain_intact clocks_agree",
+            "ledger_intact clocks_agree",
             "Has its applications send outcome and origin: both may be absent.",
         ),
         (
@@ -318,7 +319,7 @@ REQUIREMENTS: Final = (
         (
             "10.3.4",
             "File integrity monitoring or change detection on audit logs, with alerts",
-            "chain_intact checkpoints_anchored sealed_in_time",
+            "ledger_intact checkpoints_anchored sealed_in_time",
             "Has somebody told when verification_job fails.",
         ),
         ("10.4.1", "Audit logs of the named kinds reviewed at least once daily", "reviews_signed", ""),
@@ -392,7 +393,7 @@ REQUIREMENTS: Final = (
         (
             "CC7.2",
             "Components monitored for anomalies that indicate malicious acts, disasters and errors",
-            "events_scored reviews_made chain_intact tries_limited",
+            "events_scored reviews_made ledger_intact tries_limited",
             "Connects its systems and looks at what is found.",
         ),
         ("CC7.3", "Security events evaluated whether they are incidents", "", "Evaluates them; verdicts are kept."),
@@ -432,7 +433,7 @@ REQUIREMENTS: Final = (
         (
             "A.8.15",
             "Logs of activities, exceptions and faults produced, stored, protected and analysed",
-            "chain_intact append_only checkpoints_anchored reading_recorded reviews_signed",
+            "ledger_intact append_only checkpoints_anchored reading_recorded reviews_signed",
             "Keeps an anchor in other hands than the database.",
         ),
         (
@@ -481,7 +482,7 @@ REQUIREMENTS: Final = (
         (
             "164.312(b)",
             "Mechanisms that record and examine activity in systems with such information",
-            "reading_recorded accounts_recorded chain_intact events_scored",
+            "reading_recorded accounts_recorded ledger_intact events_scored",
             "Connects those systems.",
         ),
         (
@@ -493,7 +494,7 @@ REQUIREMENTS: Final = (
         (
             "164.312(c)(2)",
             "Mechanisms to corroborate that information has not been altered or destroyed",
-            "chain_intact checkpoints_anchored",
+            "ledger_intact checkpoints_anchored",
             "",
         ),
         (
@@ -514,7 +515,7 @@ REQUIREMENTS: Final = (
         (
             "(f)(2)(i)(A)",
             "A complete time-stamped audit trail for the whole retention period: changes, deletions, when, by whom",
-            "chain_intact append_only archives_complete clocks_agree",
+            "ledger_intact append_only archives_complete clocks_agree",
             "Sets the retention period, and records its business records' changes as events.",
         ),
         (
@@ -526,7 +527,7 @@ REQUIREMENTS: Final = (
         (
             "(f)(2)(ii)",
             "Completeness and accuracy of storing and retaining verified automatically",
-            "chain_intact sealed_in_time reviews_made archives_complete",
+            "ledger_intact sealed_in_time reviews_made archives_complete",
             "",
         ),
         (
@@ -571,7 +572,7 @@ REQUIREMENTS: Final = (
         (
             "Art. 5(1)(f)",
             "Integrity and confidentiality",
-            "chain_intact tenants_apart persons_sealed",
+            "ledger_intact tenants_apart persons_sealed",
             "",
         ),
         ("Art. 5(2)", "Compliance can be demonstrated", "reading_recorded evidence_given", ""),
@@ -599,7 +600,7 @@ REQUIREMENTS: Final = (
         (
             "Art. 32(1)(b)",
             "Ongoing confidentiality, integrity, availability and resilience",
-            "tenants_apart chain_intact archives_complete",
+            "tenants_apart ledger_intact archives_complete",
             "Runs what availability needs.",
         ),
         (
@@ -620,7 +621,7 @@ REQUIREMENTS: Final = (
         (
             "Art. 12(1)",
             "High-risk systems record events automatically over their lifetime",
-            "models_traceable chain_intact",
+            "models_traceable ledger_intact",
             "Decides whether its use is high-risk, and has its own systems send their events.",
         ),
         (

@@ -66,14 +66,22 @@ class ControlDefinition:
     looks_at: str
     """What is compared with what, for the documents; a noun phrase."""
     check: Callable[[Scene], Found]
+    for_people: bool = False
+    """Whether only people can mend it, so that it warns and is no fault of the machine."""
 
 
 def found(faults: Sequence[str], evidence: str) -> Found:
     """Return what holds when there are no faults; else the first five of them come before the evidence."""
-    told = [f"{fault[:1].upper()}{fault[1:].rstrip('.')}." for fault in faults[:5]]
+    told = [f"{_capital(fault).rstrip('.')}." for fault in faults[:5]]
     if len(faults) > 5:
         told.append(f"{len(faults) - 5} more.")
     return Found(not faults, " ".join([*told, evidence]))
+
+
+def _capital(sentence: str) -> str:
+    # Names of files, tables and functions stay as they are written.
+    is_word = sentence.partition(" ")[0].isalpha()
+    return f"{sentence[:1].upper()}{sentence[1:]}" if is_word else sentence
 
 
 def some(items: Sequence[object], most: int = 5) -> str:
