@@ -2,7 +2,6 @@
 
 import os
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Final
 
 from audit_pipelines.anchors.opening import HOME
@@ -19,6 +18,7 @@ from audit_pipelines.ledger.evidence import check_evidence
 from audit_pipelines.ledger.proof import evidence_for
 from audit_pipelines.ledger.verify_archives import file_faults
 from audit_pipelines.ledger.verify_evidence import RefusedError
+from audit_pipelines.settings import Settings
 
 _RETENTION_DAYS: Final = 365
 # checkpoint_job runs every five minutes; a missed one is no news, three are.
@@ -101,14 +101,12 @@ def _sealed_in_time(scene: Scene) -> Found:
 
 def _keys(scene: Scene) -> Found:
     settings = scene.installation.settings
-    faults = []
-    kept = "The keys are given by the environment, where no file can be looked at."
-    if settings.keys_dir.is_dir():
-        files = sorted(path for path in settings.keys_dir.iterdir() if path.is_file())
-        # Notes of rotations are public, and handed out.
-        secret = [path for path in files if path.suffix != ".notes"]
-        faults += _mode_faults([settings.keys_dir, *secret])
-        kept = f"{len(secret)} files of keys are their owner's alone."
+    faults = key_file_faults(settings)
+    kept = (
+        "Files of keys were looked at."
+        if settings.keys_dir.is_dir()
+        else "The keys are given by the environment alone."
+    )
     try:
         ring = open_key_ring(settings)
         if ring and ring.unfinished:
@@ -124,9 +122,15 @@ def _keys(scene: Scene) -> Found:
     return found(faults, f"{kept} This process signs with {signer.name}+{signer.key_hash.hex()}.")
 
 
-def _mode_faults(paths: list[Path]) -> list[str]:
+def key_file_faults(settings: Settings) -> list[str]:
+    """Return in words which files of `keys/` others than this process's account can reach; none without the folder."""
+    folder = settings.keys_dir
+    if not folder.is_dir():
+        return []
+    # Notes of rotations are public, and handed out.
+    files = sorted(path for path in folder.iterdir() if path.is_file() and path.suffix != ".notes")
     faults = []
-    for path in paths:
+    for path in (folder, *files):
         state = path.stat()
         if state.st_mode & 0o077:
             faults.append(f"{path.name} has mode {state.st_mode & 0o777:o} and can be reached by others than its owner")
