@@ -171,15 +171,15 @@ def _requirements(lines: tuple[RequirementLine, ...]) -> tuple[str, ...]:
     parts = [
         f"{words.number(count[result])} {told}"
         for result, told in (
-            ("pass", "are shown by controls that pass"),
+            ("pass", "shown by controls that pass"),
             ("fail", "by controls of which one fails"),
             ("not checked", "by controls that could not be checked"),
-            ("organisational", "are for the organisation alone"),
-            ("not met", "are not met by this product"),
+            ("organisational", "for the organisation alone"),
+            ("not met", "not met by this product"),
         )
         if count[result]
     ]
-    return (f"Of {words.counted(len(lines), 'requirement')}, {words.listed(parts)}.",)
+    return (f"Of {words.counted(len(lines), 'requirement')}: {words.listed(parts)}.",)
 
 
 def _coverage(coverage: Coverage) -> tuple[str, ...]:

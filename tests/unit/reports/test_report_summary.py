@@ -34,7 +34,7 @@ def test_sentences_say_what_the_frame_holds():
         "The most active actor, reference aaaaaaaa, caused 3 events (60.0 %).",
         "3 events (60.0 %) failed or were denied, user.login most often (2).",
         "No event of this period has been scored yet, so nothing is said here about anomalies.",
-        "The one control that software can check passes.",
+        "The one control that was checked passes.",
         "Of 80 events in the ledger, 1 is not yet scored and 20 are not yet embedded.",
         (
             "60 of 80 events in the ledger were re-hashed on 2026-11-23 00:00:00 UTC: the hash chain is intact. "
@@ -101,8 +101,8 @@ def test_failed_controls_are_named_and_requirements_are_counted():
     sentences = make_report(controls=controls, requirements=lines).summary.sentences
     assert "5 of 6 controls failed or could not be checked: a, b, c and 2 more." in sentences
     assert (
-        "Of 6 requirements, 2 are shown by controls that pass, 1 by controls of which one fails, 2 are for the "
-        "organisation alone, and 1 are not met by this product." in sentences
+        "Of 6 requirements: 2 shown by controls that pass, 1 by controls of which one fails, 2 for the organisation "
+        "alone and 1 not met by this product." in sentences
     )
 
 
