@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Final, Literal
 
 import httpx
@@ -110,8 +109,8 @@ def _database(installation: Installation) -> tuple[bool, str]:
     return (
         version >= _OLDEST_POSTGRES and numbers >= _OLDEST_PGVECTOR,
         (
-            f"Answered in {took:.0f} ms. PostgreSQL {version // 10000}.{version % 10000}, expected 16 or later; pgvector "
-            f"{vector}, expected 0.7 or later."
+            f"Answered in {took:.0f} ms. PostgreSQL {version // 10000}.{version % 10000}, expected 16 or later; "
+            f"pgvector {vector}, expected 0.7 or later."
         ),
     )
 
@@ -157,10 +156,8 @@ def _encrypted(installation: Installation) -> tuple[bool, str]:
 
 def _keys(installation: Installation) -> tuple[bool, str]:
     faults = key_file_faults(installation.settings)
-    where = "files in keys/" if installation.settings.keys_dir.is_dir() else "the environment"
-    return not faults, "; ".join(
-        faults
-    ) + "." if faults else f"Keys come from {where}, where their owner alone reads them."
+    where = "the folder keys/" if installation.settings.keys_dir.is_dir() else "the environment"
+    return not faults, "; ".join(faults) + "." if faults else f"Keys come from {where}, whose owner alone can read it."
 
 
 def _anchors(installation: Installation) -> tuple[bool, str]:
@@ -193,21 +190,19 @@ def _jobs(installation: Installation) -> tuple[bool, str]:
 
 def _room(installation: Installation) -> tuple[bool, str]:
     settings = installation.settings
-    places = {settings.home, settings.storage_dir, (settings.home / "postgres").resolve()}
+    places = {"AUDIT_HOME": settings.home, "storage": settings.storage_dir}
+    if settings.database_url is None:
+        places["the embedded database"] = (settings.home / "postgres").resolve()
     low: list[str] = []
     told: list[str] = []
-    for place in sorted(places, key=str):
+    for name, place in places.items():
         there = next(each for each in (place, *place.parents) if each.exists())
         usage = shutil.disk_usage(there)
         share = usage.free / usage.total
         (low if usage.free < _LEAST_ROOM or share < _LEAST_SHARE else told).append(
-            f"{_shown(place, settings.home)} has {usage.free / 1024**3:,.1f} GiB free ({share:.0%})"
+            f"{name} has {usage.free / 1024**3:,.1f} GiB free ({share:.0%})"
         )
     return not low, "; ".join([*low, *told]) + "."
-
-
-def _shown(place: Path, home: Path) -> str:
-    return "AUDIT_HOME" if place == home else place.name
 
 
 def _api(installation: Installation) -> tuple[bool, str]:
@@ -238,7 +233,7 @@ def _unseen(installation: Installation) -> Iterator[Item]:
         ("Copies of keys", "That keys/ was copied, apart from copies of the data, no program can see."),
         (
             "Backups",
-            "That database, archive and ml_models/ are backed up, and a backup was restored, nobody can see here.",
+            "That database, archive and ml_models/ are backed up, and a restore was tried, nobody can see here.",
         ),
         ("Dagster's page", "That nobody else reaches it is for the network: it has no authentication."),
     ]

@@ -131,7 +131,7 @@ class RequirementLine:
     result: RequirementResult
     """The worst of its controls; `organisational` is for people, `not met` a gap of the product."""
     shown_by: tuple[str, ...]
-    """Names of its controls."""
+    """Names of its controls, and which of them do not pass."""
     rest: str
     """What people must do beside them, or what is missing."""
 

@@ -367,9 +367,9 @@ def _requirements(sheet: Sheet, report: Report) -> None:
 
 _REQUIREMENT_COLUMNS: Final = (
     Column("Result", 74),
-    Column("Number", 82),
-    Column("Asks", 150),
-    Column("Shown by, and what is left to people", CONTENT - 74 - 82 - 150),
+    Column("Number", 78),
+    Column("Asks", 158),
+    Column("Shown by, and what is left to people", CONTENT - 74 - 78 - 158),
 )
 _REQUIREMENT_COLOURS: Final = {
     "pass": GOOD,
@@ -411,8 +411,8 @@ def _controls(sheet: Sheet, report: Report) -> None:
 _CONTROL_COLUMNS: Final = (
     Column("Result", 62),
     Column("Control", 108),
-    Column("Evidence", CONTENT - 62 - 108 - 150),
-    Column("Requirements", 150),
+    Column("Evidence", CONTENT - 62 - 108 - 118),
+    Column("Requirements", 118),
 )
 _CONTROL_COLOURS: Final = {"pass": GOOD, "fail": BAD, "not checked": BAD}
 

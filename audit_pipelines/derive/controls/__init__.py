@@ -12,7 +12,7 @@ from uuid import UUID
 import psycopg
 
 from audit_pipelines.derive.controls import access, ledger, people
-from audit_pipelines.derive.controls.requirements import REQUIREMENTS, Requirement
+from audit_pipelines.derive.controls.requirements import FRAMEWORKS, REQUIREMENTS, Requirement
 from audit_pipelines.derive.controls.scene import ControlDefinition, Found, Scene
 from audit_pipelines.errors import AuditError
 from audit_pipelines.identity.opening import open_identity
@@ -69,7 +69,7 @@ def requirements_of(key: str) -> str:
     named: dict[str, list[str]] = {}
     for one in REQUIREMENTS:
         if key in one.controls:
-            named.setdefault(one.framework, []).append(one.number)
+            named.setdefault(FRAMEWORKS[one.framework], []).append(one.number)
     return "; ".join(f"{framework} {', '.join(numbers)}" for framework, numbers in named.items())
 
 
@@ -96,9 +96,14 @@ def _line(requirement: Requirement, shown_by: Sequence[Control]) -> RequirementL
         requirement.number,
         requirement.asks,
         result,
-        tuple(control.control for control in shown_by),
+        tuple(_told(control) for control in shown_by),
         requirement.gap or requirement.organisation,
     )
+
+
+def _told(control: Control) -> str:
+    worst = {"pass": "", "fail": " (fails)", "not checked": " (could not be checked)"}
+    return control.control + worst[control.result]
 
 
 __all__ = [

@@ -17,7 +17,17 @@ SEC_17A_4: Final = "SEC Rule 17a-4, 17 CFR 240.17a-4"
 GDPR: Final = "GDPR"
 AI_ACT: Final = "EU AI Act"
 
-FRAMEWORKS: Final = (PART_11, PCI_DSS, SOC_2, ISO_27001, HIPAA, SEC_17A_4, GDPR, AI_ACT)
+FRAMEWORKS: Final = {
+    PART_11: "21 CFR",
+    PCI_DSS: "PCI DSS",
+    SOC_2: "SOC 2",
+    ISO_27001: "ISO 27001",
+    HIPAA: "45 CFR",
+    SEC_17A_4: "17a-4",
+    GDPR: "GDPR",
+    AI_ACT: "AI Act",
+}
+"""Each framework in full, and as it is named beside a number."""
 
 
 @dataclass(frozen=True, slots=True)
