@@ -2,4 +2,5 @@
 select count(*) filter (where event_type in ('audit.account.login', 'audit.signature.refused')
                               and outcome in ('failure', 'denied')),
        count(*) filter (where event_type = 'audit.account.locked')
-from audit_logs where event_type like 'audit.account.%%' or event_type = 'audit.signature.refused'
+from audit_logs
+where event_type in ('audit.account.login', 'audit.account.locked', 'audit.signature.refused')

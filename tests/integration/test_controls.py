@@ -40,9 +40,9 @@ SEEN: list[tuple[str, str, str]] = []
 @pytest.fixture(scope="module", autouse=True)
 def _table() -> Iterator[None]:
     yield
-    max((len(what) for what, _, _ in SEEN), default=0)
-    for _what, _failed, _evidence in SEEN:
-        pass
+    width = max((len(what) for what, _, _ in SEEN), default=0)
+    for what, failed, evidence in SEEN:
+        print(f"\n{what:{width}} | {failed:44} | {evidence[:140]}", end="")  # noqa: T201 - the table is what -s is for
 
 
 @dataclasses.dataclass
