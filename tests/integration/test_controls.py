@@ -278,7 +278,7 @@ def _(world: World) -> None:
 def _(world: World) -> None:
     world.superuser(
         "insert into audit_users (tenant_id, user_id, password_hash, permissions, created_at, login_index, sealed_name,"
-        " password_set_at, must_change) select tenant_id, %s, password_hash, '{audit:admin}', clock_timestamp(),"
+        " password_set_at, must_change) select tenant_id, %s, password_hash, '{audit:admin}', '2020-01-01',"
         " sha256('x'), sealed_name, clock_timestamp(), false from audit_users limit 1",
         uuid4(),
     )
