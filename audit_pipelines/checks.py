@@ -4,23 +4,26 @@ Checks compare; what they compare is computed in `lake` and `derive`. Checks of 
 of partitioned assets as such are a preview in Dagster 1.13.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
+from uuid import UUID
 
 import dagster as dg
 
 from audit_pipelines.anchors.register import AnchorState
 from audit_pipelines.derive import archive_deletion, drift, embeddings, reporting
+from audit_pipelines.derive.controls import CONTROLS, check_tenants
 from audit_pipelines.derive.reviews import WATCHED_DAYS, overdue_reviews
 from audit_pipelines.installation import Installation
 from audit_pipelines.lake.datasets import Lake
 from audit_pipelines.lake.export import count_days
 from audit_pipelines.ledger.verify import Verification
-from audit_pipelines.reports.model import ReportKind
+from audit_pipelines.reports.model import Control, ReportKind
 
 PSI_LIMIT: Final = 0.25
 RECENT: Final = timedelta(hours=24)
+_TENANTS_SHOWN: Final = 20
 
 RAW_EVENTS_CHECKS: Final = [
     dg.AssetCheckSpec(
@@ -227,6 +230,52 @@ def reviews_current(installation: dg.ResourceParam[Installation]) -> dg.AssetChe
     )
 
 
+@dg.multi_asset_check(
+    name="controls",
+    specs=[
+        dg.AssetCheckSpec(control.key, asset="compliance_report", description=f"{control.name}: {control.looks_at}.")
+        for control in CONTROLS
+    ],
+    can_subset=True,
+)
+def controls(
+    context: dg.AssetCheckExecutionContext, installation: dg.ResourceParam[Installation]
+) -> Iterator[dg.AssetCheckResult]:
+    """Verify every tenant once, look at each control of each, and say which do not hold."""
+    wanted = {key.name for key in context.selected_asset_check_keys}
+    checked = check_tenants(installation, wanted)
+    for control in CONTROLS:
+        if control.key in wanted:
+            of_tenants = {tenant_id: each[control.key] for tenant_id, each in checked.items()}
+            yield _control_result(control.key, of_tenants, for_people=control.for_people)
+
+
+def _control_result(key: str, of_tenants: Mapping[UUID, Control], *, for_people: bool) -> dg.AssetCheckResult:
+    wrong = {tenant_id: one for tenant_id, one in of_tenants.items() if one.result != "pass"}
+    # Those that fail first; metadata is stored with every run for ever.
+    shown = list({**wrong, **of_tenants}.items())[:_TENANTS_SHOWN]
+    columns = ("tenant", "result", "evidence")
+    return dg.AssetCheckResult(
+        check_name=key,
+        asset_key="compliance_report",
+        passed=not wrong,
+        severity=dg.AssetCheckSeverity.WARN if for_people else dg.AssetCheckSeverity.ERROR,
+        description="; ".join(f"tenant {tenant_id}: {one.evidence}" for tenant_id, one in list(wrong.items())[:5])
+        or None,
+        metadata={
+            "tenants": len(of_tenants),
+            "tenants_failing": len(wrong),
+            "by_tenant": dg.MetadataValue.table(
+                [
+                    dg.TableRecord(dict(zip(columns, (str(tenant_id), one.result, one.evidence), strict=True)))
+                    for tenant_id, one in shown
+                ],
+                schema=dg.TableSchema([dg.TableColumn(name, "string") for name in columns]),
+            ),
+        },
+    )
+
+
 CHECKS: Final = [
     chain_intact,
     history_intact,
@@ -237,4 +286,5 @@ CHECKS: Final = [
     security_report_complete,
     compliance_report_complete,
     reviews_current,
+    controls,
 ]

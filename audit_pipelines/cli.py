@@ -49,6 +49,7 @@ err = Console(stderr=True)
 
 Tenant = Annotated[UUID, typer.Option("--tenant", help="The tenant's UUID.")]
 INTACT, TAMPERED, UNCHECKED = 0, 1, 2
+FAILED = 1
 
 
 def main() -> None:
@@ -353,6 +354,43 @@ def train(
             on_event=lambda event: progress.update(task, completed=event.done, total=event.total),
         )
     out.print(f"{model}: trained; Dagster run {run_id}")
+
+
+@app.command()
+def checklist(
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    pdf: Annotated[Path | None, typer.Option(metavar="FILE", help="Write it as a PDF as well.")] = None,
+) -> None:
+    """Execute the deployment checklist: exit 0 all passes, 1 something fails, 2 something could not be checked."""
+    from dataclasses import asdict
+
+    from audit_pipelines.checklist import run_checklist
+
+    with _opened() as installation:
+        done = run_checklist(installation)
+    if pdf:
+        from audit_pipelines.files import replacing
+        from audit_pipelines.reports.checklist import render_checklist
+
+        with replacing(pdf) as staging:
+            staging.write_bytes(
+                render_checklist(done.checked_at, [(i.about, i.name, i.result, i.detail) for i in done.items])
+            )
+    if as_json:
+        lines = {
+            "checked_at": done.checked_at.isoformat(),
+            "result": done.worst,
+            "items": list(map(asdict, done.items)),
+        }
+        print(json.dumps(lines, indent=2))  # noqa: T201 - JSON must not be wrapped
+    else:
+        table = Table("about", "what", "result", "evidence")
+        for item in done.items:
+            style = {"pass": "green", "not visible": "yellow"}.get(item.result, "red")
+            table.add_row(escape(item.about), escape(item.name), f"[{style}]{item.result}[/]", escape(item.detail))
+        out.print(table)
+    sys.exit({"pass": INTACT, "fail": FAILED}.get(done.worst, UNCHECKED))
 
 
 @keys_app.command(name="list")

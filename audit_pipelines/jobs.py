@@ -7,6 +7,8 @@ from typing import Final
 
 import dagster as dg
 
+from audit_pipelines.derive.controls import CONTROLS
+
 LANE: Final = "audit_pipelines/lane"
 
 _VERIFIED = dg.AssetSelection.checks(dg.AssetCheckKey(dg.AssetKey("audit_logs"), "chain_intact"))
@@ -71,6 +73,14 @@ verification_job: Final = dg.define_asset_job(
     description="Recompute the whole ledger from the first event on; fails when anything differs.",
     tags={LANE: "verification"},
 )
+controls_job: Final = dg.define_asset_job(
+    "controls_job",
+    selection=dg.AssetSelection.checks(
+        *(dg.AssetCheckKey(dg.AssetKey("compliance_report"), control.key) for control in CONTROLS)
+    ),
+    description="Check every control of every tenant against the running system; each that fails is a failed check.",
+    tags={LANE: "verification"},
+)
 full_refresh_job: Final = dg.define_asset_job(
     "full_refresh_job",
     selection=_VERIFIED | dg.AssetSelection.all() - dg.AssetSelection.assets("audit_logs"),
@@ -88,6 +98,7 @@ JOBS: Final = [
     daily_review_job,
     erasure_job,
     verification_job,
+    controls_job,
     full_refresh_job,
 ]
 

@@ -13,6 +13,7 @@ from audit_pipelines.jobs import (
     WINDOWED,
     anomaly_detection_job,
     checkpoint_job,
+    controls_job,
     daily_review_job,
     embedding_generation_job,
     model_training_job,
@@ -66,6 +67,8 @@ SCHEDULES: Final = [
     # Before people begin to work.
     _schedule(daily_review_job, "31 0 * * *"),
     _schedule(verification_job, "11 1 * * *"),
+    # When the day's reviews are made and its ledger is verified.
+    _schedule(controls_job, "47 1 * * *"),
     _schedule(retention_job, "23 2 * * *"),
     _schedule(model_training_job, "37 3 * * 0"),
 ]

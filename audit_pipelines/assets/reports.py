@@ -50,8 +50,8 @@ def security_report(
 
 @dg.asset(
     description=(
-        "PDF per tenant: controls of PCI DSS, SEC 17a-4, ISO 27001, GDPR, HIPAA and 21 CFR Part 11 with live evidence, "
-        "those that are not software named as such, and the integrity page."
+        "PDF per tenant: what 21 CFR Part 11, PCI DSS, SOC 2, ISO 27001, HIPAA, SEC 17a-4, GDPR and the EU AI Act ask, "
+        "the controls that show it with live evidence, what is organisational or not met, and the integrity page."
     ),
     group_name="reports",
     owners=OWNERS,

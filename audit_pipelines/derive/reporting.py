@@ -13,7 +13,7 @@ import polars as pl
 
 from audit_pipelines.db.queries import query
 from audit_pipelines.derive import lineage
-from audit_pipelines.derive.controls import check_controls
+from audit_pipelines.derive.controls import check_controls, requirement_lines
 from audit_pipelines.derive.embeddings import default_embedder, embedding_model
 from audit_pipelines.derive.integrity import integrity_of
 from audit_pipelines.derive.signing import signature_lines, unsigned_path
@@ -117,6 +117,7 @@ def _make(
     scores = lake.read("event_scores", tenant_id)
     since = period.since or _utc(events["occurred_at"].min())
     until = period.until or _utc(events["occurred_at"].max()) + timedelta(microseconds=1)
+    controls = check_controls(installation, verification)
     report = compose_report(
         kind,
         tenant_id,
@@ -130,7 +131,8 @@ def _make(
             installation, tenant_id, scores.filter(pl.col("occurred_at").is_between(since, until, closed="left"))
         ),
         integrity=integrity_of(installation, verification),
-        controls=check_controls(installation, verification),
+        controls=controls,
+        requirements=requirement_lines(controls) if kind == "compliance" else (),
         coverage=_coverage(installation, verification, events, scores),
         generated_at=datetime.now(UTC),
         # The whole trail's last signature was made after its last event.

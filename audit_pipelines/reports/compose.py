@@ -24,6 +24,7 @@ from audit_pipelines.reports.model import (
     ModelLine,
     Report,
     ReportKind,
+    RequirementLine,
     Share,
     SignatureLine,
     Summary,
@@ -78,6 +79,7 @@ def compose_report(
     coverage: Coverage,
     generated_at: datetime,
     signatures: Sequence[SignatureLine] = (),
+    requirements: Sequence[RequirementLine] = (),
     tenant_name: str = "",
     product_version: str = "",
     title: str | None = None,
@@ -137,6 +139,7 @@ def compose_report(
         integrity=integrity,
         coverage=coverage,
         signatures=tuple(signatures),
+        requirements=tuple(requirements),
     )
     failed = frame.filter(pl.col("outcome").is_in(UNSUCCESSFUL))
     return replace(report, summary=compose_summary(report, _shares(failed, "event_type", 2)))

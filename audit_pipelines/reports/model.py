@@ -13,7 +13,8 @@ from uuid import UUID
 ReportKind = Literal["security", "compliance"]
 Severity = Literal["critical", "high", "medium", "low"]
 BinUnit = Literal["hour", "day", "week", "month", "year"]
-ControlResult = Literal["pass", "fail", "not software"]
+ControlResult = Literal["pass", "fail", "not checked"]
+RequirementResult = Literal["pass", "fail", "not checked", "organisational", "not met"]
 IntegrityResult = Literal["intact", "tampered", "not verified"]
 SummaryAuthor = Literal["composed", "model"]
 
@@ -109,15 +110,30 @@ class ModelLine:
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """One requirement and whether the running system shows that it is met.
-
-    `not software` marks what people must do: the report says so instead of claiming it.
-    """
+    """Something that the running system can show, whether it does, and by what that is seen."""
 
     control: str
     requirement: str
+    """Which requirements it shows, in one line."""
     result: ControlResult
     evidence: str
+    key: str = ""
+    """Its name in code and checks."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequirementLine:
+    """What a law or standard asks, and whether controls show it, people must do it, or nothing here does."""
+
+    framework: str
+    number: str
+    asks: str
+    result: RequirementResult
+    """The worst of its controls; `organisational` is for people, `not met` a gap of the product."""
+    shown_by: tuple[str, ...]
+    """Names of its controls, and which of them do not pass."""
+    rest: str
+    """What people must do beside them, or what is missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,3 +235,5 @@ class Report:
     coverage: Coverage
     signatures: tuple[SignatureLine, ...] = ()
     """Of the period and its records, the oldest first."""
+    requirements: tuple[RequirementLine, ...] = ()
+    """Of each framework together; what a security report leaves out."""

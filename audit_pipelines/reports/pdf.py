@@ -5,10 +5,12 @@ Signing and sending the file are elsewhere.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC
 from io import BytesIO
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from threading import Lock
 from typing import Any, Final
@@ -56,11 +58,14 @@ from audit_pipelines.reports.model import (
     ModelLine,
     Report,
     ReportKind,
+    RequirementLine,
     SignatureLine,
 )
 
 _PAGE_TOTAL: Final = "page-total"
 _MOST_REASONS: Final = 8
+# Neither good nor a fault of the installation: something that the product leaves open.
+_OPEN: Final = SEVERITY_COLOURS["medium"]
 
 # A ReportLab font keeps per-document state in a plain dictionary: one document at a time in a process.
 ONE_DOCUMENT: Final = Lock()
@@ -343,15 +348,62 @@ def _anomaly_row(line: AnomalyLine) -> tuple[Cell, ...]:
 _FINE_CODE: Final = Style(fonts.MONO, 5.9, 8.2, MUTED)
 
 
+def _requirements(sheet: Sheet, report: Report) -> None:
+    if not report.requirements:
+        return
+    sheet.section("Requirements")
+    sheet.paragraph(
+        "What laws and standards ask of an audit trail, paraphrased: their own text binds. A requirement passes when "
+        "each control that shows it held when this report was generated; the evidence is under Controls. "
+        "“Organisational” is what people must do and no program can attest, “not met” what this product leaves open. "
+        "Where a requirement passes, what people must do beside it is said as well.",
+        SMALL,
+    )
+    for framework, lines in groupby(report.requirements, key=attrgetter("framework")):
+        rows = list(lines)
+        sheet.subsection(framework, _counted(rows), keep=80)
+        sheet.table(_REQUIREMENT_COLUMNS, (_requirement_row(line) for line in rows))
+
+
+_REQUIREMENT_COLUMNS: Final = (
+    Column("Result", 74),
+    Column("Number", 78),
+    Column("Asks", 158),
+    Column("Shown by, and what is left to people", CONTENT - 74 - 78 - 158),
+)
+_REQUIREMENT_COLOURS: Final = {
+    "pass": GOOD,
+    "fail": BAD,
+    "not checked": BAD,
+    "organisational": NEUTRAL,
+    "not met": _OPEN,
+}
+
+
+def _counted(lines: Sequence[RequirementLine]) -> str:
+    results = ("pass", "fail", "not checked", "organisational", "not met")
+    counts = [(sum(line.result == result for line in lines), result) for result in results]
+    return ", ".join(f"{words.number(count)} {result}" for count, result in counts if count)
+
+
+def _requirement_row(line: RequirementLine) -> tuple[Cell, ...]:
+    people = {"organisational": "The organisation: ", "not met": "Not met: "}.get(line.result, "The organisation: ")
+    return (
+        Chip(line.result, _REQUIREMENT_COLOURS[line.result]),
+        (Text(line.number, CELL_BOLD, max_lines=3),),
+        (Text(line.asks, max_lines=20),),
+        (
+            *([Text("; ".join(line.shown_by), CELL, max_lines=20)] if line.shown_by else []),
+            *([Text(f"{people}{line.rest}", CELL_MUTED, max_lines=20)] if line.rest else []),
+        ),
+    )
+
+
 def _controls(sheet: Sheet, report: Report) -> None:
     if not report.controls:
         return
     sheet.section("Controls")
-    sheet.paragraph(
-        "Each was checked against the running system when this report was generated. “Not software” marks what people "
-        "must do and no program can attest.",
-        SMALL,
-    )
+    sheet.paragraph("Each was checked against the running system when this report was generated.", SMALL)
     sheet.skip(4)
     sheet.table(_CONTROL_COLUMNS, (_control_row(control) for control in report.controls))
 
@@ -359,18 +411,18 @@ def _controls(sheet: Sheet, report: Report) -> None:
 _CONTROL_COLUMNS: Final = (
     Column("Result", 62),
     Column("Control", 108),
-    Column("Requirement", 164),
-    Column("Evidence", CONTENT - 62 - 108 - 164),
+    Column("Evidence", CONTENT - 62 - 108 - 118),
+    Column("Requirements", 118),
 )
-_CONTROL_COLOURS: Final = {"pass": GOOD, "fail": BAD, "not software": NEUTRAL}
+_CONTROL_COLOURS: Final = {"pass": GOOD, "fail": BAD, "not checked": BAD}
 
 
 def _control_row(control: Control) -> tuple[Cell, ...]:
     return (
         Chip(control.result, _CONTROL_COLOURS[control.result]),
-        (Text(control.control, CELL_BOLD),),
-        (Text(control.requirement, max_lines=20),),
-        (Text(control.evidence, CELL_MUTED, max_lines=20),),
+        (Text(control.control, CELL_BOLD, max_lines=20),),
+        (Text(control.evidence, max_lines=20),),
+        (Text(control.requirement, CELL_MUTED, max_lines=20),),
     )
 
 
@@ -513,5 +565,5 @@ def _integrity_facts(integrity: Integrity) -> list[tuple[str, str]]:
 
 _ORDER: Final[dict[ReportKind, tuple[Callable[[Sheet, Report], None], ...]]] = {
     "security": (_anomalies, _activity, _models, _controls, _signatures, _integrity),
-    "compliance": (_controls, _signatures, _integrity, _activity, _anomalies, _models),
+    "compliance": (_requirements, _controls, _signatures, _integrity, _activity, _anomalies, _models),
 }

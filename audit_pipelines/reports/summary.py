@@ -4,11 +4,20 @@ Each sentence is true by construction: it is written only when the count that ca
 has a say. Other kinds of summary replace `Report.summary` and mark themselves in `Summary.generated_by`.
 """
 
-from typing import Final
+from typing import Final, get_args
 from uuid import UUID
 
 from audit_pipelines.reports import words
-from audit_pipelines.reports.model import Control, Coverage, Integrity, Report, Share, Summary
+from audit_pipelines.reports.model import (
+    Control,
+    Coverage,
+    Integrity,
+    Report,
+    RequirementLine,
+    RequirementResult,
+    Share,
+    Summary,
+)
 
 _ROWS: Final = (
     "Take the ledger's rows of this tenant in the order of seq, from 0 to {last}, without a gap. Of each, compute "
@@ -50,6 +59,7 @@ def compose_summary(report: Report, unsuccessful_types: tuple[Share, ...]) -> Su
             *_anomalies(report),
             *_risks(report.risks),
             *_controls(report.controls),
+            *_requirements(report.requirements),
             *_coverage(report.coverage),
             *_integrity(report.integrity, report.coverage),
         )
@@ -142,17 +152,34 @@ def _risks(risks: tuple[Share, ...]) -> tuple[str, ...]:
 
 
 def _controls(controls: tuple[Control, ...]) -> tuple[str, ...]:
-    checked = [control for control in controls if control.result != "not software"]
-    failed = [control.control for control in checked if control.result == "fail"]
-    if not checked:
+    wrong = [control.control for control in controls if control.result != "pass"]
+    if not controls:
         return ()
-    if failed:
-        more = f" and {len(failed) - 3} more" if len(failed) > 3 else ""
-        named = ", ".join(failed[:3]) + more if more else words.listed(failed)
-        return (f"{len(failed)} of {words.counted(len(checked), 'control')} that software can check failed: {named}.",)
-    if len(checked) == 1:
-        return ("The one control that software can check passes.",)
-    return (f"All {words.number(len(checked))} controls that software can check pass.",)
+    if wrong:
+        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        named = ", ".join(wrong[:3]) + more if more else words.listed(wrong)
+        return (f"{len(wrong)} of {words.counted(len(controls), 'control')} failed or could not be checked: {named}.",)
+    if len(controls) == 1:
+        return ("The one control that was checked passes.",)
+    return (f"All {words.number(len(controls))} controls that were checked pass.",)
+
+
+def _requirements(lines: tuple[RequirementLine, ...]) -> tuple[str, ...]:
+    if not lines:
+        return ()
+    count = {result: sum(line.result == result for line in lines) for result in get_args(RequirementResult)}
+    parts = [
+        f"{words.number(count[result])} {told}"
+        for result, told in (
+            ("pass", "shown by controls that pass"),
+            ("fail", "by controls of which one fails"),
+            ("not checked", "by controls that could not be checked"),
+            ("organisational", "for the organisation alone"),
+            ("not met", "not met by this product"),
+        )
+        if count[result]
+    ]
+    return (f"Of {words.counted(len(lines), 'requirement')}: {words.listed(parts)}.",)
 
 
 def _coverage(coverage: Coverage) -> tuple[str, ...]:

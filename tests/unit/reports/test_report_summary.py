@@ -8,7 +8,7 @@ from report_samples import SINCE, TENANT, UNTIL, make_anomaly, make_events, make
 
 from audit_pipelines.errors import ValidationError
 from audit_pipelines.reports import words
-from audit_pipelines.reports.model import SEVERITIES, Control, Coverage, Share
+from audit_pipelines.reports.model import SEVERITIES, Control, Coverage, RequirementLine, Share
 
 A = "aaaaaaaa-0000-4000-8000-000000000000"
 B = "bbbbbbbb-0000-4000-8000-000000000000"
@@ -34,7 +34,7 @@ def test_sentences_say_what_the_frame_holds():
         "The most active actor, reference aaaaaaaa, caused 3 events (60.0 %).",
         "3 events (60.0 %) failed or were denied, user.login most often (2).",
         "No event of this period has been scored yet, so nothing is said here about anomalies.",
-        "The one control that software can check passes.",
+        "The one control that was checked passes.",
         "Of 80 events in the ledger, 1 is not yet scored and 20 are not yet embedded.",
         (
             "60 of 80 events in the ledger were re-hashed on 2026-11-23 00:00:00 UTC: the hash chain is intact. "
@@ -93,12 +93,16 @@ def test_tampering_is_never_called_intact():
     assert not any("intact" in sentence for sentence in report.summary.sentences)
 
 
-def test_failed_controls_are_named_and_people_are_not_counted():
-    controls = [Control(name, "", "fail", "") for name in "abcde"]
-    controls += [Control("x", "", "pass", ""), Control("training", "", "not software", "")]
+def test_failed_controls_are_named_and_requirements_are_counted():
+    controls = [Control(name, "", "fail", "") for name in "abcd"]
+    controls += [Control("x", "", "pass", ""), Control("e", "", "not checked", "")]
+    results = ("pass", "pass", "fail", "organisational", "organisational", "not met")
+    lines = [RequirementLine("PCI DSS", "10", "", result, (), "") for result in results]
+    sentences = make_report(controls=controls, requirements=lines).summary.sentences
+    assert "5 of 6 controls failed or could not be checked: a, b, c and 2 more." in sentences
     assert (
-        "5 of 6 controls that software can check failed: a, b, c and 2 more."
-        in make_report(controls=controls).summary.sentences
+        "Of 6 requirements: 2 shown by controls that pass, 1 by controls of which one fails, 2 for the organisation "
+        "alone and 1 not met by this product." in sentences
     )
 
 
