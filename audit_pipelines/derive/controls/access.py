@@ -56,8 +56,8 @@ def _roles(scene: Scene) -> Found:
     faults = [wrong] if wrong else []
     if is_more:
         faults.append(
-            f"the server's requests run in sessions of the account {login}, which can take on more rights than audit_app "
-            "has; DATABASE_APP_URL names an account that cannot"
+            f"the server's requests run in sessions of the account {login}, which can take on more rights than "
+            "audit_app has; DATABASE_APP_URL names an account that cannot"
         )
     return found(
         faults,
