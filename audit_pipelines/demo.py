@@ -45,6 +45,7 @@ from audit_pipelines.supervise import only_one, start_service, terminate, wait_u
 T = TypeVar("T")
 
 TENANT: Final = UUID("0de30000-0000-4000-8000-000000000001")
+_CONTROLLER: Final = "the made-up company of this demo"
 _MARKER: Final = ".audit-demo"
 _BATCH: Final = 500
 # These go in one by one, as an application would send them; the rest in batches, as a log shipper does.
@@ -91,7 +92,8 @@ def run_demo(settings: Settings, console: Console, *, seed: int) -> None:
 
 def _run_over(home: Path, settings: Settings, console: Console, seed: int) -> None:
     _make_fresh(home)
-    demo_settings = settings.model_copy(update={"audit_home": home, **dict.fromkeys(_NOT_THE_USERS)})
+    own = {"audit_home": home, "audit_controller": _CONTROLLER}
+    demo_settings = settings.model_copy(update=own | dict.fromkeys(_NOT_THE_USERS))
     end = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     with _progress(console) as progress:
         story = _step(progress, "a company's week is made up", lambda: generate(seed, end))

@@ -93,3 +93,6 @@ comment on function audit_hold_concerns is 'Whether a hold with these filters fo
 
 revoke all on function audit_hold_may_cover from public;
 
+
+-- Triggers run whoever may call their functions; nobody needs to.
+revoke execute on function audit_keep_account, audit_keep_erasures, audit_keep_holds, audit_keep_archive from public;

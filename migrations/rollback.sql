@@ -3,6 +3,7 @@
 
 -- undo 018_join_holds_and_archives
 set role audit_owner;
+grant execute on function audit_keep_account, audit_keep_erasures, audit_keep_holds, audit_keep_archive to public;
 create or replace function audit_archive_hold(p_tenant_id uuid, p_from timestamptz, p_to timestamptz) returns text
 language plpgsql stable security definer set search_path = pg_catalog, public, pg_temp as $$
 declare

@@ -110,8 +110,7 @@ def erased_ref(installation: Installation) -> str:
 
 def signatures_control(installation: Installation, tenant_id: UUID) -> tuple[str, str]:
     [verification] = installation.verify(tenant_id)
-    controls = check_controls(installation, verification)
-    control = next(one for one in controls if one.requirement == "21 CFR 11.50, 11.70")
+    [control] = check_controls(installation, verification, keys={"signatures_bound"})
     return control.result, control.evidence
 
 

@@ -264,7 +264,7 @@ def test_erasing_somebody_asks_first_and_certifies_what_was_done(imported: Home,
 
 def test_the_certificate_is_checked_with_two_files_and_nothing_else(imported: Home, tmp_path: Path) -> None:
     certificate = tmp_path / "certificate.json"
-    imported.run("erase", "--tenant", TENANT, "--person", "person-3", "--yes", "-o", certificate)
+    imported.run("erase", "--tenant", TENANT, "--person", "person-2", "--yes", "-o", certificate)
     sources = Path(verify_certificate.__file__).parent
     for name in ("verify_certificate.py", "verify_evidence.py"):
         (tmp_path / name).write_bytes((sources / name).read_bytes())
@@ -276,13 +276,13 @@ def test_the_certificate_is_checked_with_two_files_and_nothing_else(imported: Ho
 
 
 def test_a_person_is_exported_into_a_file_of_the_form_asked_for(imported: Home, tmp_path: Path) -> None:
-    command = ("gdpr-export", "--tenant", TENANT, "--person", "person-3")
+    command = ("gdpr-export", "--tenant", TENANT, "--person", "person-1")
     for name, form, begins in (("a.json", None, b'{"'), ("a.pdf", None, b"%PDF"), ("b", "zip", b"PK")):
         path = tmp_path / name
         imported.run(*command, "-o", path, *(("--format", form) if form else ()))
         assert path.read_bytes().startswith(begins)
         assert path.stat().st_mode & 0o077 == 0
-    assert json.loads((tmp_path / "a.json").read_text())["person"]["identity"] == "person-3"
+    assert json.loads((tmp_path / "a.json").read_text())["person"]["identity"] == "person-1"
     imported.run(*command[:-1], "person-nobody", "-o", tmp_path / "c.json", expect=2)
     assert not (tmp_path / "c.json").exists()
 
@@ -290,12 +290,12 @@ def test_a_person_is_exported_into_a_file_of_the_form_asked_for(imported: Home, 
 def test_holds_are_placed_listed_and_released(imported: Home) -> None:
     tenant = ("--tenant", TENANT)
     imported.run("holds", "list", *tenant, expect=1)
-    placed = imported.run("holds", "place", *tenant, "--reason", "case 4711", "--person", "person-3").stdout
+    placed = imported.run("holds", "place", *tenant, "--reason", "case 4711", "--person", "person-1").stdout
     hold = placed.partition(":")[0]
     assert placed.strip().endswith("person held")
-    imported.run("holds", "place", *tenant, "--reason", "again person-3", "--person", "person-3", expect=2)
+    imported.run("holds", "place", *tenant, "--reason", "again person-1", "--person", "person-1", expect=2)
     imported.run("holds", "place", *tenant, "--reason", "x", "--entity-type", "a", expect=2)
-    refused = imported.run("erase", *tenant, "--person", "person-3", "--yes", expect=2)
+    refused = imported.run("erase", *tenant, "--person", "person-1", "--yes", expect=2)
     assert "case 4711" in refused.stderr
     assert "case 4711" in imported.run("holds", "list", *tenant).stdout
     imported.run("holds", "release", *tenant, "--hold", hold, "--reason", "settled")

@@ -226,9 +226,9 @@ def test_an_erasure_is_signed_by_its_event(api: Api, signer: httpx.Client, tenan
     assert erasure.receipt
     made = sign(signer, "erasure", str(erasure.actor_ref))
     assert made["record"]["hash"] == erasure.receipt.row_hash.hex()
-    # What a client says about erasures is an event like any other, and none that could be signed as one.
+    # Nobody else can say that somebody was erased.
     claimed = {"event_type": "audit.subject.erased", "entity_type": "audit_subject", "entity_id": str(uuid4())}
-    assert api.client(tenant_id).post("/api/audit/events", json=claimed).status_code == 201
+    assert api.client(tenant_id).post("/api/audit/events", json=claimed).status_code == 422
     assert signer.post(SIGNATURES, json=form("erasure", claimed["entity_id"])).status_code == 404
 
 

@@ -20,13 +20,19 @@ from audit_pipelines.ledger.verify import Verification
 # What each role of the product may call of the product's own functions; all else is refused.
 CALLABLE: Final[dict[Role, set[str]]] = {
     "audit_app": {
-        "audit_append", "audit_current_tenant", "audit_ensure_partitions", "audit_is_access", "audit_nearest_texts",
+        "audit_append", "audit_current_tenant", "audit_ensure_partitions", "audit_hold_covers", "audit_is_access",
+        "audit_nearest_texts",
     },
     "audit_reader": {"audit_current_tenant", "audit_is_access", "audit_nearest_texts"},
-    "audit_pipeline": {"audit_current_tenant", "audit_ensure_partitions", "audit_is_access"},
+    "audit_pipeline": {
+        "audit_archive_hold", "audit_current_tenant", "audit_ensure_partitions", "audit_held", "audit_hold_covers",
+        "audit_is_access",
+    },
     "audit_custodian": {
-        "audit_append", "audit_current_tenant", "audit_ensure_partitions", "audit_erase_subject", "audit_is_access",
-        "audit_rewrap_subjects", "audit_use_master_key",
+        "audit_append", "audit_approve_deletion", "audit_archive_hold", "audit_current_tenant", "audit_delete_archive",
+        "audit_ensure_partitions", "audit_erase_subject", "audit_held", "audit_hold_concerns", "audit_hold_covers",
+        "audit_is_access", "audit_keep_ids", "audit_mark_due", "audit_release_partition", "audit_rewrap_subjects",
+        "audit_rewrite_subjects", "audit_use_master_key",
     },
 }  # fmt: skip
 # Statements of the server that name a tenant in a condition, and why row security does not do it for them.
@@ -117,7 +123,7 @@ def test_the_servers_account_can_be_kept_from_other_rights(installation: Install
         assert powerful == (not own,)
         entered = replace(installation, settings=settings, database=database)
         verification = Verification(uuid.uuid4(), 0, 0, None, bytes(32), ())
-        [control] = [one for one in check_controls(entered, verification) if one.control.startswith("Server confined")]
+        [control] = check_controls(entered, verification, keys={"least_privilege"})
         assert control.result == ("pass" if own else "fail")
         assert ("DATABASE_APP_URL" in control.evidence) is not own
     finally:
@@ -194,6 +200,10 @@ def test_the_server_has_no_query_but_those() -> None:
     assert written == set()
 
 
+# What the lake is made of leaves out who is erased.
+EXCEPT = {("audit_subjects", "audit_pipeline"): {"tenant_id", "actor_ref", "erased_at"}}
+
+
 @pytest.mark.parametrize("role", ["audit_pipeline", "audit_reader"])
 @pytest.mark.parametrize("table", ["audit_subjects", "audit_users", "audit_idempotency_keys"])
 def test_who_reads_many_tenants_reads_no_names_and_no_passwords(database: Database, role: Role, table: str) -> None:
@@ -204,4 +214,4 @@ def test_who_reads_many_tenants_reads_no_names_and_no_passwords(database: Databa
             "and has_column_privilege(%s, attrelid, attnum, 'select')",
             [table, role],
         ).fetchall()
-    assert columns == []
+    assert {name for (name,) in columns} == EXCEPT.get((table, role), set())
