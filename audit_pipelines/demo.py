@@ -197,7 +197,7 @@ def _expect_created(response: httpx.Response) -> dict[str, int]:
 
 def _accesses(installation: Installation) -> int:
     with installation.database.connection("audit_pipeline") as conn:
-        row = conn.execute(query("reports/count_accesses"), {"tenant_id": TENANT}).fetchone()
+        row = conn.execute(query("controls/count_accesses"), {"tenant_id": TENANT}).fetchone()
     return int(row[0]) if row else 0
 
 
