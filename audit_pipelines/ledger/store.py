@@ -1,8 +1,7 @@
 """Appending events: the one Python caller of `audit_append`.
 
-One transaction stores all events of a call or none; they are sealed before the database sees them, and of a long call
-while it stores those before. Reading is the server's, checking `verify.py`'s, putting writes together
-`group_commit.py`'s.
+One transaction stores all events of a call or none; they are sealed before the database sees them.
+Reading is the server's, checking `verify.py`'s, putting writes together `group_commit.py`'s.
 """
 
 import re
@@ -27,11 +26,8 @@ from audit_pipelines.ledger.vault import Keys, Vault
 
 T = TypeVar("T")
 
-# A long call is sent in parts, the first of so many events, each next of twice as many: the database begins early, and
-# stores one part in about the time that the next takes to make.
-PART: Final = 100
 # The database gains nothing from larger calls, and their arrays are in memory three times over.
-_LARGEST_PART: Final = 1_000
+CALL_EVENTS: Final = 1_000
 _HASH: Final = 32
 _MAKERS: Final[Mapping[str, Callable[[Sequence[Any]], arrays.BinaryArray]]] = {
     "event_id": arrays.texts,
@@ -190,46 +186,50 @@ class Batch:
     @property
     def is_one_statement(self) -> bool:
         """Whether a connection that commits by itself stores the events whole or not at all; saves two round trips."""
-        return len(self._events) <= PART and not any(
+        return len(self._events) <= CALL_EVENTS and not any(
             event.event_id and _resembles_server_made(event.event_id) for event in self._events
         )
 
     def append(self, conn: Connection) -> list[Receipt]:
         """Store the events in the transaction of `conn` and return their receipts, as `Ledger.append` does.
 
-        The database stores one part of them while the next is made. When this raises, roll back.
+        When this raises, roll back.
 
         Raises:
             StaleKeysError: to be repeated with a batch of other keys; see `until_fresh`.
             ValidationError, ConflictError: as `Ledger.append`.
         """
-        parts = _Parts(self.drafts(first, end) for first, end in _bounds(len(self._events)))
-        event_ids = [event.event_id for event in self._events]
-        try:
-            with _refusals({self._tenant_id: self._keys.erasures}, event_ids):
-                _refuse_server_made_ids(conn, self._tenant_id, event_ids)
-                with conn.pipeline() if len(self._events) > PART else nullcontext():
-                    calls = [(call := Call([(self._tenant_id, part)]), call.begin(conn)) for part in parts if part]
-                    return parts.in_order(
-                        [receipt for call, answer in calls for receipt in call.receipts(answer.fetchall())]
-                    )
-        except ValidationError:
-            # The parts after the faulty one were not looked at, and the caller is owed every fault.
-            self.drafts()
-            raise
+        # All of it before the first call: that locks the tenant's head until the commit. Making one part while the
+        # database stored the one before was no faster alone, and let two clients of a tenant wait a third longer.
+        drafts = self.drafts()
+        event_ids = [draft.event_id for draft in drafts]
+        distinct = _distinct(drafts)
+        with _refusals({self._tenant_id: self._keys.erasures}, event_ids):
+            _refuse_server_made_ids(conn, self._tenant_id, [event.event_id for event in self._events])
+            calls = [
+                Call([(self._tenant_id, distinct[first : first + CALL_EVENTS])])
+                for first in range(0, len(distinct), CALL_EVENTS)
+            ]
+            with conn.pipeline() if len(calls) > 1 else nullcontext():
+                answers = [call.begin(conn) for call in calls]
+                receipts = [
+                    receipt
+                    for call, answer in zip(calls, answers, strict=True)
+                    for receipt in call.receipts(answer.fetchall())
+                ]
+        return _in_order(receipts, event_ids)
 
-    def drafts(self, first: int = 0, end: int | None = None) -> list[Draft]:
-        """Return the rows for some or all of the events.
+    def drafts(self) -> list[Draft]:
+        """Return the rows for the events.
 
         Raises:
-            ValidationError: each fault of these events, by their place in the whole.
+            ValidationError: each fault of each event, by its place.
         """
-        events = self._events[first:end] if first or end is not None else self._events
         try:
-            return self._make(events)
+            return self._make(self._events)
         except ValidationError:
             faults: list[tuple[str, str]] = []
-        for place, event in enumerate(events, first):
+        for place, event in enumerate(self._events):
             try:
                 self._make([event])
             except ValidationError as error:
@@ -285,51 +285,33 @@ def needs_transaction(drafts: Sequence[Draft]) -> bool:
     return any(draft.is_client_id and _resembles_server_made(draft.event_id) for draft in drafts)
 
 
-def _bounds(count: int) -> Iterator[tuple[int, int]]:
-    first, size = 0, PART
-    while first < count:
-        yield first, min(first + size, count)
-        first, size = first + size, min(2 * size, _LARGEST_PART)
+def _distinct(drafts: list[Draft]) -> list[Draft]:
+    """Return the drafts without those that came before among them.
+
+    Raises:
+        ConflictError: an id comes again with other content.
+    """
+    by_id: dict[str, Draft] = {}
+    for place, draft in enumerate(drafts):
+        first = by_id.setdefault(draft.event_id, draft)
+        if first is not draft and first.fingerprint != draft.fingerprint:
+            fault = f"{draft.event_id!r} stands in this call twice, with other content"
+            raise ConflictError(
+                "Events of one call share an event_id; nothing was stored", ((f"/{place}/event_id", fault),)
+            )
+    return drafts if len(by_id) == len(drafts) else list(by_id.values())
 
 
-class _Parts(Iterator[list[Draft]]):
-    """The parts of a call, each without what came before in the call, and in the end who was left out."""
-
-    def __init__(self, parts: Iterator[list[Draft]]) -> None:
-        self._parts = parts
-        self._event_ids: list[str] = []
-        self._first: dict[str, Draft] = {}
-
-    def __next__(self) -> list[Draft]:
-        """Return the next part; it may be empty.
-
-        Raises:
-            ConflictError: an id comes again with other content.
-        """
-        distinct = []
-        for draft in next(self._parts):
-            first = self._first.setdefault(draft.event_id, draft)
-            if first is draft:
-                distinct.append(draft)
-            elif first.fingerprint != draft.fingerprint:
-                fault = f"{draft.event_id!r} stands in this call twice, with other content"
-                raise ConflictError(
-                    "Events of one call share an event_id; nothing was stored",
-                    ((f"/{len(self._event_ids)}/event_id", fault),),
-                )
-            self._event_ids.append(draft.event_id)
-        return distinct
-
-    def in_order(self, receipts: list[Receipt]) -> list[Receipt]:
-        """Return the receipt of each event, in the order of the call; those of later copies say `duplicate`."""
-        if len(receipts) == len(self._event_ids):
-            return receipts
-        by_id = {receipt.event_id: receipt for receipt in receipts}
-        result = []
-        for event_id in self._event_ids:
-            result.append(by_id[event_id])
-            by_id[event_id] = msgspec.structs.replace(by_id[event_id], duplicate=True)
-        return result
+def _in_order(receipts: list[Receipt], event_ids: Sequence[str]) -> list[Receipt]:
+    """Return the receipt of each event, in the order of the call; those of later copies say `duplicate`."""
+    if len(receipts) == len(event_ids):
+        return receipts
+    by_id = {receipt.event_id: receipt for receipt in receipts}
+    result = []
+    for event_id in event_ids:
+        result.append(by_id[event_id])
+        by_id[event_id] = msgspec.structs.replace(by_id[event_id], duplicate=True)
+    return result
 
 
 def _with_actor(events: Sequence[Event], default_actor: str | None) -> Sequence[Event]:

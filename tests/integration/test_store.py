@@ -11,7 +11,7 @@ from audit_pipelines.errors import ConflictError, ValidationError
 from audit_pipelines.installation import Installation
 from audit_pipelines.ledger import chain
 from audit_pipelines.ledger.event import Event
-from audit_pipelines.ledger.store import PART
+from audit_pipelines.ledger.store import CALL_EVENTS
 
 
 def event(event_id: str | None = None, number: int = 0, **changes: Any) -> Event:
@@ -127,7 +127,7 @@ def numbered(count: int, **changes: Any) -> list[Event]:
 
 
 def test_a_long_call_is_stored_in_order(installation: Installation, tenant_id: uuid.UUID) -> None:
-    events = numbered(2 * PART + 7)
+    events = numbered(2 * CALL_EVENTS + 7)
     receipts = installation.ledger.append(tenant_id, [*events, events[0], events[-1]])
     assert [receipt.seq for receipt in receipts] == [*range(len(events)), 0, len(events) - 1]
     assert [receipt.duplicate for receipt in receipts] == [False] * len(events) + [True, True]
@@ -141,8 +141,8 @@ def test_a_long_call_is_stored_in_order(installation: Installation, tenant_id: u
 def test_every_fault_of_a_long_call_is_named_and_nothing_is_stored(
     installation: Installation, tenant_id: uuid.UUID
 ) -> None:
-    events = numbered(3 * PART)
-    faulty = {5, PART + 1, 3 * PART - 1}
+    events = numbered(3 * CALL_EVENTS)
+    faulty = {5, CALL_EVENTS + 1, 3 * CALL_EVENTS - 1}
     broken = [event(f"n-{place}", ip_address="nowhere") if place in faulty else one for place, one in enumerate(events)]
     with pytest.raises(ValidationError) as refused:
         installation.ledger.append(tenant_id, broken)
@@ -153,13 +153,13 @@ def test_every_fault_of_a_long_call_is_named_and_nothing_is_stored(
 def test_a_clash_late_in_a_long_call_is_named_and_nothing_is_stored(
     installation: Installation, tenant_id: uuid.UUID
 ) -> None:
-    installation.ledger.append(tenant_id, [event(f"n-{PART + 1}", outcome="other")])
+    installation.ledger.append(tenant_id, [event(f"n-{CALL_EVENTS + 1}", outcome="other")])
     with pytest.raises(ConflictError) as refused:
-        installation.ledger.append(tenant_id, numbered(3 * PART))
-    assert [where for where, _ in refused.value.faults] == [f"/{PART + 1}/event_id"]
+        installation.ledger.append(tenant_id, numbered(3 * CALL_EVENTS))
+    assert [where for where, _ in refused.value.faults] == [f"/{CALL_EVENTS + 1}/event_id"]
     with pytest.raises(ConflictError) as refused:
-        installation.ledger.append(tenant_id, [*numbered(2 * PART, actor="x"), event("n-1", outcome="other")])
-    assert [where for where, _ in refused.value.faults] == [f"/{2 * PART}/event_id"]
+        installation.ledger.append(tenant_id, [*numbered(2 * CALL_EVENTS, actor="x"), event("n-1", outcome="other")])
+    assert [where for where, _ in refused.value.faults] == [f"/{2 * CALL_EVENTS}/event_id"]
     assert [result.events for result in installation.verify()] == [1]
 
 
