@@ -250,30 +250,30 @@ def _key_figures(sheet: Sheet, report: Report) -> None:
 def _activity(sheet: Sheet, report: Report) -> None:
     totals = report.totals
     sheet.section("Activity", keep=200)
-    sheet.subsection("Most frequent event types", f"of {words.counted(totals.event_types, 'type')}")
     others = totals.event_types - len(report.event_types)
     rest = f"{words.counted(others, 'other type')}"
-    sheet.drawing(charts.bars_chart(report.event_types, totals.events, rest=rest))
-    sheet.skip(8)
-    sheet.subsection("Outcomes")
-    sheet.drawing(charts.bars_chart(report.outcomes, totals.events, rest="other outcomes"))
-    sheet.skip(8)
-    sheet.subsection("Hours of the week", "when events happened, UTC", keep=120)
-    sheet.drawing(charts.heat_map(report.hour_of_week))
-    sheet.skip(8)
+    types = charts.bars_chart(report.event_types, totals.events, rest=rest)
+    _chart(sheet, "Most frequent event types", types, f"of {words.counted(totals.event_types, 'type')}")
+    _chart(sheet, "Outcomes", charts.bars_chart(report.outcomes, totals.events, rest="other outcomes"))
+    _chart(sheet, "Hours of the week", charts.heat_map(report.hour_of_week), "when events happened, UTC")
     if report.risks:
-        sheet.subsection("Risk", "as tagged by the risk classifier")
-        sheet.drawing(charts.severity_chart(report.risks, totals.events, rest="not tagged"))
-        sheet.skip(8)
+        risks = charts.severity_chart(report.risks, totals.events, rest="not tagged")
+        _chart(sheet, "Risk", risks, "as tagged by the risk classifier")
     if report.categories:
-        sheet.subsection("Categories", "as tagged by the category classifier")
-        sheet.drawing(charts.bars_chart(report.categories, totals.events, rest="other or not tagged"))
-        sheet.skip(8)
+        categories = charts.bars_chart(report.categories, totals.events, rest="other or not tagged")
+        _chart(sheet, "Categories", categories, "as tagged by the category classifier")
     if report.actors:
         sheet.subsection(
             "Most active actors", "by reference; only the vault, and those allowed to ask it, know the persons"
         )
         sheet.table(_ACTOR_COLUMNS, (_actor_row(line) for line in report.actors))
+
+
+def _chart(sheet: Sheet, title: str, chart: Any, note: str = "") -> None:
+    # On one page with its title.
+    sheet.subsection(title, note, keep=chart.height + 8)
+    sheet.drawing(chart)
+    sheet.skip(8)
 
 
 _ACTOR_COLUMNS: Final = (
