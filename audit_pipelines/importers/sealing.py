@@ -34,17 +34,90 @@ PERSONAL_NAMES = frozenset({
 """A text or number directly under such a key is sealed."""
 # fmt: on
 
+# fmt: off
+SECRET_ENDINGS = (
+    "accesskey", "apikey", "assertion", "authorization", "cookie", "credential", "credentials",
+    "passcode", "passphrase", "password", "privatekey", "secret", "sessionid", "sessionkey", "token",
+)
+"""Everything below a key that ends so is sealed, in records of products about which nobody here has read everything."""
+
+PRODUCT_SECRET_NAMES = frozenset({
+    "csrf", "deviceid", "devicefingerprint", "devicetoken", "dthash", "hashedtoken", "jti", "loginkey", "nonce", "otp",
+    "rawdata", "requestapitokenid", "sid", "sig", "signature", "stringdata", "tokenid", "uniquetokenid",
+    "uniquetokenidentifier", "webhookurl",
+})
+"""As `SECRET_NAMES`, for every format but CloudTrail and the neutral form."""
+
+PRODUCT_PERSONAL_NAMES = frozenset({
+    "actor", "actorid", "actorip", "actoripaddress", "actorname", "actoruserid", "actorusername", "adminid", "aip",
+    "calleripaddress", "externalidentitynameid", "externalidentityusername", "ip", "ipaddr", "logonname",
+    "logonuserdisplayname", "logonusersid", "mailboxownersid", "mailboxownerupn", "nickname", "operator",
+    "principalsubject", "remoteaddress", "requestip", "senderemail", "sourceips", "srcaddr", "subjectusername",
+    "targetuserorgroupname", "targetusername", "user", "userid", "userip", "userkey", "xrealip",
+})
+"""As `PERSONAL_NAMES`, for every format but CloudTrail and the neutral form."""
+# fmt: on
+
 _TELLING = re.compile(
     r"A(?:KIA|SIA)[A-Z0-9_]{12,}|-----BEGIN [A-Z ]*PRIVATE KEY-----|eyJ[\w-]{10,}\.eyJ[\w-]{10,}"
     r"|X-Amz-(?:Security-Token|Signature)=|arn:aws[a-z-]*:(?:iam|sts)::\d*:(?:user|federated-user|assumed-role)/"
 )
 _EMAIL = re.compile(r"[^\s@,;<>\"']@[\w-]+\.\w")
+# Tokens by the marks their issuers gave them, and secrets inside a text that is JSON, a header or an address itself.
+_TELLING_PRODUCT = re.compile(
+    _TELLING.pattern + r"|gh[pousr]_[A-Za-z0-9]{20}|github_pat_|xox[abeprs]-|glpat-|\bsk-[A-Za-z0-9_-]{16}"
+    r"|\bBearer [\w.~+/-]{8}|\bBasic [A-Za-z0-9+/]{8}|-----BEGIN [A-Z ]*KEY-----"
+    r"|[?&](?:access_token|api_?key|code|id_token|password|sig|signature|token)="
+    r'|\\?"[\w.-]*(?:[Pp]assword|[Ss]ecret|[Tt]oken|[Ss]essionId|dtHash|[Aa]uthorization|[Aa]pi_?[Kk]ey)\\?"\s*:'
+)
 # What AWS writes where it has already removed the value: nothing is left to protect, and the reader wants to see it.
 _PLACEHOLDERS = frozenset({"", "HIDDEN_DUE_TO_SECURITY_REASONS", "<sensitiveDataRemoved>"})
+_PAIR_VALUES = frozenset({"value", "valuestring", "newvalue", "oldvalue", "new", "old", "values", "intvalue"})
 _SHORTEST_IDENTIFIER = 4
 
 
-def sealed_pointers(details: dict[str, Any], identifiers: frozenset[str] = frozenset()) -> tuple[str, ...]:
+class SealedNames:
+    """Which names and texts count, compiled once; `_Search` asks it for every key of every record."""
+
+    def __init__(
+        self,
+        secret: frozenset[str],
+        personal: frozenset[str],
+        telling: re.Pattern[str],
+        endings: tuple[str, ...] = (),
+        *,
+        pairs: bool = False,
+    ) -> None:
+        self.telling = telling
+        self.pairs = pairs
+        self._secret = secret
+        self._personal = personal
+        self._endings = endings
+        # Per instance, and as long as it: there are two for the life of the process, and maps with their own.
+        self.rank = lru_cache(maxsize=16384)(self._rank)
+
+    def _rank(self, key: str) -> str:
+        name = key.lower().replace("_", "").replace("-", "").replace(".", "").replace(" ", "")
+        if name in self._secret or (self._endings and name.endswith(self._endings)):
+            return "secret"
+        return "personal" if name in self._personal else ""
+
+
+OWN_NAMES = SealedNames(SECRET_NAMES, PERSONAL_NAMES, _TELLING)
+"""For CloudTrail and the neutral form."""
+PRODUCT_NAMES = SealedNames(
+    SECRET_NAMES | PRODUCT_SECRET_NAMES,
+    PERSONAL_NAMES | PRODUCT_PERSONAL_NAMES,
+    _TELLING_PRODUCT,
+    SECRET_ENDINGS,
+    pairs=True,
+)
+"""For all other products; reads `{"Name": "password", "Value": …}` as if the name were the key."""
+
+
+def sealed_pointers(
+    details: dict[str, Any], identifiers: frozenset[str] = frozenset(), names: SealedNames = OWN_NAMES
+) -> tuple[str, ...]:
     """Return the RFC 6901 pointers of the leaves of `details` to seal.
 
     A leaf is sealed for the name of its key, for content that is telling wherever it stands (access keys, private
@@ -53,16 +126,26 @@ def sealed_pointers(details: dict[str, Any], identifiers: frozenset[str] = froze
     and nesting beyond `MAX_DEPTH`, which JSON readers disagree about.
     """
     words = tuple(word for word in identifiers if len(word) >= _SHORTEST_IDENTIFIER)
-    search = _Search(words)
+    search = _Search(words, names)
     search.walk(details, "", "", 0)
     return tuple(sorted(search.found))
+
+
+def leaves(value: Any, pointer: str) -> list[str]:
+    """Return the pointers of all texts and numbers at and below `value`, which stands at `pointer`."""
+    search = _Search((), OWN_NAMES)
+    search.walk(value, pointer, "secret", 1)
+    return search.found
 
 
 class _Search:
     """One walk over details; collects in a list, since generators of generators take twice as long."""
 
-    def __init__(self, words: tuple[str, ...]) -> None:
+    def __init__(self, words: tuple[str, ...], names: SealedNames) -> None:
         self._words = words
+        self._rank = names.rank
+        self._telling = names.telling.search
+        self._pairs = names.pairs
         self.found: list[str] = []
 
     def walk(self, value: Any, pointer: str, rank: str, depth: int) -> None:
@@ -75,9 +158,7 @@ class _Search:
         elif depth > MAX_DEPTH:
             raise ValidationError(f"{pointer[:60]}…: expected at most {MAX_DEPTH} levels of nesting")
         elif isinstance(value, dict):
-            for key, item in value.items():
-                below = rank if rank == "secret" else _rank(key)
-                self.walk(item, f"{pointer}/{_escape(key)}", below, depth + 1)
+            self._walk_object(value, pointer, rank, depth)
         elif isinstance(value, list):
             for position, item in enumerate(value):
                 self.walk(item, f"{pointer}/{position}", rank, depth + 1)
@@ -86,10 +167,23 @@ class _Search:
         elif rank:
             self.found.append(pointer)
 
+    def _walk_object(self, value: dict[str, Any], pointer: str, rank: str, depth: int) -> None:
+        named = self._name_of_pair(value) if self._pairs and 2 <= len(value) <= 4 else ""
+        for key, item in value.items():
+            below = rank if rank == "secret" else self._rank(key)
+            if named and not below and key.lower() in _PAIR_VALUES:
+                below = named
+            self.walk(item, f"{pointer}/{_escape(key)}", below, depth + 1)
+
+    def _name_of_pair(self, value: dict[str, Any]) -> str:
+        """Return the rank of the name in `{"Name": …, "Value": …}`, empty where this is no such pair."""
+        name = value.get("name") or value.get("Name") or value.get("key") or value.get("Key")
+        return self._rank(name) if isinstance(name, str) and len(name) <= 100 else ""
+
     def _tells(self, text: str, rank: str) -> bool:
         if text in _PLACEHOLDERS:
             return False
-        if rank or _TELLING.search(text) or ("@" in text and _EMAIL.search(text)):
+        if rank or self._telling(text) or ("@" in text and _EMAIL.search(text)):
             return True
         return any([word in text and _stands_alone(word, text) for word in self._words])  # noqa: C419  # a generator is slower
 
@@ -103,12 +197,6 @@ def _stands_alone(word: str, text: str) -> bool:
             return True
         start = text.find(word, start + 1)
     return False
-
-
-@lru_cache(maxsize=16384)
-def _rank(key: str) -> str:
-    name = key.lower().replace("_", "").replace("-", "").replace(".", "")
-    return "secret" if name in SECRET_NAMES else "personal" if name in PERSONAL_NAMES else ""
 
 
 @lru_cache(maxsize=16384)
