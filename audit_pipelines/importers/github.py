@@ -33,7 +33,7 @@ _OWNERS = (("org", "organization"), ("business", "enterprise"), ("org_id", "orga
 _ABOUT_USERS = re.compile(
     r"(?:add|remove|invite|update|block|unblock|cancel|change)_?\w*(?:member|user|owner|moderator)"
 )
-_FAILED = re.compile(r"fail(?:ed|ure)|\berror\b")
+_FAILED = re.compile(r"fail(?:ed|ure)|_error\b")
 _REFUSED = re.compile(r"den(?:y|ied)|reject|\bblocked\b")
 _APPS = frozenset({"github", "github-actions", "web-flow", "ghost"})
 # What a webhook is about, by the object it carries; the most specific comes first.

@@ -34,14 +34,15 @@ _NAMES: dict[Column, str] = {
         createdOn creationDate timeCreated date datetime queryTimestamp generatedDateTime effectiveAt loggedAt
         edgeStartTimestamp startTime timestampDerived contextTimestamp processStartTime requestReceivedTimestamp
         requestMetadata.requestAttributes.time firstActivityDateTime updatedAt ts when recorded fields.recorded
-        event.created receiveTimestamp startTimestamp
+        event.created receiveTimestamp startTimestamp firstSeenTime detectedAt
     """,
     "event_type": """
         eventName eventTypeName methodName apiOperation api.operation operationName operation eventSimpleName
         actionName eventType eventType.tag auditEvent auditLogEvent event.action event.type action
         activityDisplayName activityName activityType activity name~id.applicationName events.name event eventAction
-        actionType eventTypeId eventId~channel queryType externalApiType metadata.eventType alertType type subtype
-        discriminator.subtype ruleName rule.name control.name title messageTitle category object kind
+        actionType eventTypeId eventId~channel queryType externalApiType metadata.eventType metadata.methodName alertType type subtype
+        discriminator.subtype ruleName rule.name control.name types findingProviderFields.types title messageTitle
+        category object kind httpRequest.requestMethod clientRequestMethod requestMethod httpMethod method
     """,
     "kind": """
         sourceType categoryType objectType resourceType resource.resourceType target.type entity.type
@@ -67,6 +68,7 @@ _NAMES: dict[Column, str] = {
         performedBy initiator requestedBy executedBy email urNormalized
         senderEmail sender.email sender.login actorId actorUserId userId subjectUserName targetUser.email
         grantedBy serviceAccount.name serviceAccount.id serviceAccount
+        servicePrincipalName servicePrincipalId identity.user evidence.userAccount.userPrincipalName related.user
         delegatedUserName publicKey clientId
     """,
     "actor_kind": "actor.type actor.actorType principal.type userIdentity.type userType actorType",

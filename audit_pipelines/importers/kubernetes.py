@@ -28,10 +28,10 @@ def parse(record: bytes) -> Event:
     """Map one audit event to an event; raise `ValidationError` naming every fault."""
     body = _unwrapped(decode_object(record))
     verb = text(body, "verb")
-    if not verb or not isinstance(at(body, "user"), dict):
+    if not verb or not any(isinstance(at(body, key), dict | str) for key in ("objectRef", "requestURI", "user")):
         raise ValidationError(
-            f"expected an event of audit.k8s.io: verb: expected a text, got {json_kind(at(body, 'verb'))}; "
-            f"user: expected an object, got {json_kind(at(body, 'user'))}"
+            f"expected an event of audit.k8s.io: verb: expected a text, got {json_kind(at(body, 'verb'))}; beside it "
+            "user, objectRef or requestURI"
         )
     resource, entity_type, entity_id = _entity(body)
     actor = _actor(at(body, "user"))

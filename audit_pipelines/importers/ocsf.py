@@ -57,6 +57,14 @@ _GENERAL: tuple[_Row, ...] = (
     (("app", "name"), "app"),
     (("cloud", "account", "uid"), "account"),
 )
+_NAMES_OF_A_USER = ("credential_uid", "email_addr", "full_name", "name", "uid", "uid_alt")
+_PERSONAL = (
+    (("actor", "user"), _NAMES_OF_A_USER),
+    (("actor", "process", "user"), _NAMES_OF_A_USER),
+    (("user",), _NAMES_OF_A_USER),
+    (("actor", "session"), ("uid", "uuid", "credential_uid")),
+    (("session",), ("uid", "uuid", "credential_uid")),
+)
 _MACHINE_TYPES = frozenset({3, 4})  # System, Service
 _SUBJECT_ACTS = 3002
 
@@ -94,9 +102,27 @@ def parse(record: bytes) -> Event:
             user_agent=text(body, "http_request", "user_agent"),
             taken=("time", "time_dt") if moment is None or at(body, "time_dt") is None else ("time",),
             identifiers={one for one in own if one},
+            sealed=_sealed(body),
         ),
         len(record),
     )
+
+
+def _sealed(body: dict[str, Any]) -> tuple[str, ...]:
+    """Return the places whose names say too little elsewhere: a user's `uid` and `name`, a session's `uid`."""
+    return tuple(
+        "/" + "/".join((*path, key))
+        for path, keys in _PERSONAL
+        if isinstance(held := _exactly(body, path), dict)
+        for key in keys
+        if isinstance(held.get(key), str | int)
+    )
+
+
+def _exactly(value: Any, path: tuple[str, ...]) -> Any:
+    for step in path:
+        value = value.get(step) if isinstance(value, dict) else None
+    return value
 
 
 def _event_type(body: dict[str, Any], class_name: str) -> str:

@@ -44,7 +44,7 @@ SECRET_ENDINGS = (
 PRODUCT_SECRET_NAMES = frozenset({
     "csrf", "deviceid", "devicefingerprint", "devicetoken", "dthash", "hashedtoken", "jti", "loginkey", "nonce", "otp",
     "rawdata", "requestapitokenid", "sid", "sig", "signature", "stringdata", "tokenid", "uniquetokenid",
-    "uniquetokenidentifier", "webhookurl",
+    "uniquetokenidentifier", "webhookurl", "xhubsignature", "xhubsignature256",
 })
 """As `SECRET_NAMES`, for every format but CloudTrail and the neutral form."""
 
