@@ -7,6 +7,7 @@ No knowledge of any product belongs here.
 import ipaddress
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -132,6 +133,7 @@ def _unit_of(number: float) -> int:
     return next((10**power for power in (0, 3, 6) if abs(number) < 10 ** (11 + power)), 10**9)
 
 
+@lru_cache(maxsize=8192)
 def address(text: str) -> tuple[str | None, bool]:
     """Return the IP address in `text` in its one canonical spelling, and whether nothing else was lost by that.
 

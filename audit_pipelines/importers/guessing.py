@@ -40,8 +40,9 @@ _NAMES: dict[Column, str] = {
         eventName eventTypeName methodName apiOperation api.operation operationName operation eventSimpleName
         actionName eventType eventType.tag auditEvent auditLogEvent event.action event.type action
         activityDisplayName activityName activityType activity name~id.applicationName events.name event eventAction
-        actionType eventTypeId eventId~channel queryType externalApiType metadata.eventType metadata.methodName alertType type subtype
-        discriminator.subtype ruleName rule.name control.name types findingProviderFields.types title messageTitle
+        actionType eventTypeId eventId~channel queryType externalApiType metadata.eventType metadata.methodName
+        alertType type subtype discriminator.subtype ruleName rule.name control.name types
+        findingProviderFields.types title messageTitle
         category object kind httpRequest.requestMethod clientRequestMethod requestMethod httpMethod method
     """,
     "kind": """

@@ -58,13 +58,7 @@ _GENERAL: tuple[_Row, ...] = (
     (("cloud", "account", "uid"), "account"),
 )
 _NAMES_OF_A_USER = ("credential_uid", "email_addr", "full_name", "name", "uid", "uid_alt")
-_PERSONAL = (
-    (("actor", "user"), _NAMES_OF_A_USER),
-    (("actor", "process", "user"), _NAMES_OF_A_USER),
-    (("user",), _NAMES_OF_A_USER),
-    (("actor", "session"), ("uid", "uuid", "credential_uid")),
-    (("session",), ("uid", "uuid", "credential_uid")),
-)
+_NAMES_OF_A_SESSION = ("credential_uid", "uid", "uuid")
 _MACHINE_TYPES = frozenset({3, 4})  # System, Service
 _SUBJECT_ACTS = 3002
 
@@ -110,19 +104,21 @@ def parse(record: bytes) -> Event:
 
 def _sealed(body: dict[str, Any]) -> tuple[str, ...]:
     """Return the places whose names say too little elsewhere: a user's `uid` and `name`, a session's `uid`."""
+    places = [("/user", body.get("user"), _NAMES_OF_A_USER), ("/session", body.get("session"), _NAMES_OF_A_SESSION)]
+    if isinstance(actor := body.get("actor"), dict):
+        places += [
+            ("/actor/user", actor.get("user"), _NAMES_OF_A_USER),
+            ("/actor/session", actor.get("session"), _NAMES_OF_A_SESSION),
+        ]
+        if isinstance(process := actor.get("process"), dict):
+            places.append(("/actor/process/user", process.get("user"), _NAMES_OF_A_USER))
     return tuple(
-        "/" + "/".join((*path, key))
-        for path, keys in _PERSONAL
-        if isinstance(held := _exactly(body, path), dict)
+        f"{pointer}/{key}"
+        for pointer, held, keys in places
+        if isinstance(held, dict)
         for key in keys
         if isinstance(held.get(key), str | int)
     )
-
-
-def _exactly(value: Any, path: tuple[str, ...]) -> Any:
-    for step in path:
-        value = value.get(step) if isinstance(value, dict) else None
-    return value
 
 
 def _event_type(body: dict[str, Any], class_name: str) -> str:

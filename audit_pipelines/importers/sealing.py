@@ -5,6 +5,7 @@ limited to key names, listed here so that one reading shows everything that is l
 """
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -63,13 +64,16 @@ _TELLING = re.compile(
     r"|X-Amz-(?:Security-Token|Signature)=|arn:aws[a-z-]*:(?:iam|sts)::\d*:(?:user|federated-user|assumed-role)/"
 )
 _EMAIL = re.compile(r"[^\s@,;<>\"']@[\w-]+\.\w")
-# Tokens by the marks their issuers gave them, and secrets inside a text that is JSON, a header or an address itself.
-_TELLING_PRODUCT = re.compile(
-    _TELLING.pattern + r"|gh[pousr]_[A-Za-z0-9]{20}|github_pat_|xox[abeprs]-|glpat-|\bsk-[A-Za-z0-9_-]{16}"
-    r"|\bBearer [\w.~+/-]{8}|\bBasic [A-Za-z0-9+/]{8}|-----BEGIN [A-Z ]*KEY-----"
-    r"|[?&](?:access_token|api_?key|code|id_token|password|sig|signature|token)="
-    r'|\\?"[\w.-]*(?:[Pp]assword|[Ss]ecret|[Tt]oken|[Ss]essionId|dtHash|[Aa]uthorization|[Aa]pi_?[Kk]ey)\\?"\s*:'
+# Tokens by the marks that their issuers gave them.
+_MARKED = re.compile(
+    r"gh[pousr]_[A-Za-z0-9]{20}|github_pat_|xox[abeprs]-|glpat-|\bsk-[A-Za-z0-9_-]{16}|-----BEGIN [A-Z ]*KEY-----"
 )
+# Secrets inside a text that is a header, an address or JSON itself.
+_SCHEME = re.compile(r"\bBearer [\w.~+/-]{8}|\bBasic [A-Za-z0-9+/]{8}")
+_QUERY = re.compile(
+    r"[?&](?:access_token|api_?key|code|id_token|password|sig|signature|state_?token|token)=", re.IGNORECASE
+)
+_WRITTEN = re.compile(r'(?:password|secret|token|session_?id|dthash|authorization|api_?key)\\?"\s*:', re.IGNORECASE)
 # What AWS writes where it has already removed the value: nothing is left to protect, and the reader wants to see it.
 _PLACEHOLDERS = frozenset({"", "HIDDEN_DUE_TO_SECURITY_REASONS", "<sensitiveDataRemoved>"})
 _PAIR_VALUES = frozenset({"value", "valuestring", "newvalue", "oldvalue", "new", "old", "values", "intvalue"})
@@ -77,24 +81,22 @@ _SHORTEST_IDENTIFIER = 4
 
 
 class SealedNames:
-    """Which names and texts count, compiled once; `_Search` asks it for every key of every record."""
+    """Which names and texts count, compiled once; the walk asks it for every key and every text of every record."""
 
     def __init__(
-        self,
-        secret: frozenset[str],
-        personal: frozenset[str],
-        telling: re.Pattern[str],
-        endings: tuple[str, ...] = (),
-        *,
-        pairs: bool = False,
+        self, secret: frozenset[str], personal: frozenset[str], endings: tuple[str, ...], tells: Callable[[str], bool]
     ) -> None:
-        self.telling = telling
-        self.pairs = pairs
+        self.tells = tells
         self._secret = secret
         self._personal = personal
         self._endings = endings
-        # Per instance, and as long as it: there are two for the life of the process, and maps with their own.
+        # Per instance, and as long as it: there are two of them for the life of the process.
         self.rank = lru_cache(maxsize=16384)(self._rank)
+
+    @property
+    def reads_pairs(self) -> bool:
+        """Tell whether `{"Name": "password", "Value": …}` is read as if the name were the key."""
+        return bool(self._endings)
 
     def _rank(self, key: str) -> str:
         name = key.lower().replace("_", "").replace("-", "").replace(".", "").replace(" ", "")
@@ -103,16 +105,28 @@ class SealedNames:
         return "personal" if name in self._personal else ""
 
 
-OWN_NAMES = SealedNames(SECRET_NAMES, PERSONAL_NAMES, _TELLING)
+def _tells(text: str) -> bool:
+    return bool(_TELLING.search(text) or ("@" in text and _EMAIL.search(text)))
+
+
+def _tells_in_products(text: str) -> bool:
+    # Each pattern only where it can match at all: most texts are short words, and a search costs ten times a test.
+    return bool(
+        _TELLING.search(text)
+        or ("@" in text and _EMAIL.search(text))
+        or (("-" in text or "_" in text) and _MARKED.search(text))
+        or (" " in text and _SCHEME.search(text))
+        or ("=" in text and _QUERY.search(text))
+        or ('"' in text and _WRITTEN.search(text))
+    )
+
+
+OWN_NAMES = SealedNames(SECRET_NAMES, PERSONAL_NAMES, (), _tells)
 """For CloudTrail and the neutral form."""
 PRODUCT_NAMES = SealedNames(
-    SECRET_NAMES | PRODUCT_SECRET_NAMES,
-    PERSONAL_NAMES | PRODUCT_PERSONAL_NAMES,
-    _TELLING_PRODUCT,
-    SECRET_ENDINGS,
-    pairs=True,
+    SECRET_NAMES | PRODUCT_SECRET_NAMES, PERSONAL_NAMES | PRODUCT_PERSONAL_NAMES, SECRET_ENDINGS, _tells_in_products
 )
-"""For all other products; reads `{"Name": "password", "Value": …}` as if the name were the key."""
+"""For all other products."""
 
 
 def sealed_pointers(
@@ -127,7 +141,7 @@ def sealed_pointers(
     """
     words = tuple(word for word in identifiers if len(word) >= _SHORTEST_IDENTIFIER)
     search = _Search(words, names)
-    search.walk(details, "", "", 0)
+    search.walk_object(details, "", "", 0)
     return tuple(sorted(search.found))
 
 
@@ -139,53 +153,69 @@ def leaves(value: Any, pointer: str) -> list[str]:
 
 
 class _Search:
-    """One walk over details; collects in a list, since generators of generators take twice as long."""
+    """One walk over details. Every node of every record comes by: no generators, and no pointer before it is needed."""
 
     def __init__(self, words: tuple[str, ...], names: SealedNames) -> None:
         self._words = words
         self._rank = names.rank
-        self._telling = names.telling.search
-        self._pairs = names.pairs
+        self._tells = names.tells
+        self._reads_pairs = names.reads_pairs
         self.found: list[str] = []
 
+    def walk_object(self, value: dict[str, Any], pointer: str, rank: str, depth: int) -> None:
+        """Append the pointers below an object; `rank` is what the key above it says."""
+        if depth > MAX_DEPTH:
+            raise _too_deep(pointer)
+        named = self._name_of_pair(value) if self._reads_pairs and 2 <= len(value) <= 4 else ""
+        for key, item in value.items():
+            if item is None or item is True or item is False:
+                continue  # says nothing about anybody
+            below = rank if rank == "secret" else self._rank(key)
+            if named and not below and key.lower() in _PAIR_VALUES:
+                below = named
+            if isinstance(item, str):
+                if self._is_sealed(item, below):
+                    self.found.append(f"{pointer}/{_escape(key)}")
+            else:
+                self.walk(item, f"{pointer}/{_escape(key)}", below, depth + 1)
+
     def walk(self, value: Any, pointer: str, rank: str, depth: int) -> None:
-        """Append the pointers at and below `value`; `rank` is what the key above it says."""
-        if isinstance(value, str):
-            if self._tells(value, rank):
-                self.found.append(pointer)
-        elif value is None or value is True or value is False:
-            return  # says nothing about anybody
-        elif depth > MAX_DEPTH:
-            raise ValidationError(f"{pointer[:60]}…: expected at most {MAX_DEPTH} levels of nesting")
-        elif isinstance(value, dict):
-            self._walk_object(value, pointer, rank, depth)
+        """Append the pointers at and below `value`."""
+        if isinstance(value, dict):
+            self.walk_object(value, pointer, rank, depth)
         elif isinstance(value, list):
+            if depth > MAX_DEPTH:
+                raise _too_deep(pointer)
             for position, item in enumerate(value):
                 self.walk(item, f"{pointer}/{position}", rank, depth + 1)
+        elif isinstance(value, str):
+            if self._is_sealed(value, rank):
+                self.found.append(pointer)
+        elif value is None or value is True or value is False:
+            return
         elif isinstance(value, int) and not -(2**63) <= value < 2**64:
             raise ValidationError(f"{pointer}: expected a number of at most 64 bits")
         elif rank:
             self.found.append(pointer)
-
-    def _walk_object(self, value: dict[str, Any], pointer: str, rank: str, depth: int) -> None:
-        named = self._name_of_pair(value) if self._pairs and 2 <= len(value) <= 4 else ""
-        for key, item in value.items():
-            below = rank if rank == "secret" else self._rank(key)
-            if named and not below and key.lower() in _PAIR_VALUES:
-                below = named
-            self.walk(item, f"{pointer}/{_escape(key)}", below, depth + 1)
 
     def _name_of_pair(self, value: dict[str, Any]) -> str:
         """Return the rank of the name in `{"Name": …, "Value": …}`, empty where this is no such pair."""
         name = value.get("name") or value.get("Name") or value.get("key") or value.get("Key")
         return self._rank(name) if isinstance(name, str) and len(name) <= 100 else ""
 
-    def _tells(self, text: str, rank: str) -> bool:
-        if text in _PLACEHOLDERS:
+    def _is_sealed(self, text: str, rank: str) -> bool:
+        if rank:
+            return text not in _PLACEHOLDERS
+        if len(text) < _SHORTEST_IDENTIFIER:
             return False
-        if rank or self._telling(text) or ("@" in text and _EMAIL.search(text)):
-            return True
-        return any([word in text and _stands_alone(word, text) for word in self._words])  # noqa: C419  # a generator is slower
+        for word in self._words:
+            if word in text and _stands_alone(word, text):
+                return text not in _PLACEHOLDERS
+        return self._tells(text)
+
+
+def _too_deep(pointer: str) -> ValidationError:
+    return ValidationError(f"{pointer[:60]}…: expected at most {MAX_DEPTH} levels of nesting")
 
 
 def _stands_alone(word: str, text: str) -> bool:

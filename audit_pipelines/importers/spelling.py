@@ -5,6 +5,7 @@ pasts, and erasing one would leave the other. Only what products treat as equal 
 """
 
 import re
+from functools import lru_cache
 
 _EMAIL = re.compile(r"[^\s@,;<>\"'/\\|]+@[\w.-]+")
 _CLAIM = re.compile(r"i:0[#a-z0-9.]{1,4}\|(?:[\w.-]+\|)+([^|\s]+@[^|\s]+)", re.IGNORECASE)
@@ -17,6 +18,7 @@ _MACHINE = re.compile(
 )
 
 
+@lru_cache(maxsize=8192)
 def person(name: str | None, email: str | None = None) -> str | None:
     """Return the one spelling of a person who is called `name`, and by `email` if the same record says that too.
 
@@ -43,6 +45,7 @@ def account(name: str | None, domain: str | None, email: str | None = None) -> s
     return person(name, email)
 
 
+@lru_cache(maxsize=8192)
 def is_machine(name: str | None) -> bool:
     """Tell whether an actor is a machine by its name alone: a service account, a bot, a principal of the platform."""
     return bool(name and _MACHINE.fullmatch(name))

@@ -87,14 +87,7 @@ def test_paths_are_tried_in_order_and_a_template_needs_all_its_values() -> None:
     assert event(who={"name": "Ada", "kind": "JOB"}).actor == "Ada"
     assert (event(who={"name": "Ada", "kind": "JOB"}).details or {})["actor_kind"] == "machine"
     assert event(doc={"no": 1, "type": "order"}).entity_type == "order"
-    assert (
-        (event(doc=...).entity_type, event(doc=...).entity_id) == ("activity", "post")
-        if False
-        else (
-            event(doc=...).entity_type,
-            event(doc=...).entity_id,
-        )
-    )
+    assert (event(doc=...).entity_type, event(doc=...).entity_id) == ("activity", "fi:post")
     assert event(rc=8).outcome == "denied"
     assert event(rc="Granted").outcome == "success"
     assert event(rc="odd").outcome == "odd"
@@ -123,11 +116,11 @@ def test_time_formats(value: object, form: str) -> None:
 
 def test_a_missing_time_refuses_the_record_unless_the_map_says_otherwise() -> None:
     with pytest.raises(
-        ValidationError, match='time: expected a value at at, sent.at, got none; with missing = "receipt"'
+        ValidationError, match=r'time: expected a value at at, sent\.at, got none; with missing = "receipt"'
     ):
         event(at=...)
     assert event(MAP.replace('zone = "Europe', 'missing = "receipt"\nzone = "Europe'), at=...).occurred_at is None
-    with pytest.raises(ValidationError, match="time: expected one of rfc3339, epoch_ms, .* got 'soon'"):
+    with pytest.raises(ValidationError, match=r"time: expected one of rfc3339, epoch_ms, .* got 'soon'"):
         event(at="soon")
     with pytest.raises(ValidationError, match=r"event_type: expected a value at a template, op, got none; time: "):
         event(at="soon", op=...)
@@ -147,8 +140,7 @@ def test_a_record_inside_a_record() -> None:
     [
         (("version = 1", "version = 2"), "line 1: version: expected 1, got 2"),
         (("[actor]", "[actr]"), "line 13: actr: expected one of"),
-        (('kind = "who.kind"', "kin = 1"), "line 15: actor.kin: expected one of from, kind, machine_kinds, got an unknown key"),
-        (('from = ["op"', 'from = ["op"'), ""),
+        (('kind = "who.kind"', "kin = 1"), "line 15: actor.kin: expected one of from, kind, machine_kinds, got"),
         (('"{module}:{op}", "op"', "7"), "line 5: event_type.from: expected a text, got a number"),
         (('"{module}:{op}"', '"{module:{op}"'), "line 5: event_type.from: expected a template"),
         (('"at", "/sent.at"', '"at.."'), "line 9: time.from: expected a path such as actor.email"),
@@ -157,7 +149,7 @@ def test_a_record_inside_a_record() -> None:
         (('"%d.%m.%Y %H:%M:%S"', '"%H:%M"'), "line 10: time.formats: expected a format with day and month"),
         (('zone = "Europe/Vienna"', ""), 'line 10: time.formats: expected a zone beside %d.%m.%Y %H:%M:%S'),
         (('"Europe/Vienna"', '"Vienna"'), "line 11: time.zone: expected a zone such as UTC"),
-        (('values = { "0" = "success", "8" = "denied" }', "values = { a = 1 }"), "line 25: outcome.values: expected a table"),
+        (('{ "0" = "success", "8" = "denied" }', "{ a = 1 }"), "line 25: outcome.values: expected a table"),
         (('"net.0.addr"', '"net.*.addr"'), "line 29: ip.from: expected a path to one value, got one with *"),
         (("[ip]\n", "[ip\n"), "expected TOML: "),
         (('[time]\nfrom = ["at", "/sent.at"]', "[time]"), "line 8: time.from: expected a value, got none"),
@@ -166,9 +158,6 @@ def test_a_record_inside_a_record() -> None:
 )  # fmt: skip
 def test_faults_are_named_by_line_and_key(change: tuple[str, str], message: str) -> None:
     text = MAP.replace(*change)
-    if not message:
-        read_map(text, "erp.toml")
-        return
     with pytest.raises(ValidationError) as caught:
         read_map(text, "erp.toml")
     assert message in str(caught.value)

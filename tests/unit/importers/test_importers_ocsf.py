@@ -147,8 +147,13 @@ def test_outcomes(changes: dict[str, Any], outcome: str | None) -> None:
             ("policy", "p-1"),
         ),
         (
-            {"class_uid": 4003, "class_name": ..., "query": {"hostname": "x.example"}, "type_name": "DNS Activity: Query",
-             "activity_name": ...},
+            {
+                "class_uid": 4003,
+                "class_name": ...,
+                "query": {"hostname": "x.example"},
+                "type_name": "DNS Activity: Query",
+                "activity_name": ...,
+            },
             "DNS Activity: Query",
             ("domain", "x.example"),
         ),
@@ -157,10 +162,14 @@ def test_outcomes(changes: dict[str, Any], outcome: str | None) -> None:
             "Process Activity: activity 1",
             ("process", "/bin/sh"),
         ),
-        ({"class_uid": 2004, "class_name": ..., "finding_info": {"uid": "f"}}, "Detection Finding: Logon", ("finding", "f")),
+        (
+            {"class_uid": 2004, "class_name": ..., "finding_info": {"uid": "f"}},
+            "Detection Finding: Logon",
+            ("finding", "f"),
+        ),
         ({"service": ..., "class_uid": 3002}, "Authentication: Logon", ("user", "ada@example.com")),
     ],
-)  # fmt: skip
+)
 def test_classes(changes: dict[str, Any], event_type: str, entity: tuple[str, str]) -> None:
     got = event(**changes)
     assert (got.event_type, (got.entity_type, got.entity_id)) == (event_type, entity)
