@@ -148,7 +148,9 @@ def _print_preview(found: "Preview") -> None:
     _print_counts("sealed in the details", found.sealed)
     _print_counts("faults", found.faults)
     if found.examples:
-        table = Table("first events", *(f"{position + 1}" for position in range(len(found.examples))))
+        table = Table("first events")
+        for position in range(len(found.examples)):
+            table.add_column(f"{position + 1}", overflow="fold")
         for name in found.examples[0]:
             table.add_row(name, *(escape(_cell(example[name])) for example in found.examples))
         out.print(table)

@@ -118,6 +118,7 @@ _MACHINE_KINDS = frozenset({
     "serviceaccount", "serviceprincipal", "service_principal", "system",
 })  # fmt: skip
 _NAMING = re.compile(r"@|\d{6}|[\x00-\x1f{}]|\d+\.\d+\.\d+\.\d+")
+_ID_KEYS = frozenset({"arn", "displayname", "gid", "id", "name", "uuid"})
 _PERSON_KINDS = ("user", "username", "useremail", "member", "person")
 
 
@@ -214,6 +215,8 @@ class Understood:
     is_machine: bool = False
     entity: Found[str] | None = None
     entity_type: str | None = None
+    entity_type_path: Path | None = None
+    """Where the kind of the entity stands, if a value beside its id says it."""
     ip: Found[str] | None = None
     user_agent: Found[str] | None = None
     outcome: Found[str] | None = None
@@ -247,7 +250,7 @@ def understand(body: dict[str, Any]) -> Understood:
         result.outcome = error
     result.entity = _first(hits.get("entity"), _as_label)
     if result.entity:
-        result.entity_type = _kind_of_entity(body, result.entity.path, result.entity.value)
+        result.entity_type, result.entity_type_path = _kind_of_entity(body, result.entity.path, result.entity.value)
         if result.entity_type.lower() in _PERSON_KINDS:
             result.entity = result.entity._replace(value=person(result.entity.value) or result.entity.value)
     return result
@@ -336,24 +339,23 @@ def _as_error(value: Any) -> str | None:
     return "denied" if DENIED_TEXT.search(told) else "failure"
 
 
-def _kind_of_entity(body: dict[str, Any], path: Path, name: str) -> str:
+def _kind_of_entity(body: dict[str, Any], path: Path, name: str) -> tuple[str, Path | None]:
     """Return the `type` that stands beside the entity's id, else what its key says: `envelopeId` is an envelope."""
     names = [step for step in path if isinstance(step, str)]
-    parent: Any = body
-    for step in path[:-1]:
-        parent = parent[step]
-    if len(names) > 1 and isinstance(parent, dict):
-        for key in ("type", "resource_type", "resourceType", "kind", "resource"):
-            told = parent.get(key)
-            if isinstance(told, str) and told and told != name:
-                return told
     last = _folded(names[-1])
-    if last.endswith(_PERSON_KINDS) or "@" in name:
-        return "user"
-    if last in ("id", "name", "displayname", "gid", "uuid", "arn") and len(names) > 1:
+    if last in _ID_KEYS and len(names) > 1:
+        parent: Any = body
+        for step in path[:-1]:
+            parent = parent[step]
+        for key in ("type", "resource_type", "resourceType", "kind"):
+            told = parent.get(key) if isinstance(parent, dict) else None
+            if isinstance(told, str) and told and told != name:
+                return told, (*path[:-1], key)
         last = _folded(names[-2])
+    if last.endswith(_PERSON_KINDS) or "@" in name:
+        return "user", None
     if last == "resourceid" and "/providers/" in name.lower():
         # An Azure resource says its kind itself: …/providers/Microsoft.Storage/storageAccounts/name.
         parts = re.split("/providers/", name, flags=re.IGNORECASE)[-1].split("/")
-        return "/".join(parts[:1] + parts[1::2][:1]) if len(parts) > 1 else parts[0]
-    return last.removesuffix("uuid").removesuffix("id").removesuffix("name") or "record"
+        return "/".join(parts[:2]), None
+    return last.removesuffix("uuid").removesuffix("id").removesuffix("name") or "record", None

@@ -29,6 +29,7 @@ class Proposal:
         self._found: dict[_Part, Counter[str]] = defaultdict(Counter)
         self._forms: Counter[str] = Counter()
         self._types: Counter[str] = Counter()
+        self._type_paths: Counter[str] = Counter()
         self._ids: dict[str, set[str]] = {name: set() for name in _IDS}
         self._costs: dict[str, int] = {}
 
@@ -47,6 +48,8 @@ class Proposal:
             self._forms[_form_of(_value(body, found.time.path))] += 1
         if found.entity_type:
             self._types[found.entity_type] += 1
+        if found.entity_type_path:
+            self._type_paths[spell(found.entity_type_path)] += 1
         for name, seen in self._ids.items():
             if value := text(body, name):
                 seen.add(value)
@@ -86,7 +89,7 @@ class Proposal:
         lines.append("]")
         if part == "entity":
             common = self._types.most_common(1)[0][0]
-            types = [parent for source in found if (parent := _beside(source))]
+            types = [path for path, _ in self._type_paths.most_common()]
             lines += [f"type = [{', '.join(map(_quoted, types))}]"] if types else []
             lines.append(f"default_type = {_quoted(common)}")
         if part == "time":
@@ -112,11 +115,6 @@ def _event_source(found: Understood) -> str:
         return ""
     action = spell(found.event_type.path)
     return f"{{{spell(found.kind.path)}}}:{{{action}}}" if found.kind else action
-
-
-def _beside(source: str) -> str | None:
-    parent, separator, _ = source.rpartition(".")
-    return f"{parent}.type" if separator else None
 
 
 def _quoted(value: str) -> str:
