@@ -179,3 +179,15 @@ def test_a_file_that_is_no_map(tmp_path: Path) -> None:
         load_map(tmp_path / "bytes.toml")
     (tmp_path / "good.toml").write_text(MAP)
     assert load_map(tmp_path / "good.toml").parse(msgspec.json.encode(RECORD)) == event()
+
+
+def test_the_documented_map_is_one() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "importers.md").read_text()
+    block = page.partition("```toml\n")[2].partition("```")[0]
+    documented = read_map(block, "docs/importers.md")
+    assert documented.machine_kinds == {"job", "interface"}
+    got = documented.parse(
+        b'{"op": "post", "doc": {"no": 7}, "rc": 8, "who": {"name": "Ada"}, "bank": [{"iban": "AT0"}]}'
+    )
+    assert (got.event_type, got.entity_id, got.outcome, got.actor) == ("erp:post", "7", "denied", "Ada")
+    assert got.sealed_fields == ("/bank/0/iban",)
