@@ -80,7 +80,7 @@ def parse(record: bytes) -> Event:
     actor = _actor(body, user)
     entity_type, entity_id = _entity(body, class_uid, actor)
     moment = body.get("time")
-    own = {text(user, key) for key in ("uid", "name", "email_addr", "credential_uid", "full_name", "uid_alt")}
+    own = [user.get(key) for key in _NAMES_OF_A_USER] if isinstance(user, dict) else []
     return build(
         Meaning(
             event_type=_event_type(body, class_name),
@@ -95,7 +95,7 @@ def parse(record: bytes) -> Event:
             address=text(body, "src_endpoint", "ip") or text(body, "actor", "session", "ip"),
             user_agent=text(body, "http_request", "user_agent"),
             taken=("time", "time_dt") if moment is None or at(body, "time_dt") is None else ("time",),
-            identifiers={one for one in own if one},
+            identifiers={one for one in own if isinstance(one, str) and one},
             sealed=_sealed(body),
         ),
         len(record),

@@ -76,8 +76,10 @@ _QUERY = re.compile(
 _WRITTEN = re.compile(r'(?:password|secret|token|session_?id|dthash|authorization|api_?key)\\?"\s*:', re.IGNORECASE)
 # What AWS writes where it has already removed the value: nothing is left to protect, and the reader wants to see it.
 _PLACEHOLDERS = frozenset({"", "HIDDEN_DUE_TO_SECURITY_REASONS", "<sensitiveDataRemoved>"})
+_PAIR_NAMES = frozenset({"key", "Key", "name", "Name"})
 _PAIR_VALUES = frozenset({"value", "valuestring", "newvalue", "oldvalue", "new", "old", "values", "intvalue"})
 _SHORTEST_IDENTIFIER = 4
+_SHORTEST_TOKEN = 14  # `Basic` and eight characters; nothing else that the patterns look for is shorter
 
 
 class SealedNames:
@@ -106,14 +108,17 @@ class SealedNames:
 
 
 def _tells(text: str) -> bool:
-    return bool(_TELLING.search(text) or ("@" in text and _EMAIL.search(text)))
+    return bool((len(text) >= _SHORTEST_TOKEN and _TELLING.search(text)) or ("@" in text and _EMAIL.search(text)))
 
 
 def _tells_in_products(text: str) -> bool:
-    # Each pattern only where it can match at all: most texts are short words, and a search costs ten times a test.
+    if "@" in text and _EMAIL.search(text):
+        return True
+    if len(text) < _SHORTEST_TOKEN:
+        return False
+    # Each pattern only where it can match at all: a search costs ten times a test.
     return bool(
         _TELLING.search(text)
-        or ("@" in text and _EMAIL.search(text))
         or (("-" in text or "_" in text) and _MARKED.search(text))
         or (" " in text and _SCHEME.search(text))
         or ("=" in text and _QUERY.search(text))
@@ -166,16 +171,20 @@ class _Search:
         """Append the pointers below an object; `rank` is what the key above it says."""
         if depth > MAX_DEPTH:
             raise _too_deep(pointer)
-        named = self._name_of_pair(value) if self._reads_pairs and 2 <= len(value) <= 4 else ""
+        named = "" if _PAIR_NAMES.isdisjoint(value) else self._name_of_pair(value)
+        rank_of, found = self._rank, self.found
         for key, item in value.items():
             if item is None or item is True or item is False:
                 continue  # says nothing about anybody
-            below = rank if rank == "secret" else self._rank(key)
+            below = rank if rank == "secret" else rank_of(key)
             if named and not below and key.lower() in _PAIR_VALUES:
                 below = named
             if isinstance(item, str):
-                if self._is_sealed(item, below):
-                    self.found.append(f"{pointer}/{_escape(key)}")
+                if below:
+                    if item not in _PLACEHOLDERS:
+                        found.append(f"{pointer}/{_escape(key)}")
+                elif len(item) >= _SHORTEST_IDENTIFIER and self._says(item):
+                    found.append(f"{pointer}/{_escape(key)}")
             else:
                 self.walk(item, f"{pointer}/{_escape(key)}", below, depth + 1)
 
@@ -189,7 +198,7 @@ class _Search:
             for position, item in enumerate(value):
                 self.walk(item, f"{pointer}/{position}", rank, depth + 1)
         elif isinstance(value, str):
-            if self._is_sealed(value, rank):
+            if value not in _PLACEHOLDERS and (rank or self._says(value)):
                 self.found.append(pointer)
         elif value is None or value is True or value is False:
             return
@@ -200,14 +209,13 @@ class _Search:
 
     def _name_of_pair(self, value: dict[str, Any]) -> str:
         """Return the rank of the name in `{"Name": …, "Value": …}`, empty where this is no such pair."""
+        if not self._reads_pairs or len(value) > 4:
+            return ""
         name = value.get("name") or value.get("Name") or value.get("key") or value.get("Key")
         return self._rank(name) if isinstance(name, str) and len(name) <= 100 else ""
 
-    def _is_sealed(self, text: str, rank: str) -> bool:
-        if rank:
-            return text not in _PLACEHOLDERS
-        if len(text) < _SHORTEST_IDENTIFIER:
-            return False
+    def _says(self, text: str) -> bool:
+        """Tell whether a text under a harmless key holds an identifier or a secret."""
         for word in self._words:
             if word in text and _stands_alone(word, text):
                 return text not in _PLACEHOLDERS
