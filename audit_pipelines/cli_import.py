@@ -77,7 +77,7 @@ def import_events(
 
 def _parser(product: str, field_map: Path | None) -> "Parse":
     from audit_pipelines.importers import FORMATS
-    from audit_pipelines.importers.mapping import load_map
+    from audit_pipelines.importers.map_file import load_map
 
     if field_map is None:
         return FORMATS[product]

@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from audit_pipelines.importers import FORMATS
-from audit_pipelines.importers.mapping import read_map
+from audit_pipelines.importers.map_file import read_map
 from benchmarks.rates import Figure
 
 RECORDS: Final = 3_000

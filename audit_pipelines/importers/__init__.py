@@ -23,4 +23,4 @@ FORMATS: Mapping[str, Parse] = MappingProxyType(
         "okta": okta.parse,
     }
 )
-"""Every format that can be imported, by the name a user types; `json` also takes a map (`mapping.load_map`)."""
+"""Every format that can be imported, by the name a user types; `json` also takes a map (`map_file.load_map`)."""

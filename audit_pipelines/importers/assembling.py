@@ -1,7 +1,7 @@
 """The last step that formats share: from what a record means to an `Event`.
 
-Fits texts into their columns, keeps in the details whatever a column could not hold, names what to seal, and marks
-actors that are machines. What a record means is for the format to find out.
+Fits texts into their columns, names what to seal, and marks actors that are machines. The details keep the record, so
+what a column cannot hold (a port, a control character) is lost to nobody. What a record means, the format finds out.
 """
 
 from dataclasses import dataclass, field
@@ -33,7 +33,7 @@ class Meaning:
     """The source's own text: an address, with a port perhaps, or anything else."""
     user_agent: str | None = None
     taken: tuple[str, ...] = ()
-    """Top-level keys whose value the columns hold exactly."""
+    """Top-level keys that the columns hold exactly: the id, the type and the time."""
     identifiers: set[str] = field(default_factory=set)
     """More texts that give the actor away wherever they stand in the details."""
     sealed: tuple[str, ...] = ()
@@ -49,19 +49,14 @@ def build(meaning: Meaning, size: int, names: SealedNames = PRODUCT_NAMES) -> Ev
     identifiers = {text for text in (meaning.actor, *meaning.identifiers) if text}
     if meaning.actor and "\\" in meaning.actor:
         identifiers.add(meaning.actor.rpartition("\\")[2])
-    ip_address, exact = address(meaning.address) if meaning.address else (None, True)
+    ip_address = address(meaning.address)[0] if meaning.address else None
     if ip_address:
         identifiers.add(ip_address)
-    if not exact:
-        _keep(details, "source_address", meaning.address)
-    user_agent = fit(meaning.user_agent, 2048) if meaning.user_agent else None
-    if user_agent != meaning.user_agent:
-        _keep(details, "source_user_agent", meaning.user_agent)
     sealed = sealed_pointers(details, frozenset(identifiers), names)
     if meaning.sealed:
         sealed = tuple(sorted({*sealed, *meaning.sealed}))
     if meaning.is_machine:
-        _keep(details, ACTOR_KIND, "machine")
+        details.setdefault(ACTOR_KIND, "machine")
     return build_event(
         {
             "event_id": meaning.event_id,
@@ -72,16 +67,9 @@ def build(meaning: Meaning, size: int, names: SealedNames = PRODUCT_NAMES) -> Ev
             "entity_id": fit(meaning.entity_id, 1024),
             "outcome": fit(meaning.outcome, 64) if meaning.outcome else None,
             "ip_address": ip_address,
-            "user_agent": user_agent,
+            "user_agent": fit(meaning.user_agent, 2048) if meaning.user_agent else None,
             "action_details": details,
             "sealed_fields": sealed,
         },
         size,
     )
-
-
-def _keep(details: dict[str, Any], key: str, value: Any) -> None:
-    """Put a value beside what the record has, never over it."""
-    while key in details:
-        key += "_"
-    details[key] = value

@@ -1,7 +1,7 @@
 """Reading JSON of a product that has no importer: by the names that audit logs commonly give to actor, time and type.
 
 One fixed table, the same for every record, so that a record becomes the same event whatever stands beside it in the
-file. `propose` writes what hit as a map (`mapping`) that a person can correct. No product gets code here: a product
+file. `propose` writes what hit as a map (`map_file`) that a person can correct. No product gets code here: a product
 whose records need thought gets a module, or a map.
 """
 

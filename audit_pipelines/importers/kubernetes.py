@@ -38,8 +38,6 @@ def parse(record: bytes) -> Event:
     moment = at(body, "requestReceivedTimestamp") or at(body, "stageTimestamp")
     stage = text(body, "stage")
     audit_id = text(body, "auditID")
-    addresses = at(body, "sourceIPs")
-    sole = isinstance(addresses, list) and len(addresses) == 1
     return build(
         Meaning(
             event_type=f"kubernetes:{verb}:{resource}",
@@ -54,7 +52,7 @@ def parse(record: bytes) -> Event:
             outcome=_outcome(body, stage),
             address=text(body, "sourceIPs", 0),
             user_agent=text(body, "userAgent"),
-            taken=("verb", "userAgent", "requestReceivedTimestamp", *(("sourceIPs",) if sole else ())),
+            taken=("verb", "requestReceivedTimestamp"),
             identifiers={one for one in (text(body, "user", "username"), text(body, "user", "uid")) if one},
             sealed=_secret_bodies(body, resource),
         ),

@@ -64,7 +64,7 @@ def parse(record: bytes) -> Event:
             outcome=_outcome(body, operation),
             address=first_text(body, ("ClientIP",), ("ClientIPAddress",), ("ActorIpAddress",)),
             user_agent=text(body, "UserAgent") or extended.get("UserAgent") or text(body, "ClientInfoString"),
-            taken=("Operation", "CreationTime", "Id", "UserAgent"),
+            taken=("Operation", "CreationTime", "Id"),
             identifiers={one for one in own if one and one.lower() not in _NOBODY},
         ),
         len(record),

@@ -1,4 +1,4 @@
-"""A first draft of a map, from records: what `guessing` hit, written as the TOML that `mapping` reads.
+"""A first draft of a map, from records: what `guessing` hit, written as the TOML that `map_file` reads.
 
 The draft is for a person to correct, so it says how often each path had a value and what it took for granted.
 """

@@ -43,7 +43,7 @@ SECRET_ENDINGS = (
 """Everything below a key that ends so is sealed, in records of products about which nobody here has read everything."""
 
 PRODUCT_SECRET_NAMES = frozenset({
-    "csrf", "deviceid", "devicefingerprint", "devicetoken", "dthash", "hashedtoken", "jti", "loginkey", "nonce", "otp",
+    "csrf", "devicefingerprint", "devicetoken", "dthash", "hashedtoken", "jti", "loginkey", "nonce", "otp",
     "rawdata", "requestapitokenid", "sid", "sig", "signature", "stringdata", "tokenid", "uniquetokenid",
     "uniquetokenidentifier", "webhookurl", "xhubsignature", "xhubsignature256",
 })
@@ -51,7 +51,7 @@ PRODUCT_SECRET_NAMES = frozenset({
 
 PRODUCT_PERSONAL_NAMES = frozenset({
     "actor", "actorid", "actorip", "actoripaddress", "actorname", "actoruserid", "actorusername", "adminid", "aip",
-    "calleripaddress", "externalidentitynameid", "externalidentityusername", "ip", "ipaddr", "logonname",
+    "calleripaddress", "deviceid", "externalidentitynameid", "externalidentityusername", "ip", "ipaddr", "logonname",
     "logonuserdisplayname", "logonusersid", "mailboxownersid", "mailboxownerupn", "nickname", "operator",
     "principalsubject", "remoteaddress", "requestip", "senderemail", "sourceips", "srcaddr", "subjectusername",
     "targetuserorgroupname", "targetusername", "user", "userid", "userip", "userkey", "xrealip",

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from audit_pipelines.errors import ValidationError
 from audit_pipelines.importers import FORMATS
 from audit_pipelines.importers.fields import decode_object
-from audit_pipelines.importers.mapping import read_map
+from audit_pipelines.importers.map_file import read_map
 from audit_pipelines.importers.proposing import Proposal
 from audit_pipelines.ledger.event import UNPRINTABLE
 

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from audit_pipelines.errors import ValidationError
-from audit_pipelines.importers.mapping import load_map, read_map
+from audit_pipelines.importers.map_file import load_map, read_map
 from audit_pipelines.ledger.event import Event
 
 MAP = """\

@@ -57,7 +57,7 @@ def test_columns() -> None:
     assert got.occurred_at is not None
     assert got.occurred_at.isoformat() == "2026-05-04T03:02:01+00:00"
     assert got.details is not None
-    assert got.details["source_address"] == "203.0.113.9:51234"
+    assert got.details["ClientIP"] == "203.0.113.9:51234"
 
 
 def test_sessions_and_tokens_are_sealed() -> None:
@@ -68,7 +68,6 @@ def test_sessions_and_tokens_are_sealed() -> None:
         "/SessionId",
         "/UserId",
         "/UserKey",
-        "/source_address",
     }
 
 
