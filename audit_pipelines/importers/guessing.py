@@ -1,7 +1,7 @@
 """Reading JSON of a product that has no importer: by the names that audit logs commonly give to actor, time and type.
 
 One fixed table, the same for every record, so that a record becomes the same event whatever stands beside it in the
-file. `propose` writes what hit as a map (`map_file`) that a person can correct. No product gets code here: a product
+file. `proposing` writes what hit as a map that a person can correct. No product gets code here: a product
 whose records need thought gets a module, or a map.
 """
 
@@ -42,8 +42,8 @@ _NAMES: dict[Column, str] = {
         activityDisplayName activityName activityType activity name~id.applicationName events.name event eventAction
         actionType eventTypeId eventId~channel queryType externalApiType metadata.eventType metadata.methodName
         alertType type subtype discriminator.subtype ruleName rule.name control.name types
-        findingProviderFields.types title messageTitle
-        category object kind httpRequest.requestMethod clientRequestMethod requestMethod httpMethod method
+        findingProviderFields.types title messageTitle category object kind
+        httpRequest.requestMethod clientRequestMethod requestMethod httpMethod method
     """,
     "kind": """
         sourceType categoryType objectType resourceType resource.resourceType target.type entity.type

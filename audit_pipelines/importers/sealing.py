@@ -33,9 +33,7 @@ PERSONAL_NAMES = frozenset({
     "useremail", "username", "userprincipalname", "xforwardedfor",
 })
 """A text or number directly under such a key is sealed."""
-# fmt: on
 
-# fmt: off
 SECRET_ENDINGS = (
     "accesskey", "apikey", "assertion", "authorization", "cookie", "credential", "credentials",
     "passcode", "passphrase", "password", "privatekey", "secret", "sessionid", "sessionkey", "token",

@@ -155,6 +155,15 @@ def test_a_drafted_map_holds_and_reads_what_the_names_read(records: list[dict[st
             assert getattr(by_map, column) == getattr(by_names, column), column
 
 
+def test_a_draft_prefers_the_names_that_the_guess_prefers() -> None:
+    proposal = Proposal()
+    records: list[dict[str, Any]] = [{"action": "x.y", "login": "l"}, {"action": "x.y", "login": "l", "userName": "u"}]
+    for record in records:
+        proposal.add(record)
+    drafted = read_map(proposal.toml(), "draft")
+    assert [drafted.parse(msgspec.json.encode(record)).actor for record in records] == ["l", "u"]
+
+
 def test_a_draft_says_what_it_took_for_granted() -> None:
     proposal = Proposal()
     proposal.add(ERP)
