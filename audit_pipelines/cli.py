@@ -16,9 +16,10 @@ from uuid import UUID
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from audit_pipelines.cli_import import import_events
+from audit_pipelines.cli_progress import progress_bar
 from audit_pipelines.cli_users import users_app
 from audit_pipelines.db.database import Database, reach_database
 from audit_pipelines.errors import AuditError, ConfigurationError, TamperedError, ValidationError
@@ -142,33 +143,7 @@ def token(
     print(minted)  # noqa: T201 - a token must come out unwrapped
 
 
-@app.command(name="import")
-def import_events(
-    product: Annotated[Literal["cloudtrail", "ndjson"], typer.Argument(metavar="FORMAT", help="cloudtrail or ndjson")],
-    paths: Annotated[list[Path], typer.Argument(help="Files or folders; .gz is read as it is.")],
-    tenant: Tenant,
-) -> None:
-    """Store the events of files; a second run adds nothing, an interrupted one goes on."""
-    from audit_pipelines.importers import cloudtrail, ndjson
-    from audit_pipelines.importers.run import run_import
-    from audit_pipelines.importers.sink import ledger_sink
-
-    parse = {"cloudtrail": cloudtrail.parse, "ndjson": ndjson.parse}[product]
-    with _opened() as installation, _progress("bytes") as bar:
-        summary = run_import(
-            paths,
-            parse,
-            ledger_sink(installation.ledger, tenant),
-            progress=_ImportProgress(bar),
-            on_fault=lambda fault: err.print(str(fault), style="yellow", markup=False, highlight=False),
-        )
-    out.print(
-        f"{summary.records:,} records in {summary.files:,} files: {summary.stored:,} stored, "
-        f"{summary.duplicates:,} already there, {summary.refused:,} refused",
-        highlight=False,
-    )
-    if summary.fault_count:
-        sys.exit(1)
+app.command(name="import")(import_events)
 
 
 @app.command()
@@ -187,7 +162,7 @@ def verify(
     if resume and since:
         raise ValidationError("expected --since or --resume, got both")
     moment = since.replace(tzinfo=UTC) if since else None
-    with _opened() as installation, _progress("events", hidden=as_json) as progress:
+    with _opened() as installation, progress_bar(err, "events", hidden=as_json) as progress:
         task = progress.add_task("verifying", total=None)
         results = installation.verify(
             tenant, on_rows=lambda count: progress.advance(task, count), since=moment, resume=resume
@@ -346,7 +321,7 @@ def train(
     """Train a model now, as a recorded Dagster run over all tenants."""
     from audit_pipelines.runs import run_here
 
-    with _opened() as installation, _progress("steps") as progress:
+    with _opened() as installation, progress_bar(err, "steps") as progress:
         task = progress.add_task(f"training {model}", total=None)
         run_id = run_here(
             installation,
@@ -441,7 +416,7 @@ def rotate_encryption() -> None:
     """Replace the master key that wraps the keys of persons; the ledger is not touched, servers go on."""
     from audit_pipelines.encryption_rotation import rotate_encryption_key
 
-    with _opened() as installation, _progress("keys") as progress:
+    with _opened() as installation, progress_bar(err, "keys") as progress:
         task = progress.add_task("wrapping keys of persons anew", total=None)
         rotation = rotate_encryption_key(
             installation.settings, installation.database, on_rows=lambda count: progress.advance(task, count)
@@ -724,18 +699,6 @@ def _verify_with_time_stamps(file: Path, key: str | None, tsa_certificate: Path)
     return status
 
 
-class _ImportProgress:
-    """Shows how far an import is, in bytes on disk: how many records a file holds is known at its end."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._task = progress.add_task("importing", total=None)
-
-    def update(self, path: Path, read_bytes: int, total_bytes: int, records: int) -> None:
-        description = f"{path.name}: {records:,} records"
-        self._progress.update(self._task, description=description, completed=read_bytes, total=total_bytes)
-
-
 def _confirmed(question: str) -> bool:
     try:
         return typer.confirm(question)
@@ -756,10 +719,3 @@ def _database() -> Iterator[Database]:
 def _opened() -> Iterator[Installation]:
     with open_installation(load_settings()) as installation:
         yield installation
-
-
-@contextmanager
-def _progress(unit: str, *, hidden: bool = False) -> Iterator[Progress]:
-    columns = [SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit)]
-    with Progress(*columns, TimeElapsedColumn(), console=err, transient=True, disable=hidden) as progress:
-        yield progress

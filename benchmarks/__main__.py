@@ -17,6 +17,7 @@ from audit_pipelines.installation import Installation, open_installation
 from audit_pipelines.settings import Settings
 from benchmarks import peers
 from benchmarks.history import checkpoint_figures, growth_figures, verify_figures
+from benchmarks.importers import importer_figures
 from benchmarks.ingest import batch_figures, single_figures
 from benchmarks.machine import machine
 from benchmarks.rates import Figure
@@ -79,6 +80,7 @@ _PARTS: Final[Mapping[str, Callable[[Installation, int], Sequence[Any]]]] = {
     "batches": _figures(lambda installation, _: batch_figures(installation)),
     "singles": _figures(lambda installation, _: single_figures(installation)),
     "history": _figures(_history),
+    "importers": _figures(lambda *_: importer_figures()),
     "peers": _peers,
 }
 

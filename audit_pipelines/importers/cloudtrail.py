@@ -4,17 +4,16 @@ The mapping is documented field by field in docs/importers.md. Takes the native 
 writes (`@timestamp`, `@version`); whatever does not become a column stays in the details.
 """
 
-import re
 from typing import Any
 
 from audit_pipelines.errors import ValidationError
 from audit_pipelines.importers import identity
 from audit_pipelines.importers.entity import entity_of
-from audit_pipelines.importers.fields import address, build_event, decode_object, fit, json_kind, moment
+from audit_pipelines.importers.fields import address, build_event, decode_object, fit, json_kind, utc_moment
+from audit_pipelines.importers.outcomes import DENIED_TEXT
 from audit_pipelines.importers.sealing import sealed_pointers
 from audit_pipelines.ledger.event import Event
 
-_DENIED = re.compile(r"access.?denied|unauthori[sz]ed|not.?authori[sz]ed|authorizationerror|forbidden", re.IGNORECASE)
 # Logstash's own, not AWS's: with them one event, exported on two ways, would have two contents.
 _TRANSPORT = ("@timestamp", "@version")
 
@@ -23,7 +22,7 @@ def parse(record: bytes) -> Event:
     """Map one CloudTrail record to an event; raise `ValidationError` naming every fault."""
     body = decode_object(record)
     service, name = _service(body), body["eventName"]
-    occurred_at = moment(body["eventTime"] if "eventTime" in body else body.get("@timestamp"), "eventTime")
+    occurred_at = utc_moment(body["eventTime"] if "eventTime" in body else body.get("@timestamp"), "eventTime")
     region = identity.text_at(body, "awsRegion")
     caller = body.get("userIdentity")
     actor = identity.actor_name(caller, region)
@@ -82,7 +81,7 @@ def _outcome(body: dict[str, Any]) -> str:
     told = identity.text_at(response, body["eventName"])
     code, message = body.get("errorCode"), body.get("errorMessage")
     if code:
-        return "denied" if _DENIED.search(str(code)) else "failure"
+        return "denied" if DENIED_TEXT.search(str(code)) else "failure"
     if told in ("Success", "Failure"):
         return told.lower()
     return "failure" if message else "success"

@@ -6,7 +6,8 @@ No knowledge of any product belongs here.
 
 import ipaddress
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -17,6 +18,9 @@ from audit_pipelines.ledger.event import MAX_DETAILS_BYTES, OWN_TYPES, UNPRINTAB
 _QUAD = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}", re.ASCII)
 _QUAD_WITH_PORT = re.compile(r"(\d{1,3}(?:\.\d{1,3}){3}):\d{1,5}", re.ASCII)
 _BRACKETED = re.compile(r"\[([0-9A-Fa-f:.]+)(?:%[^\]]*)?\](?::\d{1,5})?", re.ASCII)
+_DATE = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d", re.ASCII)
+_DIGITS = re.compile(r"-?\d{1,19}(?:\.\d{1,9})?", re.ASCII)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PADDING = re.compile(r"\b0+(?=\d)", re.ASCII)
 
 _decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
@@ -69,6 +73,67 @@ def moment(value: object, name: str) -> datetime:
         raise ValidationError(f"{name}: expected a time like 2026-11-23T07:41:00Z, got {value[:40]!r}") from None
 
 
+def utc_moment(value: object, name: str) -> datetime | None:
+    """Read a product's time as UTC, to the microsecond; None where there is none, `ValidationError` for anything else.
+
+    For products that document their times as UTC, since their records pass through stores that drop the zone or make
+    a number of it: takes RFC 3339, the same without a zone or with `UTC` behind it, and seconds, milli-, micro- or
+    nanoseconds since 1970, told apart by their size (what is below 10¹¹ is seconds: until the year 5138).
+    """
+    if value is None or value == "":
+        return None
+    if isinstance(value, str) and (read := _written_moment(value.strip())):
+        return read
+    number = _number(value)
+    if number is not None and (read := epoch_moment(number, _unit_of(number))):
+        return read
+    told = repr(value[:40]) if isinstance(value, str) else json_kind(value)
+    raise ValidationError(f"{name}: expected a time like 2026-11-23T07:41:00Z or a number since 1970, got {told}")
+
+
+def epoch_moment(number: float, per_second: int) -> datetime | None:
+    """Return the moment `number / per_second` seconds after 1970 in UTC; None beyond the years 1 to 9999."""
+    try:
+        if isinstance(number, int):
+            seconds, rest = divmod(number, per_second)
+            return _EPOCH + timedelta(seconds=seconds, microseconds=rest * 1_000_000 // per_second)
+        return _EPOCH + timedelta(seconds=number / per_second)
+    except (OverflowError, ValueError):
+        return None
+
+
+def _written_moment(text: str) -> datetime | None:
+    bare = text.removesuffix("(UTC)").removesuffix("UTC").rstrip() if text.endswith(("UTC", "UTC)")) else text
+    try:
+        read = msgspec.convert(bare, datetime)
+    except msgspec.ValidationError:
+        if not _DATE.match(bare):
+            return None
+        try:
+            read = datetime.fromisoformat(bare)
+        except ValueError:
+            return None
+    try:
+        return read.replace(tzinfo=UTC) if read.tzinfo is None else read.astimezone(UTC)
+    except OverflowError:
+        return None
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int | float):
+        return value
+    if isinstance(value, str) and _DIGITS.fullmatch(value):
+        return float(value) if "." in value else int(value)
+    return None
+
+
+def _unit_of(number: float) -> int:
+    return next((10**power for power in (0, 3, 6) if abs(number) < 10 ** (11 + power)), 10**9)
+
+
+@lru_cache(maxsize=8192)
 def address(text: str) -> tuple[str | None, bool]:
     """Return the IP address in `text` in its one canonical spelling, and whether nothing else was lost by that.
 

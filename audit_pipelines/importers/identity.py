@@ -39,12 +39,12 @@ def actor_name(identity: Any, region: str | None) -> str | None:
     iam = f"arn:{partition(identity, region)}:iam::{account or ''}"
     match text_at(identity, "type"):
         case "Root":
-            return arn or (f"{iam}:root" if account else None)
+            return arn or (f"{iam}:root" if account else user)
         case "IAMUser":
             # A failed console login carries no ARN: the same person must not become a second actor by failing.
             return arn or (f"{iam}:user/{user}" if user else principal)
         case "AssumedRole" | "Role":
-            return _role(arn, issuer) or principal
+            return _role(arn, issuer) or principal or user
         case "FederatedUser":
             return issuer or arn or principal
         case "SAMLUser" | "WebIdentityUser":

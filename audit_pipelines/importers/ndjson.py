@@ -9,25 +9,12 @@ from typing import Any
 
 from audit_pipelines.errors import ValidationError
 from audit_pipelines.importers.fields import address, build_event, decode_object, json_kind, moment
+from audit_pipelines.importers.outcomes import normal_outcome
 from audit_pipelines.importers.sealing import sealed_pointers
 from audit_pipelines.ledger.event import Event
 
 REQUIRED = ("occurred_at", "event_type", "entity_type", "entity_id")
 OPTIONAL = ("actor", "ip_address", "user_agent", "outcome", "details", "event_id")
-
-# fmt: off
-SUCCESS = frozenset({
-    "0", "accepted", "allow", "allowed", "approved", "completed", "granted", "ok", "okay", "pass", "passed", "permit",
-    "permitted", "succeed", "succeeded", "success", "successful", "true",
-})
-FAILURE = frozenset({
-    "err", "error", "fail", "failed", "failure", "false", "ko", "unsuccessful",
-})
-DENIED = frozenset({
-    "access denied", "accessdenied", "blocked", "denied", "deny", "forbidden", "not authorised", "not authorized",
-    "refused", "rejected", "unauthorised", "unauthorized",
-})
-# fmt: on
 
 _KNOWN = frozenset(REQUIRED + OPTIONAL)
 _MEANT = {
@@ -35,11 +22,6 @@ _MEANT = {
     "id": "event_id", "ip": "ip_address", "metadata": "details", "result": "outcome", "source_ip": "ip_address",
     "status": "outcome", "time": "occurred_at", "timestamp": "occurred_at", "user": "actor", "username": "actor",
 }  # fmt: skip
-_OUTCOMES = {
-    **dict.fromkeys(SUCCESS, "success"),
-    **dict.fromkeys(FAILURE, "failure"),
-    **dict.fromkeys(DENIED, "denied"),
-}
 
 
 def parse(record: bytes) -> Event:
@@ -79,19 +61,6 @@ def parse(record: bytes) -> Event:
         },
         len(record),
     )
-
-
-def normal_outcome(value: object) -> Any:
-    """Return `success`, `failure` or `denied` for their known spellings and anything else as it is.
-
-    Booleans and numbers count as their text: `0` is the exit status of what went well; `1` may mean either and stays.
-    """
-    if value is None or value == "":
-        return None
-    if not isinstance(value, str | int) or (isinstance(value, int) and abs(value) >= 2**64):
-        return value
-    text = str(value)
-    return _OUTCOMES.get(" ".join(text.lower().replace("_", " ").replace("-", " ").split()), text)
 
 
 def _unknown(name: str) -> str:

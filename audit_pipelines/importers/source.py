@@ -1,7 +1,7 @@
 """Finding files and splitting them into raw records, by their content.
 
-Knows folders, gzip, NDJSON, JSON arrays and `{"Records": […]}`; knows nothing of what a record means. Whatever cannot
-be read comes out as a `Fault` among the records, in its place, and never stops what comes after it.
+Knows folders, gzip, NDJSON, JSON arrays and the envelopes around them; knows nothing of what a record means. Whatever
+cannot be read comes out as a `Fault` among the records, in its place, and never stops what comes after it.
 """
 
 import gzip
@@ -34,7 +34,11 @@ _FOREIGN = (
     (b"\xff\xfe", "UTF-16 text"),
     (b"\xfe\xff", "UTF-16 text"),
 )
-_RECORDS = re.compile(rb'\{\s*"Records"\s*:\s*\[')
+# How a document with an array of records begins: AWS, a list of Kubernetes, an answer of Microsoft Graph. `items` or
+# `value` alone would not do: a record of one's own may begin so.
+_EVENT_LIST = re.compile(rb'\{\s*"kind"\s*:\s*"EventList"')
+_GRAPH_ANSWER = re.compile(rb'\{\s*"@odata\.context"\s*:')
+_RECORDS = re.compile(rb'\{\s*"Records"\s*:\s*\[|' + _EVENT_LIST.pattern + rb"|" + _GRAPH_ANSWER.pattern)
 _BRACKETS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]', re.DOTALL)
 
 Unit = Literal["line", "record"]
@@ -81,6 +85,16 @@ class _DocumentRoot(msgspec.Struct):
     Records: list[msgspec.Raw] | msgspec.UnsetType = msgspec.UNSET
 
 
+class _EventList(msgspec.Struct):
+    items: list[msgspec.Raw]
+
+
+class _GraphAnswer(msgspec.Struct):
+    value: list[msgspec.Raw]
+
+
+_event_list_decoder = msgspec.json.Decoder(_EventList)
+_graph_decoder = msgspec.json.Decoder(_GraphAnswer)
 _document_decoder = msgspec.json.Decoder(_DocumentRoot)
 _array_decoder = msgspec.json.Decoder(list[msgspec.Raw])
 
@@ -291,6 +305,10 @@ def _decode_document(data: bytes) -> Iterator[bytes] | str:
     try:
         if data.lstrip().startswith(b"["):
             return map(bytes, _array_decoder.decode(data))
+        if _EVENT_LIST.match(data.lstrip()):
+            return map(bytes, _event_list_decoder.decode(data).items)
+        if _GRAPH_ANSWER.match(data.lstrip()):
+            return map(bytes, _graph_decoder.decode(data).value)
         records = _document_decoder.decode(data).Records
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return str(error)

@@ -3,7 +3,7 @@
 import pytest
 
 from audit_pipelines.errors import ValidationError
-from audit_pipelines.importers.fields import address, build_event, decode_object, fit, moment
+from audit_pipelines.importers.fields import address, build_event, decode_object, fit, moment, utc_moment
 from audit_pipelines.importers.sealing import sealed_pointers
 
 
@@ -51,6 +51,43 @@ def test_address(text: str, expected: tuple[str | None, bool]) -> None:
 def test_what_is_no_json_object_is_refused_in_words(raw: bytes, word: str) -> None:
     with pytest.raises(ValidationError, match=word):
         decode_object(raw)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("2026-11-23T09:41:00.5+02:00", "2026-11-23T07:41:00.500000+00:00"),
+        ("2026-11-23 07:41:00.500000000", "2026-11-23T07:41:00.500000+00:00"),
+        ("2026-11-23 07:41:00 +0000", "2026-11-23T07:41:00+00:00"),
+        ("2026-11-23 07:41:00 (UTC)", "2026-11-23T07:41:00+00:00"),
+        (631152000, "1990-01-01T00:00:00+00:00"),
+        (631152000000, "1990-01-01T00:00:00+00:00"),
+        ("631152000000000", "1990-01-01T00:00:00+00:00"),
+        (631152000000000000, "1990-01-01T00:00:00+00:00"),
+        (99999999999, "5138-11-16T09:46:39+00:00"),
+        ("1747795144.253623", "2025-05-21T02:39:04.253623+00:00"),
+    ],
+)
+def test_times_of_products_are_utc(value: object, expected: str) -> None:
+    read = utc_moment(value, "t")
+    assert read is not None
+    assert read.isoformat() == expected
+
+
+def test_no_time_is_none_and_a_bad_one_is_named() -> None:
+    assert utc_moment(None, "t") is utc_moment("", "t") is None
+    for value in (
+        "yesterday",
+        "2026-11-23",
+        "2026-13-01 00:00:00",
+        True,
+        {},
+        "0001-01-01T00:00:00+10:00",
+        10**40,
+        1e300,
+    ):
+        with pytest.raises(ValidationError, match="t: expected a time"):
+            utc_moment(value, "t")
 
 
 def test_moments_need_a_zone_and_become_utc() -> None:

@@ -34,6 +34,8 @@ def split(path: Path) -> tuple[list[tuple[int, bytes]], list[Fault]]:
         (b'{"Records": [{"a": 1}, {"a": 2}]}', "record"),
         (b'{\n "Records" : [\n {"a": 1},\n {"a": 2}\n ]\n}\n', "record"),
         (b'{"Records":[{"a": 1}]}{"Records":[{"a": 2}]}', "record"),
+        (b'{"kind":"EventList","apiVersion":"audit.k8s.io/v1","metadata":{},"items":[{"a": 1},{"a": 2}]}', "record"),
+        (b'{"@odata.context":"https://x","@odata.count":2,"value":[{"a": 1},{"a": 2}]}', "record"),
         (b'{"Records":[{"a": 1}]}\n{"Records":[{"a": 2}]}\n', "record"),
         (b'[{"a": 1}]\n[{"a": 2}]\n', "record"),
     ],
