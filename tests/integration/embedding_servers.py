@@ -3,12 +3,13 @@
 import hashlib
 import json
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from tests.integration.anchor_servers import Reply
+from tests.integration.anchor_servers import Reply, Server, serving
 
 Answer = dict[str, Any]
 KEY = "sk-CANARY-of-a-key"
@@ -24,11 +25,21 @@ def _raw(text: str, dimension: int) -> list[int]:
     return [byte + 1 for byte in hashlib.shake_128(text.encode()).digest(dimension)]
 
 
-class Embeddings:
-    """The handler of such a server; hand it to `anchor_servers.serving`."""
+@contextmanager
+def embedding_server() -> Iterator["Embeddings"]:
+    """Run such a server for the length of the block."""
+    answers = Embeddings()
+    with serving(answers) as answers.server:
+        yield answers
 
-    def __init__(self, dimension: int = 8) -> None:
-        self.dimension = dimension
+
+class Embeddings:
+    """What such a server answers, and what it was asked."""
+
+    server: Server
+
+    def __init__(self) -> None:
+        self.dimension = 8
         self.asked: list[list[str]] = []
         """The texts of each request, those that failed included."""
         self.tokens = 0
@@ -37,6 +48,11 @@ class Embeddings:
         """What the next requests get: a reply, a change of the right answer, or None for that one."""
         self.default: Reply | None = None
         """What they get when `next` is empty, instead of the right answer."""
+
+    @property
+    def url(self) -> str:
+        """The server's address, as settings want it."""
+        return f"http://127.0.0.1:{self.server.port}/v1"
 
     @property
     def texts(self) -> list[str]:

@@ -30,8 +30,8 @@ from audit_pipelines.intelligence.embedding_server import OpenAIEmbedder
 from audit_pipelines.intelligence.onnx_folder import OnnxFolderEmbedder
 from audit_pipelines.lake.export import export_window
 from audit_pipelines.ledger.event import Event
-from tests.integration.anchor_servers import Reply, Server, serving
-from tests.integration.embedding_servers import KEY, Embeddings, vectors_of
+from tests.integration.anchor_servers import Reply
+from tests.integration.embedding_servers import KEY, Embeddings, embedding_server, vectors_of
 from tests.unit.intelligence.onnx_models import write_model
 
 EVENTS = 600
@@ -46,14 +46,9 @@ def story() -> list[Event]:
 
 
 @pytest.fixture
-def answers() -> Embeddings:
-    return Embeddings()
-
-
-@pytest.fixture
-def server(answers: Embeddings) -> Iterator[Server]:
-    with serving(answers) as server:
-        yield server
+def answers() -> Iterator[Embeddings]:
+    with embedding_server() as answers:
+        yield answers
 
 
 @pytest.fixture
@@ -77,11 +72,11 @@ def with_settings(installation: Installation, **changed: Any) -> Installation:
     return replace(installation, settings=installation.settings.model_copy(update=changed))
 
 
-def by_server(installation: Installation, server: Server, **changed: Any) -> Installation:
+def by_server(installation: Installation, answers: Embeddings, **changed: Any) -> Installation:
     """The same installation, whose settings choose the server."""
     chosen: dict[str, Any] = {
         "openai_api_key": SecretStr(KEY),
-        "openai_base_url": f"http://127.0.0.1:{server.port}/v1",
+        "openai_base_url": answers.url,
         "openai_embedding_model": "some-model",
         "openai_embedding_batch_size": 10,
         "openai_max_retries": 0,
@@ -135,9 +130,9 @@ def test_a_choice_that_lacks_its_setting_says_which(installation: Installation, 
 
 
 def test_what_a_server_gave_is_stored_with_what_it_cost(
-    stocked: Installation, tenant_id: uuid.UUID, server: Server, answers: Embeddings
+    stocked: Installation, tenant_id: uuid.UUID, answers: Embeddings
 ) -> None:
-    installation = by_server(stocked, server, openai_embedding_price=0.5)
+    installation = by_server(stocked, answers, openai_embedding_price=0.5)
     [done] = update(installation)
     assert done.new_events == EVENTS
     # The first request asked for a word, to learn how long vectors are.
@@ -150,7 +145,7 @@ def test_what_a_server_gave_is_stored_with_what_it_cost(
     )
     assert (name, dimension, used) == ("some-model", 8, True)
     assert digest == default_embedder(installation).digest
-    assert source == f"http://127.0.0.1:{server.port}/v1"
+    assert source == answers.url
     assert (requests, tokens) == (done.spent.requests, done.spent.tokens)
     inputs = [
         one for (each,) in rows(installation, "select inputs from audit_lineage where output_kind = 'text_vectors'")
@@ -159,7 +154,7 @@ def test_what_a_server_gave_is_stored_with_what_it_cost(
     assert sum(one["tokens"] for one in inputs) == tokens
     assert sum(one["cost"] for one in inputs) == pytest.approx(tokens * 0.5 / 1_000_000)
     assert {(one["key"], one["digest"], one["server"]) for one in inputs} == {
-        ("some-model", digest, f"127.0.0.1:{server.port}")
+        ("some-model", digest, f"127.0.0.1:{answers.server.port}")
     }
     with installation.database.connection("audit_pipeline") as conn:
         texts = read_texts(conn, tenant_id, model_in_use(conn, tenant_id, default_embedder(installation)))
@@ -170,10 +165,8 @@ def test_what_a_server_gave_is_stored_with_what_it_cost(
     assert (again.new_events, again.new_texts, len(answers.asked)) == (0, 0, asked), "nothing new, nothing asked"
 
 
-def test_what_was_paid_for_is_not_paid_again_when_a_server_fails(
-    stocked: Installation, server: Server, answers: Embeddings
-) -> None:
-    installation = by_server(stocked, server)
+def test_what_was_paid_for_is_not_paid_again_when_a_server_fails(stocked: Installation, answers: Embeddings) -> None:
+    installation = by_server(stocked, answers)
     answers.next += [None, None, None, None, BUSY]
     with pytest.raises(EmbeddingServerError, match="the next run goes on from there"):
         update(installation)
@@ -188,7 +181,7 @@ def test_what_was_paid_for_is_not_paid_again_when_a_server_fails(
 
 
 def test_what_was_paid_for_is_not_paid_again_after_a_kill(
-    stocked: Installation, server: Server, answers: Embeddings, postgres: EmbeddedPostgres
+    stocked: Installation, answers: Embeddings, postgres: EmbeddedPostgres
 ) -> None:
     reached = threading.Event()
     killed = threading.Event()
@@ -201,7 +194,7 @@ def test_what_was_paid_for_is_not_paid_again_after_a_kill(
     answers.next += [None, None, None, None, wait_for_the_kill]
     worker = Path(__file__).with_name("embedding_worker.py")
     arguments = [postgres.home, stocked.database._dbname, stocked.settings.audit_home]
-    url = f"http://127.0.0.1:{server.port}/v1"
+    url = answers.url
     root = Path(__file__).parents[2]
     with subprocess.Popen(
         [sys.executable, worker, *map(str, arguments), url], env=os.environ | {"PYTHONPATH": str(root)}
@@ -211,14 +204,14 @@ def test_what_was_paid_for_is_not_paid_again_after_a_kill(
     killed.set()
     assert rows(stocked, "select count(embedding) from audit_embeddings") == [(30,)]
     in_flight = answers.asked[4]
-    update(by_server(stocked, server))
+    update(by_server(stocked, answers))
     times = Counter(answers.texts) - Counter(["event"])
     assert {text for text, count in times.items() if count > 1} <= set(in_flight)
     assert set(times) == texts_of(stocked)
 
 
-def test_a_permanent_refusal_loses_no_event(stocked: Installation, server: Server, answers: Embeddings) -> None:
-    installation = by_server(stocked, server)
+def test_a_permanent_refusal_loses_no_event(stocked: Installation, answers: Embeddings) -> None:
+    installation = by_server(stocked, answers)
     answers.next += [None, (401, {}, b"{}")]
     with pytest.raises(EmbeddingServerError, match="OPENAI_API_KEY"):
         update(installation)
@@ -241,11 +234,11 @@ def nearest(installation: Installation, tenant_id: uuid.UUID, text: str) -> tupl
 
 
 def test_a_change_of_model_is_seen_by_nobody_until_it_is_whole(
-    stocked: Installation, tenant_id: uuid.UUID, folder: Path, server: Server, answers: Embeddings
+    stocked: Installation, tenant_id: uuid.UUID, folder: Path, answers: Embeddings
 ) -> None:
     update(by_folder(stocked, folder))
     tagging.tag_events(stocked, default_embedder(by_folder(stocked, folder)), run_id="test")
-    installation = by_server(stocked, server, audit_embedding_model_dir=folder, audit_embedder="openai")
+    installation = by_server(stocked, answers, audit_embedding_model_dir=folder, audit_embedder="openai")
     [(tagged,)] = rows(installation, "select count(category) from audit_embeddings")
     assert tagged == len(texts_of(installation)) > 50
 
@@ -296,14 +289,14 @@ def test_a_change_of_model_is_seen_by_nobody_until_it_is_whole(
 
 
 def test_vectors_that_are_not_used_wait_for_a_week(
-    stocked: Installation, tenant_id: uuid.UUID, folder: Path, server: Server, answers: Embeddings
+    stocked: Installation, tenant_id: uuid.UUID, folder: Path, answers: Embeddings
 ) -> None:
     kept = (
         "select m.name, count(e.embedding) from audit_embedding_models m "
         "left join audit_embeddings e using (tenant_id, model) group by 1 order by 1"
     )
     update(by_folder(stocked, folder))
-    chosen = by_server(stocked, server)
+    chosen = by_server(stocked, answers)
     update(chosen)
     count = len(texts_of(stocked))
     assert rows(stocked, kept) == [(folder.name, count), ("some-model", count)]
@@ -323,20 +316,16 @@ def test_vectors_that_are_not_used_wait_for_a_week(
     assert rows(stocked, "select count(*) from audit_embedding_models where removed_at is not null") == [(0,)]
 
 
-def test_tenants_share_no_vector(
-    stocked: Installation, story: list[Event], server: Server, answers: Embeddings
-) -> None:
+def test_tenants_share_no_vector(stocked: Installation, story: list[Event], answers: Embeddings) -> None:
     stocked.ledger.append(uuid.uuid4(), story)
     export(stocked)
-    first, second = update(by_server(stocked, server))
+    first, second = update(by_server(stocked, answers))
     assert first.new_texts == second.new_texts == len(texts_of(stocked))
     assert set(Counter(answers.texts).values()) - {1} == {2}, "each asked for its own"
 
 
-def test_an_erasure_waits_for_no_server(
-    stocked: Installation, tenant_id: uuid.UUID, server: Server, answers: Embeddings
-) -> None:
-    installation = by_server(stocked, server)
+def test_an_erasure_waits_for_no_server(stocked: Installation, tenant_id: uuid.UUID, answers: Embeddings) -> None:
+    installation = by_server(stocked, answers)
     update(installation)
     asked = len(answers.asked)
     answers.default = BUSY
@@ -355,17 +344,17 @@ def test_an_erasure_waits_for_no_server(
 
 
 def test_a_model_that_is_not_to_be_had_any_more_is_nobodys(
-    stocked: Installation, tenant_id: uuid.UUID, folder: Path, server: Server
+    stocked: Installation, tenant_id: uuid.UUID, folder: Path, answers: Embeddings
 ) -> None:
     def used(installation: Installation) -> object:
         with installation.database.connection("audit_pipeline") as conn:
             return embedder_in_use(installation, conn, tenant_id)
 
     assert used(stocked) is None
-    update(by_server(stocked, server))
+    update(by_server(stocked, answers))
     assert used(stocked) is None, "without its address there is no asking"
-    renamed = by_server(stocked, server, openai_embedding_model="the next one")
-    assert embedding_model(used(renamed)) == embedding_model(default_embedder(by_server(stocked, server)))  # type: ignore[arg-type]
+    renamed = by_server(stocked, answers, openai_embedding_model="the next one")
+    assert embedding_model(used(renamed)) == embedding_model(default_embedder(by_server(stocked, answers)))  # type: ignore[arg-type]
     update(by_folder(stocked, folder))
     assert isinstance(used(stocked), OnnxFolderEmbedder)
     (folder / "model.onnx").unlink()
@@ -373,11 +362,11 @@ def test_a_model_that_is_not_to_be_had_any_more_is_nobodys(
 
 
 def test_texts_of_a_model_of_another_length_do_not_get_in_the_way(
-    stocked: Installation, tenant_id: uuid.UUID, folder: Path, server: Server, answers: Embeddings
+    stocked: Installation, tenant_id: uuid.UUID, folder: Path, answers: Embeddings
 ) -> None:
     answers.dimension = 1536
     update(by_folder(stocked, folder))
-    update(by_server(stocked, server))
+    update(by_server(stocked, answers))
     assert rows(stocked, "select distinct vector_dims(embedding) from audit_embeddings order by 1") == [(2,), (1536,)]
     for text in sorted(texts_of(stocked))[:5]:
-        assert nearest(by_server(stocked, server), tenant_id, text)[0] == text
+        assert nearest(by_server(stocked, answers), tenant_id, text)[0] == text

