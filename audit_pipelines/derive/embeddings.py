@@ -22,6 +22,7 @@ from audit_pipelines.derive import lineage
 from audit_pipelines.derive.accesses import IS_ACCESS
 from audit_pipelines.derive.embedders import embedder_in_use, embedding_model, is_local, model_in_use, source_of
 from audit_pipelines.derive.locks import exclusive
+from audit_pipelines.errors import EmbeddingServerError
 from audit_pipelines.installation import Installation
 from audit_pipelines.intelligence.embed import Embedder, Vectors
 from audit_pipelines.intelligence.embedding_server import OpenAIEmbedder, Spent, split
@@ -152,14 +153,19 @@ def _cover(
 def _embed(installation: Installation, embedder: Embedder, tenant_id: UUID, run_id: str) -> tuple[int, Spent]:
     """Embed the tenant's texts that have no vector of `embedder`, each batch stored before the next is asked for."""
     model = embedding_model(embedder)
-    named = {"tenant_id": tenant_id, "model": model}
+    named: dict[str, Any] = {"tenant_id": tenant_id, "model": model}
     with installation.database.connection("audit_pipeline") as conn:
         missing: dict[bytes, str] = dict(conn.execute(query("derive/select_unembedded_texts"), named).fetchall())
     hashes = list(missing)
     begun, done = spent_by(embedder), 0
     for batch in _batches(embedder, missing.values()):
         before = spent_by(embedder)
-        vectors = embedder.encode(batch)
+        try:
+            vectors = embedder.encode(batch)
+        except EmbeddingServerError:
+            with installation.database.connection("audit_pipeline") as conn:
+                _add_costs(conn, named, spent_by(embedder) - before)
+            raise
         spent = spent_by(embedder) - before
         keys = hashes[done : done + len(batch)]
         done += len(batch)
@@ -167,12 +173,16 @@ def _embed(installation: Installation, embedder: Embedder, tenant_id: UUID, run_
             _register(conn, embedder, tenant_id)
             written = [vector_text(vector) for vector in vectors]
             conn.execute(query("derive/upsert_vectors"), named | {"hashes": keys, "texts": batch, "vectors": written})
-            conn.execute(query("derive/add_model_costs"), named | {"requests": spent.requests, "tokens": spent.tokens})
+            _add_costs(conn, named, spent)
             digest = _digest_of_vectors(keys, vectors)
             source = _model_input(installation, embedder, len(batch), spent)
             output = lineage.Output(tenant_id, "text_vectors", f"sha256 {digest.hex()}", digest, (source,), model)
             lineage.record(conn, [output], run_id=run_id)
     return done, spent_by(embedder) - begun
+
+
+def _add_costs(conn: Connection, named: dict[str, Any], spent: Spent) -> None:
+    conn.execute(query("derive/add_model_costs"), named | {"requests": spent.requests, "tokens": spent.tokens})
 
 
 def _batches(embedder: Embedder, texts: Iterable[str]) -> Iterator[list[str]]:
