@@ -126,7 +126,7 @@ class OpenAIEmbedder:
         self._api_key = api_key
         self._organisation = organisation
         self._asked_dimensions = dimensions
-        self._dimension = dimensions or known_dimension or KNOWN_DIMENSIONS.get(name)
+        self._dimension = dimensions or KNOWN_DIMENSIONS.get(name) or known_dimension
         self._batch_size = batch_size
         self._max_retries = max_retries
         self._timeout_s = timeout_s

@@ -17,6 +17,8 @@ import numpy as np
 import pytest
 from pydantic import SecretStr
 
+from audit_pipelines.db import migrate
+from audit_pipelines.db.database import Database
 from audit_pipelines.db.embedded import EmbeddedPostgres
 from audit_pipelines.db.queries import query
 from audit_pipelines.derive import embeddings, tagging
@@ -370,3 +372,25 @@ def test_texts_of_a_model_of_another_length_do_not_get_in_the_way(
     assert rows(stocked, "select distinct vector_dims(embedding) from audit_embeddings order by 1") == [(2,), (1536,)]
     for text in sorted(texts_of(stocked))[:5]:
         assert nearest(by_server(stocked, answers), tenant_id, text)[0] == text
+
+
+def test_an_upgrade_keeps_the_newest_model_in_use_and_a_downgrade_the_one_in_use(
+    database: Database, tenant_id: uuid.UUID
+) -> None:
+    with database.connect_admin() as conn:
+        migrate.rollback(conn, 18)
+        for model, vector, at in (("old@1", "[1]", "2026-01-01"), ("new@2", "[1,0]", "2026-02-01")):
+            conn.execute(
+                "insert into audit_embeddings (tenant_id, model, text_hash, text, embedding, created_at) "
+                "values (%s, %s, sha256('a'), 'a', %s, %s)",
+                [tenant_id, model, vector, at],
+            )
+        migrate.migrate(conn)
+        read = "select model, name, dimension, in_use from audit_embedding_models order by model"
+        assert conn.execute(read).fetchall() == [("new@2", "new", 2, True), ("old@1", "old", 1, False)]
+        conn.execute(
+            "insert into audit_embeddings (tenant_id, model, text_hash, text) values (%s, 'new@2', sha256('b'), 'b')",
+            [tenant_id],
+        )
+        migrate.rollback(conn, 18)
+        assert conn.execute("select model, text from audit_embeddings").fetchall() == [("new@2", "a")]
