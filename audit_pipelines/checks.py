@@ -154,10 +154,12 @@ def _behind(name: str, late: Sequence[AnchorState]) -> str:
     return f"{name} is behind since {since.isoformat(timespec='seconds')} for {len(late)} tenants: {reason}"
 
 
-@dg.asset_check(asset="event_embeddings", description="Every event in the lake has a text with a vector of the model.")
+@dg.asset_check(
+    asset="event_embeddings", description="Every event in the lake has a text with a vector of the model in use."
+)
 def embedding_coverage(installation: dg.ResourceParam[Installation]) -> dg.AssetCheckResult:
     """Compare events and vectors per tenant."""
-    covered = embeddings.coverage(installation, embeddings.default_embedder(installation))
+    covered = embeddings.coverage(installation)
     behind = [one for one in covered if one.embedded != one.events]
     return dg.AssetCheckResult(
         passed=not behind,

@@ -61,3 +61,16 @@ class MigrationError(AuditError):
 
 class AlreadyRunningError(AuditError):
     """Another process already holds the home or the lock that this one needs."""
+
+
+class EmbeddingServerError(AuditError):
+    """A server that embeds texts refused, failed or answered what cannot be used; what it answered before is stored.
+
+    `is_permanent` says that asking again is useless until somebody changes something. `retry_after_s` is the pause that
+    the server itself asked for, in seconds.
+    """
+
+    def __init__(self, message: str, *, is_permanent: bool, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.is_permanent = is_permanent
+        self.retry_after_s = retry_after_s

@@ -12,6 +12,8 @@ import socket
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
@@ -116,6 +118,11 @@ class Outgoing:
                 hosts.append(_plain(item))
         return cls(frozenset(hosts), tuple(networks))
 
+    def excepts(self, host: str) -> bool:
+        """Return whether `host` is named itself, or is an address in a network that is; looks up nothing."""
+        address = _literal(host)
+        return _plain(host) in self.hosts or (address is not None and any(address in each for each in self.networks))
+
     def permits(self, address: IPAddress, host: str = "") -> bool:
         """Return whether `address`, reached by the name `host`, may be connected to."""
         forms = _forms(address)
@@ -213,6 +220,18 @@ def check_host(host: str) -> None:
             raise ValueError("expected an address as four decimal numbers, or a name") from None
         if not _NAME.fullmatch(host):
             raise ValueError("expected a host name in ASCII, or an address") from None
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds that Retry-After asks for, in either of its forms (RFC 9110 section 10.2.3)."""
+    text = headers.get("retry-after", "").strip()
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return max(0.0, (moment.astimezone(UTC) - datetime.now(UTC)).total_seconds())
 
 
 class _CheckedTransport(httpx.AsyncBaseTransport):

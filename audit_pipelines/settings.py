@@ -155,6 +155,41 @@ class Settings(BaseSettings):
         default=(), description="Hosts and networks that outgoing requests may reach beside the open internet."
     )
 
+    audit_embedder: Literal["minilm", "onnx", "openai"] | None = Field(
+        default=None,
+        description="Who embeds texts; absent: onnx with AUDIT_EMBEDDING_MODEL_DIR, else openai with OPENAI_API_KEY, "
+        "else minilm.",
+    )
+    audit_embedding_model_dir: Path | None = Field(
+        default=None, description="Folder of a sentence model of one's own: model.onnx and tokenizer.json."
+    )
+    audit_embedding_pooling: Literal["mean", "cls"] | None = Field(
+        default=None, description="How that model's vectors of words become one; absent: what the folder says, or mean."
+    )
+    openai_api_key: SecretStr | None = Field(
+        default=None, description="Key of OpenAI or a compatible server; absent: nothing leaves the machine."
+    )
+    openai_org_id: str | None = Field(default=None, description="Organisation that OpenAI bills.")
+    openai_base_url: str = Field(
+        default="https://api.openai.com/v1", description="Address of OpenAI or a compatible server, up to its version."
+    )
+    openai_embedding_model: str = Field(
+        default="text-embedding-3-small", min_length=1, description="Name of the server's embedding model."
+    )
+    openai_embedding_dimensions: int | None = Field(
+        default=None, ge=1, le=16_000, description="Length of vectors to ask for; absent: what the model gives."
+    )
+    openai_embedding_batch_size: int = Field(
+        default=256, ge=1, le=2048, description="Texts in one request at most; some servers take 32."
+    )
+    openai_embedding_price: float | None = Field(
+        default=None, ge=0, description="Price of 1,000,000 tokens, in any currency; absent: tokens alone are counted."
+    )
+    openai_max_retries: int = Field(
+        default=3, ge=0, le=20, description="How often a request that failed for the moment is made again."
+    )
+    openai_timeout: float = Field(default=30, gt=0, description="Seconds that one request may take in all.")
+
     api_base_url: str = Field(default="http://127.0.0.1:8000", description="Where clients reach the API.")
     jwt_secret: SecretStr | None = Field(
         default=None, description="HS256 secret of at least 32 bytes. Generated for the embedded database."
@@ -284,6 +319,21 @@ class Settings(BaseSettings):
     def _reachable(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         Outgoing.allowing(value)
         return value
+
+    @field_validator("openai_base_url")
+    @classmethod
+    def _embedding_server(cls, value: str, info: ValidationInfo) -> str:
+        parts = check_url(value, "https", "http")
+        host = parts.hostname or ""
+        # An exception by AUDIT_OUTGOING_ALLOWED says that the network on the way is one's own.
+        allowed = Outgoing.allowing(info.data.get("audit_outgoing_allowed", ()))
+        if parts.scheme == "http" and not is_loopback(host) and not allowed.excepts(host):
+            raise ValueError(
+                "expected https; plain http is for this machine and for hosts that AUDIT_OUTGOING_ALLOWED names"
+            )
+        if parts.query:
+            raise ValueError("expected an address without a query")
+        return value.rstrip("/")
 
     @field_validator("jwt_algorithms")
     @classmethod

@@ -16,6 +16,7 @@ from audit_pipelines.db.embedded import EmbeddedPostgres
 from audit_pipelines.installation import Installation, open_installation
 from audit_pipelines.settings import Settings
 from benchmarks import peers
+from benchmarks.embeddings import embedding_figures
 from benchmarks.history import checkpoint_figures, growth_figures, verify_figures
 from benchmarks.importers import importer_figures
 from benchmarks.ingest import batch_figures, single_figures
@@ -81,6 +82,7 @@ _PARTS: Final[Mapping[str, Callable[[Installation, int], Sequence[Any]]]] = {
     "singles": _figures(lambda installation, _: single_figures(installation)),
     "history": _figures(_history),
     "importers": _figures(lambda *_: importer_figures()),
+    "embeddings": _figures(lambda installation, _: embedding_figures(installation)),
     "peers": _peers,
 }
 

@@ -1,6 +1,33 @@
 -- Undoes every migration, newest first. `audit-pipelines db rollback --to N` runs the sections above version N; psql can
 -- run the whole file. It deletes data: there is no way back but a backup.
 
+-- undo 019_choose_embedding_models
+set role audit_owner;
+create or replace function audit_nearest_texts(p_model text, p_embedding vector, p_limit integer)
+returns table (text_hash bytea, text text, category text, risk text, distance double precision)
+language sql stable set enable_seqscan = off set jit = off as $$
+    with own as materialized (
+        select e.text_hash, e.text, e.category, e.risk, e.embedding <=> p_embedding as distance
+        from audit_embeddings e
+        where e.model = p_model
+    )
+    select * from own order by distance, text_hash limit p_limit
+$$;
+do $$
+begin
+    -- The version below has no row without a vector and takes the newest model's: what it would not understand goes.
+    if to_regclass('audit_embedding_models') is not null then
+        delete from audit_embeddings e
+        where e.embedding is null
+           or not exists (select from audit_embedding_models m
+                          where m.tenant_id = e.tenant_id and m.model = e.model and m.in_use);
+        alter table audit_embeddings alter column embedding set not null;
+    end if;
+end $$;
+comment on column audit_embeddings.embedding is null;
+drop table if exists audit_embedding_models;
+reset role;
+
 -- undo 018_join_holds_and_archives
 set role audit_owner;
 grant execute on function audit_keep_account, audit_keep_erasures, audit_keep_holds, audit_keep_archive to public;

@@ -17,6 +17,9 @@ from audit_pipelines.settings import Settings
 
 TEMPLATE = "audit_template"
 
+# A key in somebody's shell chooses a server, and tests would send it texts.
+os.environ.pop("OPENAI_API_KEY", None)
+
 
 @pytest.fixture(scope="session")
 def data_dir() -> Path:

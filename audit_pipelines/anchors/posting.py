@@ -3,15 +3,13 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Final
 
 import httpx
 
 from audit_pipelines.anchors.deadline import run
 from audit_pipelines.errors import AnchorUnavailableError
-from audit_pipelines.outgoing import ForbiddenAddressError, Outgoing
+from audit_pipelines.outgoing import ForbiddenAddressError, Outgoing, retry_after_s
 
 TIMEOUT_S: Final = 10.0
 """For the whole exchange: a receiver that answers a byte a second must not hold up all the others."""
@@ -53,7 +51,7 @@ async def _post(url: str, content: bytes, headers: Mapping[str, str], outgoing: 
     ):
         if not response.is_success:
             raise AnchorUnavailableError(
-                f"expected status 2xx, got {response.status_code}", _retry_after(response.headers)
+                f"expected status 2xx, got {response.status_code}", retry_after_s(response.headers)
             )
         return Answer(await _body(response), _media_type(response.headers))
 
@@ -69,15 +67,3 @@ async def _body(response: httpx.Response) -> bytes:
 
 def _media_type(headers: httpx.Headers) -> str:
     return str(headers.get("content-type", "")).partition(";")[0].strip().lower()
-
-
-def _retry_after(headers: httpx.Headers) -> float | None:
-    """Return the seconds that Retry-After asks for, in either of its forms (RFC 9110 section 10.2.3)."""
-    text = headers.get("retry-after", "").strip()
-    if text.isascii() and text.isdigit():
-        return float(text[:9])
-    try:
-        moment = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    return max(0.0, (moment.astimezone(UTC) - datetime.now(UTC)).total_seconds())

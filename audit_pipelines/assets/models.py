@@ -6,7 +6,7 @@ import dagster as dg
 
 from audit_pipelines.assets.common import OWNERS, table, updates
 from audit_pipelines.derive import lineage
-from audit_pipelines.derive.embeddings import default_embedder
+from audit_pipelines.derive.embedders import default_embedder
 from audit_pipelines.derive.models import TrainedModel
 from audit_pipelines.installation import Installation
 

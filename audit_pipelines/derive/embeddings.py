@@ -1,13 +1,16 @@
 """Meaning of events: each distinct canonical text once, as a vector in `audit_embeddings`; events point to texts.
 
-How a text is rendered and embedded is decided in `intelligence`. Incremental by tenant: events beyond the highest `seq`
-in `audit_event_texts` are rendered, and only texts never seen before are embedded.
+How a text is rendered and embedded is decided in `intelligence`, by whom in `derive.embedders`. Incremental by tenant:
+events beyond the highest `seq` in `audit_event_texts` are rendered, and only texts without a vector are embedded. Texts
+are shared within a tenant and never between tenants, neither stored nor in memory.
 """
 
 import hashlib
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import numpy as np
@@ -17,15 +20,24 @@ from audit_pipelines.db.database import Connection
 from audit_pipelines.db.queries import query
 from audit_pipelines.derive import lineage
 from audit_pipelines.derive.accesses import IS_ACCESS
+from audit_pipelines.derive.embedders import embedder_in_use, embedding_model, is_local, model_in_use, source_of
 from audit_pipelines.derive.locks import exclusive
+from audit_pipelines.errors import EmbeddingServerError
 from audit_pipelines.installation import Installation
-from audit_pipelines.intelligence.embed import Embedder, MiniLMEmbedder, Vectors
+from audit_pipelines.intelligence.embed import Embedder, Vectors
+from audit_pipelines.intelligence.embedding_server import OpenAIEmbedder, Spent, split
 from audit_pipelines.intelligence.render import COLUMNS, render_texts, text_hash
 from audit_pipelines.lake.datasets import Lake
 
 # Rows of one INSERT … SELECT FROM unnest: COPY is refused under row-level security, and this is as fast.
 _BATCH: Final = 10_000
-_TEXT_BATCH: Final = 1_000
+# Bounds the texts of details in memory, and what is rendered again after a kill.
+_EVENTS_AT_ONCE: Final = 200_000
+# Texts that a model on this machine embeds in 4 s.
+_TEXTS_AT_ONCE: Final = 1_000
+
+KEPT_DAYS: Final = 7
+"""Days for which the vectors of a model that a tenant has left, or was changing to, stay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +47,12 @@ class EmbeddingUpdate:
     tenant_id: UUID
     new_events: int
     new_texts: int
+    """Texts that got a vector of the chosen model."""
     texts: int
-    """Distinct texts of the tenant under this model."""
+    """Distinct texts of the tenant under that model."""
+    spent: Spent
+    former: str | None
+    """The model that the tenant used until this update; None where that is the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,33 +64,34 @@ class Coverage:
     embedded: int
 
 
-def default_embedder(installation: Installation) -> MiniLMEmbedder:
-    """Return the offline embedder; it loads its model at first use."""
-    return MiniLMEmbedder(installation.settings.storage_dir / "embedders")
-
-
-def embedding_model(embedder: Embedder) -> str:
-    """Return the name under which vectors are stored: vectors of different digests are never compared."""
-    return f"{embedder.name}@{embedder.digest[:16]}"
-
-
 def update_embeddings(installation: Installation, embedder: Embedder, *, run_id: str) -> list[EmbeddingUpdate]:
     """Give every event in the lake a text and every text a vector of `embedder`.
 
-    Each tenant is one transaction with its row of `audit_lineage`, so a run that is cut off repeats nothing it paid for
-    and leaves nothing half. Texts that only another model has embedded are embedded as well.
+    First every tenant's events get their texts, in transactions of so many events each with its row of `audit_lineage`;
+    then texts get vectors, a transaction a batch, so a run that is cut off pays again for the batch on its way alone.
+    A tenant that uses another model changes to this one when all its texts have a vector of it. Until then, new texts
+    get one of the model in use as well, if that runs on this machine. Vectors of a model that a tenant has left are
+    removed after `KEPT_DAYS`: who changes back before pays nothing.
+
+    Raises `EmbeddingServerError` when a server fails; what it gave is stored, and what is in use stays in use.
     """
     lake = Lake(installation.settings.lake_dir)
+    tenants = lake.tenants()
     with exclusive(installation.database, "event_embeddings"):
-        return [_update_tenant(installation, lake, embedder, tenant_id, run_id) for tenant_id in lake.tenants()]
+        new_events = [_add_events(installation, lake, embedder, tenant_id, run_id) for tenant_id in tenants]
+        for tenant_id in tenants:
+            _serve(installation, embedder, tenant_id, run_id)
+        return [
+            _cover(installation, embedder, tenant_id, count, run_id)
+            for tenant_id, count in zip(tenants, new_events, strict=True)
+        ]
 
 
-def coverage(installation: Installation, embedder: Embedder) -> list[Coverage]:
-    """Count each tenant's events in the lake and those of them whose text has a vector of `embedder`."""
+def coverage(installation: Installation) -> list[Coverage]:
+    """Count each tenant's events in the lake and those of them whose text has a vector of the model in use."""
     lake = Lake(installation.settings.lake_dir)
     with installation.database.connection("audit_pipeline") as conn:
-        rows = conn.execute(query("derive/count_embedded"), {"model": embedding_model(embedder)}).fetchall()
-    embedded = dict(rows)
+        embedded = dict(conn.execute(query("derive/count_embedded")).fetchall())
     return [
         Coverage(
             tenant_id,
@@ -85,34 +102,127 @@ def coverage(installation: Installation, embedder: Embedder) -> list[Coverage]:
     ]
 
 
-def _update_tenant(
-    installation: Installation, lake: Lake, embedder: Embedder, tenant_id: UUID, run_id: str
-) -> EmbeddingUpdate:
-    model = embedding_model(embedder)
+def _add_events(installation: Installation, lake: Lake, embedder: Embedder, tenant_id: UUID, run_id: str) -> int:
+    """Render the tenant's events that have no text yet; return how many they are."""
     with installation.database.connection("audit_pipeline") as conn:
         row = conn.execute(query("derive/select_text_watermark"), {"tenant_id": tenant_id}).fetchone()
-        first = row[0] if row else 0
-        events = lake.events(tenant_id, from_seq=first, columns=("seq", "row_hash", *COLUMNS))
-        # What a reader asked for is not what happened: a search for failures is none.
-        events = events.with_columns(details=pl.when(IS_ACCESS).then(None).otherwise(pl.col("details")))
-        texts = render_texts(events)
-        distinct = sorted(texts.unique().to_list())
-        hashes = {text: text_hash(text) for text in distinct}
-        known = _known(conn, tenant_id, model, list(hashes.values()))
-        new = {digest: text for text, digest in hashes.items() if digest not in known}
-        new |= dict(conn.execute(query("derive/select_unembedded_texts"), {"tenant_id": tenant_id, "model": model}))
-        _insert_texts(conn, tenant_id, model, new, embedder.encode(list(new.values())))
-        if not events.is_empty():
-            column = texts.replace_strict(distinct, [hashes[text].hex() for text in distinct]).to_list()
-            pairs = list(zip(events["seq"].to_list(), (bytes.fromhex(each) for each in column), strict=True))
-            _insert_event_texts(conn, tenant_id, pairs)
-            source = lineage.ledger_input(first, events["seq"][-1], events["row_hash"][-1])
-            output = lineage.Output(
-                tenant_id, "event_embeddings", f"seq {first}-{events['seq'][-1]}", _digest(pairs), (source,), model
-            )
+    first = row[0] if row else 0
+    events = lake.events(tenant_id, from_seq=first, columns=("seq", "row_hash", *COLUMNS))
+    for some in events.iter_slices(_EVENTS_AT_ONCE):
+        with installation.database.connection("audit_pipeline") as conn:
+            model = _register(conn, embedder, tenant_id)
+            hashes = _insert_new_texts(conn, tenant_id, model, _render(some))
+            _insert_event_texts(conn, tenant_id, some["seq"], hashes)
+            source = lineage.ledger_input(some["seq"][0], some["seq"][-1], some["row_hash"][-1])
+            key = f"seq {some['seq'][0]}-{some['seq'][-1]}"
+            output = lineage.Output(tenant_id, "event_embeddings", key, _digest(some["seq"], hashes), (source,))
             lineage.record(conn, [output], run_id=run_id)
-        count = conn.execute(query("derive/count_texts"), {"tenant_id": tenant_id, "model": model}).fetchone()
-    return EmbeddingUpdate(tenant_id, events.height, len(new), count[0] if count else 0)
+    return events.height
+
+
+def _serve(installation: Installation, embedder: Embedder, tenant_id: UUID, run_id: str) -> None:
+    """Keep the model in use whole, if it is another one and runs here: the chosen one may be long in coming."""
+    with installation.database.connection("audit_pipeline") as conn:
+        if model_in_use(conn, tenant_id, embedder) == embedding_model(embedder):
+            return
+        serving = embedder_in_use(installation, conn, tenant_id)
+    if serving is not None and is_local(serving):
+        _embed(installation, serving, tenant_id, run_id)
+
+
+def _cover(
+    installation: Installation, embedder: Embedder, tenant_id: UUID, new_events: int, run_id: str
+) -> EmbeddingUpdate:
+    """Give every text of the tenant a vector of `embedder`, then let the tenant use that model."""
+    with installation.database.connection("audit_pipeline") as conn:
+        model = _register(conn, embedder, tenant_id)
+    new_texts, spent = _embed(installation, embedder, tenant_id, run_id)
+    named = {"tenant_id": tenant_id, "model": model}
+    with installation.database.connection("audit_pipeline") as conn:
+        former = model_in_use(conn, tenant_id, embedder)
+        if former != model:
+            conn.execute(query("derive/copy_text_tags"), named | {"former": former})
+            conn.execute(query("derive/retire_model"), named)
+            conn.execute(query("derive/use_model"), named)
+        conn.execute(query("derive/remove_unused_vectors"), named | {"days": KEPT_DAYS})
+        count = conn.execute(query("derive/count_texts"), named).fetchone()
+    texts = count[0] if count else 0
+    return EmbeddingUpdate(tenant_id, new_events, new_texts, texts, spent, None if former == model else former)
+
+
+def _embed(installation: Installation, embedder: Embedder, tenant_id: UUID, run_id: str) -> tuple[int, Spent]:
+    """Embed the tenant's texts that have no vector of `embedder`, each batch stored before the next is asked for."""
+    model = embedding_model(embedder)
+    named: dict[str, Any] = {"tenant_id": tenant_id, "model": model}
+    with installation.database.connection("audit_pipeline") as conn:
+        missing: dict[bytes, str] = dict(conn.execute(query("derive/select_unembedded_texts"), named).fetchall())
+    hashes = list(missing)
+    begun, done = spent_by(embedder), 0
+    for batch in _batches(embedder, missing.values()):
+        before = spent_by(embedder)
+        try:
+            vectors = embedder.encode(batch)
+        except EmbeddingServerError:
+            with installation.database.connection("audit_pipeline") as conn:
+                _add_costs(conn, named, spent_by(embedder) - before)
+            raise
+        spent = spent_by(embedder) - before
+        keys = hashes[done : done + len(batch)]
+        done += len(batch)
+        with installation.database.connection("audit_pipeline") as conn:
+            _register(conn, embedder, tenant_id)
+            written = [vector_text(vector) for vector in vectors]
+            conn.execute(query("derive/upsert_vectors"), named | {"hashes": keys, "texts": batch, "vectors": written})
+            _add_costs(conn, named, spent)
+            digest = _digest_of_vectors(keys, vectors)
+            source = _model_input(installation, embedder, len(batch), spent)
+            output = lineage.Output(tenant_id, "text_vectors", f"sha256 {digest.hex()}", digest, (source,), model)
+            lineage.record(conn, [output], run_id=run_id)
+    return done, spent_by(embedder) - begun
+
+
+def _add_costs(conn: Connection, named: dict[str, Any], spent: Spent) -> None:
+    conn.execute(query("derive/add_model_costs"), named | {"requests": spent.requests, "tokens": spent.tokens})
+
+
+def _batches(embedder: Embedder, texts: Iterable[str]) -> Iterator[list[str]]:
+    if isinstance(embedder, OpenAIEmbedder):
+        return embedder.batches(texts)
+    return split(texts, most_texts=_TEXTS_AT_ONCE, most_tokens=sys.maxsize)
+
+
+def spent_by(embedder: Embedder) -> Spent:
+    """Return what an embedder has asked of a server since it was made; nothing for one that runs here."""
+    return embedder.spent if isinstance(embedder, OpenAIEmbedder) else Spent()
+
+
+def _model_input(installation: Installation, embedder: Embedder, texts: int, spent: Spent) -> dict[str, Any]:
+    made = lineage.file_input("embedding_model", embedder.name, embedder.digest) | {"texts": texts}
+    if not isinstance(embedder, OpenAIEmbedder):
+        return made
+    made |= {"server": urlsplit(embedder.source).netloc, "requests": spent.requests, "tokens": spent.tokens}
+    cost = cost_of(installation, spent)
+    return made if cost is None else made | {"cost": cost}
+
+
+def cost_of(installation: Installation, spent: Spent) -> float | None:
+    """Return what the tokens cost by `OPENAI_EMBEDDING_PRICE`, in its currency; None without a price."""
+    price = installation.settings.openai_embedding_price
+    return None if price is None else spent.tokens * price / 1_000_000
+
+
+def _register(conn: Connection, embedder: Embedder, tenant_id: UUID) -> str:
+    model = embedding_model(embedder)
+    entry = {
+        "tenant_id": tenant_id,
+        "model": model,
+        "name": embedder.name,
+        "dimension": embedder.dimension,
+        "digest": embedder.digest,
+        "source": source_of(embedder),
+    }
+    conn.execute(query("derive/register_embedding_model"), entry)
+    return model
 
 
 def render_again(
@@ -126,52 +236,50 @@ def render_again(
 ) -> bytes:
     """Give some events of a tenant the texts that the lake has for them now; delete texts that no event has any more.
 
-    Returns the digest of which text each of them has. `because` is the input by which the lineage says why.
+    Returns the digest of which text each of them has. `because` is the input by which the lineage says why. Texts that
+    are new get their vectors at once where the model in use runs on this machine, else with the next run: an erasure
+    waits for nobody's server.
     """
-    lake, model = Lake(installation.settings.lake_dir), embedding_model(embedder)
-    with (
-        exclusive(installation.database, "event_embeddings"),
-        installation.database.connection("audit_pipeline") as conn,
-    ):
-        events = lake.events(tenant_id, from_seq=min(seqs, default=0), columns=("seq", *COLUMNS))
-        events = events.filter(pl.col("seq").is_in(list(seqs)))
-        texts = render_texts(events).to_list()
-        hashes = {text: text_hash(text) for text in texts}
-        known = _known(conn, tenant_id, model, list(hashes.values()))
-        new = {digest: text for text, digest in hashes.items() if digest not in known}
-        _insert_texts(conn, tenant_id, model, new, embedder.encode(list(new.values())))
-        pairs = list(zip(events["seq"].to_list(), (hashes[text] for text in texts), strict=True))
-        for start in range(0, len(pairs), _BATCH):
-            rows = pairs[start : start + _BATCH]
-            changed = {"tenant_id": tenant_id, "seqs": [seq for seq, _ in rows], "hashes": [each for _, each in rows]}
-            conn.execute(query("privacy/update_event_texts"), changed)
-        conn.execute(query("privacy/delete_orphan_texts"), {"tenant_id": tenant_id})
-        asked = {"tenant_id": tenant_id, "seqs": list(seqs)}
-        row = conn.execute(query("privacy/count_event_texts"), asked).fetchone()
-        digest = bytes(row[1]) if row else hashlib.sha256(b"").digest()
-        key = f"seq {min(seqs, default=0)}-{max(seqs, default=0)} of one person"
-        output = lineage.Output(tenant_id, "event_embeddings", key, digest, (because,), model)
-        lineage.record(conn, [output], run_id=run_id)
+    lake = Lake(installation.settings.lake_dir)
+    with exclusive(installation.database, "event_embeddings"):
+        with installation.database.connection("audit_pipeline") as conn:
+            model = model_in_use(conn, tenant_id, embedder)
+            events = lake.events(tenant_id, from_seq=min(seqs, default=0), columns=("seq", *COLUMNS))
+            events = events.filter(pl.col("seq").is_in(list(seqs)))
+            hashes = _insert_new_texts(conn, tenant_id, model, _render(events))
+            for rows in events.select("seq", hash=hashes).iter_slices(_BATCH):
+                changed = {"tenant_id": tenant_id, "seqs": rows["seq"].to_list(), "hashes": rows["hash"].to_list()}
+                conn.execute(query("privacy/update_event_texts"), changed)
+            conn.execute(query("privacy/delete_orphan_texts"), {"tenant_id": tenant_id})
+            asked = {"tenant_id": tenant_id, "seqs": list(seqs)}
+            row = conn.execute(query("privacy/count_event_texts"), asked).fetchone()
+            digest = bytes(row[1]) if row else hashlib.sha256(b"").digest()
+            key = f"seq {min(seqs, default=0)}-{max(seqs, default=0)} of one person"
+            output = lineage.Output(tenant_id, "event_embeddings", key, digest, (because,))
+            lineage.record(conn, [output], run_id=run_id)
+            serving = embedder if model == embedding_model(embedder) else embedder_in_use(installation, conn, tenant_id)
+        if serving is not None and is_local(serving):
+            _embed(installation, serving, tenant_id, run_id)
     return digest
 
 
-def _known(conn: Connection, tenant_id: UUID, model: str, hashes: list[bytes]) -> set[bytes]:
-    parameters = {"tenant_id": tenant_id, "model": model, "hashes": hashes}
-    return {row[0] for row in conn.execute(query("derive/select_known_texts"), parameters)}
+def _render(events: pl.DataFrame) -> pl.Series:
+    # What a reader asked for is not what happened: a search for failures is none.
+    return render_texts(events.with_columns(details=pl.when(IS_ACCESS).then(None).otherwise(pl.col("details"))))
 
 
-def _insert_texts(conn: Connection, tenant_id: UUID, model: str, texts: dict[bytes, str], vectors: Vectors) -> None:
-    hashes = list(texts)
-    for start in range(0, len(hashes), _TEXT_BATCH):
-        some = hashes[start : start + _TEXT_BATCH]
-        parameters = {
-            "tenant_id": tenant_id,
-            "model": model,
-            "hashes": some,
-            "texts": [texts[digest] for digest in some],
-            "vectors": [vector_text(vector) for vector in vectors[start : start + _TEXT_BATCH]],
-        }
-        conn.execute(query("derive/insert_texts"), parameters)
+def _insert_new_texts(conn: Connection, tenant_id: UUID, model: str, texts: pl.Series) -> pl.Series:
+    """Store the texts that the tenant has under no model; return the hash of each text, in the order of `texts`."""
+    distinct = texts.unique().to_list()
+    hashes = [text_hash(text) for text in distinct]
+    asked = {"tenant_id": tenant_id, "hashes": hashes}
+    known = {row[0] for row in conn.execute(query("derive/select_known_texts"), asked)}
+    new = sorted((text, digest) for text, digest in zip(distinct, hashes, strict=True) if digest not in known)
+    for start in range(0, len(new), _BATCH):
+        some = new[start : start + _BATCH]
+        row = {"tenant_id": tenant_id, "model": model, "texts": [text for text, _ in some]}
+        conn.execute(query("derive/insert_texts"), row | {"hashes": [digest for _, digest in some]})
+    return texts.replace_strict(distinct, pl.Series(hashes, dtype=pl.Binary), return_dtype=pl.Binary)
 
 
 def vector_text(vector: Vectors) -> str:
@@ -179,15 +287,21 @@ def vector_text(vector: Vectors) -> str:
     return "[" + ",".join(np.format_float_positional(value, unique=True) for value in vector) + "]"
 
 
-def _insert_event_texts(conn: Connection, tenant_id: UUID, pairs: Sequence[tuple[int, bytes]]) -> None:
-    for start in range(0, len(pairs), _BATCH):
-        rows = pairs[start : start + _BATCH]
-        parameters = {"tenant_id": tenant_id, "seqs": [seq for seq, _ in rows], "hashes": [each for _, each in rows]}
+def _insert_event_texts(conn: Connection, tenant_id: UUID, seqs: pl.Series, hashes: pl.Series) -> None:
+    for rows in pl.DataFrame({"seq": seqs, "hash": hashes}).iter_slices(_BATCH):
+        parameters = {"tenant_id": tenant_id, "seqs": rows["seq"].to_list(), "hashes": rows["hash"].to_list()}
         conn.execute(query("derive/insert_event_texts"), parameters, binary=True)
 
 
-def _digest(pairs: Sequence[tuple[int, bytes]]) -> bytes:
+def _digest(seqs: pl.Series, hashes: pl.Series) -> bytes:
     state = hashlib.sha256()
-    for seq, digest in pairs:
+    for seq, digest in zip(seqs, hashes, strict=True):
         state.update(seq.to_bytes(8) + digest)
+    return state.digest()
+
+
+def _digest_of_vectors(hashes: Sequence[bytes], vectors: Vectors) -> bytes:
+    state = hashlib.sha256()
+    for digest, vector in zip(hashes, vectors, strict=True):
+        state.update(digest + vector.astype("<f4").tobytes())
     return state.digest()

@@ -14,7 +14,6 @@ import polars as pl
 from audit_pipelines.db.queries import query
 from audit_pipelines.derive import lineage
 from audit_pipelines.derive.controls import check_controls, requirement_lines
-from audit_pipelines.derive.embeddings import default_embedder, embedding_model
 from audit_pipelines.derive.integrity import integrity_of
 from audit_pipelines.derive.signing import signature_lines, unsigned_path
 from audit_pipelines.errors import ValidationError
@@ -211,10 +210,13 @@ def _coverage(
     tenant_id = verification.tenant_id
     last_seq = events["seq"].max()
     with installation.database.connection("audit_pipeline") as conn:
-        parameters: dict[str, Any] = {"model": embedding_model(default_embedder(installation))}
-        embedded = dict(conn.execute(query("derive/count_embedded"), parameters).fetchall())
+        embedded = dict(conn.execute(query("derive/count_embedded")).fetchall())
         # A report is an access itself: the next one of the same run must not miss the entry that this one made.
-        parameters = {"tenant_id": tenant_id, "after_seq": last_seq, "through_seq": verification.last_seq}
+        parameters: dict[str, Any] = {
+            "tenant_id": tenant_id,
+            "after_seq": last_seq,
+            "through_seq": verification.last_seq,
+        }
         (later,) = conn.execute(query("reports/count_later_accesses"), parameters).fetchone() or (0,)
     return Coverage(verification.events - later, events.height, scores.height, embedded.get(tenant_id, 0))
 

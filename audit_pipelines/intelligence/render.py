@@ -248,7 +248,7 @@ def _render_slice(events: pl.DataFrame, phrases: dict[str, str | None]) -> pl.Se
     entities = {label: label_words(label) or "entity" for label in _distinct(events["entity_type"])}
     outcomes = {label: _outcome_words(label) for label in _distinct(events["outcome"])}
     details = _details(events["details"].cast(pl.String), phrases)
-    return events.select(
+    texts = events.select(
         pl.concat_str(
             lookup("event_type", types).fill_null("event"),
             lookup("entity_type", entities).fill_null("entity"),
@@ -258,6 +258,17 @@ def _render_slice(events: pl.DataFrame, phrases: dict[str, str | None]) -> pl.Se
             ignore_nulls=True,
         ).alias("text")
     ).to_series()
+    distinct = texts.unique().to_list()
+    return texts.replace_strict(distinct, [_said_once(text) for text in distinct], return_dtype=pl.String)
+
+
+def _said_once(text: str) -> str:
+    """Leave out details that repeat one another, or event, entity and outcome: `user login; user; failure; failure`."""
+    head = text.split("; ", 3)[:3]
+    phrases = dict.fromkeys(parse_text(text).details.split(", "))
+    said = {*" ".join(head).split(), *(word for word, outcome in _OUTCOMES.items() if outcome == head[2])}
+    news = [phrase for phrase in phrases if not said.issuperset(phrase.split())]
+    return "; ".join([*head, ", ".join(news)] if news else head)
 
 
 def _details(details: pl.Series, phrases: dict[str, str | None]) -> pl.Series:

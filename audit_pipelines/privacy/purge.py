@@ -15,7 +15,8 @@ from typing import Final, Literal
 from audit_pipelines.db.queries import query
 from audit_pipelines.derive import lineage
 from audit_pipelines.derive.anomalies import update_anomalies
-from audit_pipelines.derive.embeddings import default_embedder, render_again
+from audit_pipelines.derive.embedders import default_embedder
+from audit_pipelines.derive.embeddings import render_again
 from audit_pipelines.derive.features import update_actor_features, update_event_features
 from audit_pipelines.derive.locks import exclusive
 from audit_pipelines.derive.window import Redo

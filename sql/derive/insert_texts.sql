@@ -1,5 +1,5 @@
--- New texts with their vectors.
-insert into audit_embeddings (tenant_id, model, text_hash, text, embedding)
-select %(tenant_id)s, %(model)s, g.text_hash, g.text, g.vector::vector
-from unnest(%(hashes)s::bytea[], %(texts)s::text[], %(vectors)s::text[]) as g (text_hash, text, vector)
+-- New texts, which wait for their vectors.
+insert into audit_embeddings (tenant_id, model, text_hash, text)
+select %(tenant_id)s, %(model)s, g.text_hash, g.text
+from unnest(%(hashes)s::bytea[], %(texts)s::text[]) as g (text_hash, text)
 on conflict (tenant_id, model, text_hash) do nothing

@@ -16,6 +16,7 @@ import pytest
 
 from audit_pipelines.derive import (
     anomalies,
+    embedders,
     embeddings,
     features,
     models,
@@ -86,7 +87,7 @@ def test_each_text_is_embedded_once(stocked: Installation, tenant_id: uuid.UUID,
     (first,) = embeddings.update_embeddings(stocked, embedder, run_id="test")
     assert first.new_events == 1500
     assert first.new_texts == first.texts == len(embedder.seen) == len(set(embedder.seen))
-    assert [(one.events, one.embedded) for one in embeddings.coverage(stocked, embedder)] == [(1500, 1500)]
+    assert [(one.events, one.embedded) for one in embeddings.coverage(stocked)] == [(1500, 1500)]
 
     known = msgspec.structs.replace(story[0], event_id="again")
     stocked.ledger.append(tenant_id, [known, Event(event_type="moon.landed", entity_type="rocket", entity_id="r1")])
@@ -101,7 +102,7 @@ def test_a_vector_is_stored_as_it_was_made(stocked: Installation, tenant_id: uui
     embedder = HashEmbedder()
     embeddings.update_embeddings(stocked, embedder, run_id="test")
     with stocked.database.connection("audit_pipeline") as conn:
-        texts = training.read_texts(conn, tenant_id, embeddings.embedding_model(embedder))
+        texts = training.read_texts(conn, tenant_id, embedders.embedding_model(embedder))
     assert (texts.vectors == HashEmbedder().encode(texts.texts)).all()
     assert sum(texts.events) == texts.trained_on.rows == 1500
 
@@ -112,7 +113,7 @@ def test_another_model_embeds_the_old_texts_too(stocked: Installation) -> None:
     (update,) = embeddings.update_embeddings(stocked, other, run_id="test")
     assert update.new_events == 0
     assert update.new_texts == update.texts > 0
-    assert [(one.events, one.embedded) for one in embeddings.coverage(stocked, other)] == [(1500, 1500)]
+    assert [(one.events, one.embedded) for one in embeddings.coverage(stocked)] == [(1500, 1500)]
 
 
 def test_scores_are_those_of_a_walk_through_the_past(stocked: Installation, tenant_id: uuid.UUID) -> None:
@@ -406,7 +407,7 @@ def test_accesses_are_copied_and_no_behaviour(stocked: Installation, tenant_id: 
     assert {update.tenant_id: update.enough for update in updates} == {tenant_id: True, only_read: False}
     texts = _rows(stocked, "select distinct text from audit_embeddings where text like 'audit access%%'")
     assert texts == [("audit access events list; audit access; success",)]
-    assert all(one.events == one.embedded for one in embeddings.coverage(stocked, embedder))
+    assert all(one.events == one.embedded for one in embeddings.coverage(stocked))
 
 
 def test_reading_is_no_sign_that_a_source_lives(stocked: Installation, tenant_id: uuid.UUID) -> None:

@@ -1,77 +1,35 @@
 """What leaves for somebody else's model: an embedding server on this machine, and what it is sent of personal data."""
 
-import json
-import threading
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import httpx
-import numpy as np
 import pytest
+from pydantic import SecretStr
 
+from audit_pipelines.derive.embedders import default_embedder
 from audit_pipelines.derive.embeddings import update_embeddings
 from audit_pipelines.installation import Installation
-from audit_pipelines.intelligence.embed import Vectors
 from audit_pipelines.lake.export import export_window
 from audit_pipelines.ledger.event import Event
+from tests.integration.embedding_servers import KEY, Embeddings, embedding_server
 
 PERSONAL = (
     "alice.quist", "quist", "bob.berg", "halden.example", "192.0.2.77", "2001:db8", "198.18.4.4", "555 0100", "sesame",
-    "1984-02-29", "rosenstrasse", "4711-0815", "9f2c7a10",
+    "1984-02-29", "rosenstrasse", "4711-0815", "9f2c7a10", "akiaiosfodnn7example", "ghp_16c7e42f", "eyjhbgci",
+    "arn:aws:iam", "123456789012", "wjalrxutnfemi", "i-0abc1234", "sha256:9b1d", "de89370400440532013000",
 )  # fmt: skip
 
 
-class _Server(ThreadingHTTPServer):
-    received: list[bytes]
-
-
-class _Handler(BaseHTTPRequestHandler):
-    """Answers as `POST /v1/embeddings` of the OpenAI interface does, and keeps all that came."""
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        server = self.server
-        assert isinstance(server, _Server)
-        server.received.append(self.path.encode() + str(self.headers).encode() + body)
-        count = len(json.loads(body)["input"])
-        answer = json.dumps({"data": [{"index": place, "embedding": [0.6, 0.8]} for place in range(count)]}).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(answer)))
-        self.end_headers()
-        self.wfile.write(answer)
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name that the base class gives it
-        return
-
-
-class _RemoteEmbedder:
-    name, dimension, digest = "remote", 2, "0" * 64
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-
-    def encode(self, texts: Sequence[str]) -> Vectors:
-        body = {"model": self.name, "input": list(texts)}
-        answer = httpx.post(f"{self._url}/v1/embeddings", json=body, trust_env=False).json()
-        return np.array([one["embedding"] for one in answer["data"]], dtype=np.float32)
-
-
 @pytest.fixture
-def server() -> Iterator[_Server]:
-    server = _Server(("127.0.0.1", 0), _Handler)
-    server.received = []
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+def answers() -> Iterator[Embeddings]:
+    with embedding_server() as answers:
+        yield answers
 
 
 def test_an_embedding_server_is_sent_nothing_personal(
-    installation: Installation, server: _Server, tenant_id: uuid.UUID
+    installation: Installation, answers: Embeddings, tenant_id: uuid.UUID
 ) -> None:
     details = {
         "by": "alice.quist@halden.example",
@@ -83,8 +41,24 @@ def test_an_embedding_server_is_sent_nothing_personal(
         "session": "9f2c7a10-11aa-4bbb-8ccc-0123456789ab",
         "reason": "bob.berg asked",
         "force": True,
+        "accessKeyId": "AKIAIOSFODNN7EXAMPLE",
+        "secretAccessKey": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+        "token": "ghp_16C7e42F292c6912E7710c838347Ae178B4a",
+        "authorization": "Bearer eyJhbGciOiJIUzI1NiJ9.e30.x",
+        "arn": "arn:aws:iam::123456789012:user/alice.quist",
+        "instances": ["i-0abc1234", "sha256:9b1d"],
+        "iban": "DE89370400440532013000",
+        "requestParameters": {"userName": "alice.quist", "policyArn": "arn:aws:iam::123456789012:policy/quist"},
     }
     entities = [("user", "bob.berg@halden.example"), ("folder", "home/alice.quist"), ("host", "192.0.2.77")]
+    labels = (
+        "user.password.changed",
+        "iam:DeleteUser",
+        "export of bob.berg@halden.example",
+        "open arn:aws:iam::123456789012:user/alice.quist",
+        "visit https://people.halden.example/alice.quist",
+        "seen at 198.18.4.4 by 9f2c7a10-11aa-4bbb-8ccc-0123456789ab",
+    )
     installation.ledger.append(
         tenant_id,
         [
@@ -98,16 +72,18 @@ def test_an_embedding_server_is_sent_nothing_personal(
                 outcome="failure",
                 details=details,
             )
-            for event_type in ("user.password.changed", "iam:DeleteUser", "export of bob.berg@halden.example")
+            for event_type in labels
             for entity_type, entity_id in entities
         ],
     )
     refs = [str(installation.vault.find(tenant_id, who)) for who in ("alice.quist@halden.example", entities[0][1])]
     today = date.today()  # noqa: DTZ011 - a window that holds the day in any zone
     export_window(installation, today - timedelta(days=1), today + timedelta(days=2), run_id="test")
-    embedder = _RemoteEmbedder(f"http://127.0.0.1:{server.server_port}")
-    [done] = update_embeddings(installation, embedder, run_id="test")
-    assert done.new_events == 9
-    sent = b"\n".join(server.received).lower()
-    assert b"password" in sent, "or nothing was sent"
-    assert [word for word in (*PERSONAL, *refs, str(tenant_id)) if word.encode() in sent] == []
+    chosen = installation.settings.model_copy(update={"openai_api_key": SecretStr(KEY), "openai_base_url": answers.url})
+    answers.dimension = 1536
+    outgoing = replace(installation, settings=chosen)
+    [done] = update_embeddings(outgoing, default_embedder(outgoing), run_id="test")
+    assert done.new_events == 18
+    sent = str(answers.server.requests).lower()
+    assert "password" in sent, "or nothing was sent"
+    assert [word for word in (*PERSONAL, *refs, str(tenant_id)) if word in sent] == []

@@ -88,6 +88,9 @@ def variables(faulty: int, tmp_path_factory: pytest.TempPathFactory) -> Mapping[
         "AWS_ACCESS_KEY_ID": "somebody",
         "AWS_SECRET_ACCESS_KEY": "CANARY-aws-secret",
         "AWS_SESSION_TOKEN": "CANARY-aws-session",
+        "OPENAI_API_KEY": "CANARY-openai",
+        "OPENAI_BASE_URL": f"http://127.0.0.1:{faulty}/v1",
+        "OPENAI_MAX_RETRIES": "0",
         "DAGSTER_POSTGRES_URL": "postgresql+psycopg2://dagster:CANARY-dagster@127.0.0.1:1/dagster",
         "DATABASE_APP_URL": "postgresql://app:CANARY-app@127.0.0.1:1/audit",
     }
@@ -206,6 +209,8 @@ def test_a_wrong_password_is_not_shown(variables: Mapping[str, str], home: Path)
         {"JWT_JWKS_URL": "http://idp.example/CANARY"},
         {"JWT_ALGORITHMS": "CANARY"},
         {"AWS_ENDPOINT_URL": "https://user:CANARY@storage.example"},
+        {"OPENAI_BASE_URL": "https://user:CANARY@api.example/v1"},
+        {"OPENAI_BASE_URL": "http://api.example/CANARY"},
         {"DATABASE_POOL_MAX": "CANARY"},
         {"AUDIT_OUTGOING_ALLOWED": "https://CANARY"},
         {"CORS_ORIGINS": "https://app.example/CANARY"},
@@ -278,6 +283,9 @@ def test_what_dagster_keeps_of_failures_holds_nothing(
     with open_installation(settings) as installation:
         # Anchors that fail are recorded; one that is configured against the rules fails the run.
         run_here(installation, "checkpoint_job")
+        with pytest.raises(AuditError, match="status 500") as refused:
+            run_here(installation, "embedding_generation_job")
+        assert leaks(str(refused.value)) == []
         seal = installation.seal
         monkeypatch.setattr(type(installation), "anchor_due", _fail_with(settings))
         with pytest.raises(AuditError) as failed:

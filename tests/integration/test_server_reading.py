@@ -218,6 +218,11 @@ def test_one_event_has_its_proof_state(api: Api, reader: httpx.Client, tenant_id
             [tenant_id, bytes(32)],
         )
         conn.execute("insert into audit_event_texts values (%s, 1, %s)", [tenant_id, bytes(32)])
+        conn.execute(
+            "insert into audit_embedding_models (tenant_id, model, name, dimension, source, in_use) "
+            "values (%s, 'm', 'm', 2, 'built in', true)",
+            [tenant_id],
+        )
     event = reader.get(f"{EVENTS}/2").json()
     assert event["proof"]["covered_by"] == {"size": 2, "sealed_at": "2026-11-23T00:00:00.000000Z"}
     [anomaly] = event["anomalies"]

@@ -207,3 +207,22 @@ def test_parse_text_takes_a_text_apart():
 
 def test_text_hash_is_sha256_of_utf8():
     assert text_hash("übergabe") == hashlib.sha256("übergabe".encode()).digest()
+
+
+@pytest.mark.parametrize(
+    ("event", "expected"),
+    [
+        (("user.session.start", "user", "FAILURE", {"result": "FAILURE"}), "user session start; user; failure"),
+        (("hook.create", "repo", "success", {"operation": "create"}), "hook create; repo; success"),
+        (
+            ("login", "user", "failed", {"result": "failed", "reason": "wrong password"}),
+            "login; user; failure; wrong password",
+        ),
+        (("x.get", "item", "success", {"user": "password", "admin": True, "role": "admin"}), None),
+    ],
+)
+def test_details_say_what_was_not_said_before(event, expected):
+    said = text(*event)
+    assert expected is None or said == expected
+    details = parse_text(said).details.split(", ")
+    assert len(details) == len(set(details))
