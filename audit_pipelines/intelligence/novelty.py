@@ -8,14 +8,14 @@ from typing import Final
 
 import numpy as np
 
-from audit_pipelines.intelligence.past import Flags, Floats, Group, Ints, Keys, log2, number, pair
+from audit_pipelines.intelligence.past import Flags, Floats, Group, Ints, Keys, log2, pair
 
 FIXED: Final = 1 << 16
 """Fixed-point scale for sums of real values: 1/65536 is finer than any feature needs and sums stay exact."""
 
 # How much the group's own past weighs against what the tenant's other groups of the same age do.
 _PRIOR_EVENTS: Final = 4.0
-_UNCOUNTED: Final = -1
+_UNCOUNTED: Final = 64
 
 
 def first_times(name: str, past: Group, key: Keys, value: Keys, counted: Flags | None = None) -> tuple[Flags, Floats]:
@@ -39,7 +39,7 @@ def novelty(name: str, past: Group, new: Flags, counted: Flags | None = None) ->
     """
     seen = past.count() if counted is None else past.total(f"{name} seen", counted)
     age = log2(seen + 1)
-    same_age = past.stretch.group(f"{name} age", number(age if counted is None else np.where(counted, age, _UNCOUNTED)))
+    same_age = past.stretch.few(f"{name} age", age if counted is None else np.where(counted, age, _UNCOUNTED))
     age_new = same_age.total("new", new)
     rows: Ints = np.flatnonzero(new).astype(np.int64)
     seen, age_all, age_new = seen[rows], same_age.count()[rows], age_new[rows]

@@ -164,10 +164,17 @@ class Stretch:
 
     def group(self, name: str, key: Keys | None) -> "Group":
         """Group rows by key. The name is the grouping's own: what is carried is found again by it."""
+        return self._add(name, Group(self, name, self.rows if key is None else len(key), key))
+
+    def _add(self, name: str, group: "Group") -> "Group":
         if name in self._groups:
             raise ValidationError(f"expected a name of its own for each grouping, got {name!r} twice")
-        self._groups[name] = Group(self, name, self.rows if key is None else len(key), key)
-        return self._groups[name]
+        self._groups[name] = group
+        return group
+
+    def few(self, name: str, label: Ints | Flags) -> "Group":
+        """Group rows by a number from 0 to 65,535: several times as fast as by key."""
+        return self._add(name, Group(self, name, len(label), label.astype(np.uint16).astype(np.uint64), few=True))
 
     def windows(self, name: str, key: Keys, longest_s: float, time_us: Ints | None = None) -> "Windows":
         """Prepare sliding windows of up to `longest_s` seconds over rows of each key: all rows, or those with times."""
@@ -187,10 +194,10 @@ class Stretch:
 class Group:
     """Rows regrouped by key, time order kept within each group: the base of every count of the past."""
 
-    def __init__(self, stretch: Stretch, name: str, rows: int, key: Keys | None) -> None:
+    def __init__(self, stretch: Stretch, name: str, rows: int, key: Keys | None, *, few: bool = False) -> None:
         self.stretch = stretch
         self.rows = rows
-        self.order, first = _grouped(key) if key is not None and rows else _one_group(rows)
+        self.order, first = _grouped(key, few=few) if key is not None and rows else _one_group(rows)
         """Row numbers, group after group."""
         self.heads: Ints = np.flatnonzero(first).astype(np.int64)
         """Places in `order` where the groups begin."""
@@ -227,6 +234,12 @@ class Group:
         if name in self._after:
             raise ValidationError(f"expected a name of its own for each field, got {name!r} twice")
         self._after[name] = values
+
+    def of_group(self, values: npt.NDArray[np.uint64]) -> Keys:
+        """Return for each row what is given by group, in the order of `heads`."""
+        out = np.empty(self.rows, dtype=np.uint64)
+        out[self.order] = values[self.of_place]
+        return out
 
     def by_row(self, by_place: npt.NDArray[np.int64]) -> Ints:
         """Return what is given by place in the order of rows."""
@@ -367,23 +380,31 @@ def _one_group(rows: int) -> tuple[Ints, Flags]:
     return np.arange(rows, dtype=np.int64), first
 
 
-def _grouped(key: Keys) -> tuple[Ints, Flags]:
-    """Return the stable order by key, and which places begin a group.
+def _grouped(key: Keys, *, few: bool = False) -> tuple[Ints, Flags]:
+    """Return the stable order by key, and which places begin a group; `few` says that keys are below 65,536.
 
     The row's number takes the place of the key's lowest bits: sorting plain numbers is ten times as fast as sorting
     indices by them. Where two keys differ in those bits alone, once in a thousand histories, indices are sorted.
     """
+    first = np.ones(len(key), dtype=bool)
+    if few:
+        order = np.argsort(key.astype(np.uint16), kind="stable")
+        ordered = key[order]
+        np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
+        return order, first
     bits = np.uint64(len(key).bit_length())
     low = (np.uint64(1) << bits) - np.uint64(1)
-    both = np.sort((key & ~low) | np.arange(len(key), dtype=np.uint64))
-    order = (both & low).astype(np.int64)
+    both = key & ~low
+    both |= np.arange(len(key), dtype=np.uint64)
+    both.sort()
+    order = (both & low).view(np.int64)
     ordered = key[order]
-    first = np.ones(len(key), dtype=bool)
-    first[1:] = ordered[1:] != ordered[:-1]
-    if (first[1:] & ((both[1:] >> bits) == (both[:-1] >> bits))).any():
+    np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
+    heads = np.flatnonzero(first)
+    if ((both[heads[1:]] >> bits) == (both[heads[1:] - 1] >> bits)).any():
         order = np.argsort(key, kind="stable").astype(np.int64)
         ordered = key[order]
-        first[1:] = ordered[1:] != ordered[:-1]
+        np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
     return order, first
 
 

@@ -1,5 +1,6 @@
 """All families together: a stretch of events after a state becomes rows of features and the state after it."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import polars as pl
@@ -8,7 +9,6 @@ from audit_pipelines.intelligence.features import details, hours, kinds, peers, 
 from audit_pipelines.intelligence.features.facts import Feature, facts
 from audit_pipelines.intelligence.past import Layer, State, merge
 
-# In this order, because `sessions` sums up what the others found.
 _FAMILIES: Final = (kinds, places, details, hours, rates, peers, sessions)
 
 _ROLES: Final = ("surprise", "meaning", "evidence")
@@ -61,8 +61,13 @@ def _weight(layer: Layer) -> int:
 
 
 def _stretch(ordered: pl.DataFrame, state: State) -> tuple[pl.DataFrame, Layer]:
-    found = facts(ordered, state)
-    for family in _FAMILIES:
-        found.known.update(family.compute(found))
+    found = facts(ordered, state, details.TEXTS)
+    # The details are half of the work and need nothing of the others; NumPy and polars let two threads go.
+    with ThreadPoolExecutor(1) as beside:
+        of_details = beside.submit(details.compute, found)
+        for family in (kinds, places, hours, rates, peers):
+            found.known.update(family.compute(found))
+        found.known.update(of_details.result())
+    found.known.update(sessions.compute(found))
     columns = (pl.Series(each.name, found.known[each.name], dtype=pl.Float64) for each in FEATURES)
     return ordered.select(IDENTITY).with_columns(columns), found.stretch.layer()

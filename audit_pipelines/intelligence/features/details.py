@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from audit_pipelines.intelligence.features.facts import Facts, Feature, by_distinct
+from audit_pipelines.intelligence.features.facts import Facts, Feature
 from audit_pipelines.intelligence.novelty import first_times, novelty
 from audit_pipelines.intelligence.past import Floats, Ints, Keys, number, pair
 
@@ -29,7 +29,7 @@ FEATURES: Final = (
 
 # A leaf of the details whose value is a short word or a flag. Values with long runs of digits are identifiers and
 # moments: always new, so never surprising, and most of the cost.
-_LEAF: Final = r'"\w{1,40}":(?:"[A-Za-z][A-Za-z0-9_ .:/*+-]{0,31}"|true|false)'
+_LEAF: Final = r'"(?-u:\w){1,40}":(?:"[A-Za-z][A-Za-z0-9_ .:/*+-]{0,31}"|true|false)'
 _LEAVES_PER_EVENT: Final = 32
 _COUNTED: Final = "row|byte|count|size|record|object|item|file|message|total|quantity|amount|volume|length"
 # Whole words of a key in snake or camel case: `row_count`, `bytesTransferredOut`, `numRows`, but not `accountId`.
@@ -52,11 +52,17 @@ _EXPOSED: Final = "|".join(
 )
 
 
+TEXTS: Final = {
+    "leaves": pl.col("details").str.extract_all(_LEAF),
+    "sizes": pl.col("details").str.extract_all(_SIZE),
+    "exposed": pl.col("details").str.contains(_EXPOSED).fill_null(value=False),
+}
+"""What is wanted of the text of the details, computed side by side."""
+
+
 def compute(f: Facts) -> dict[str, Floats]:
     """Compute the family."""
-    details = f.events["details"]
-    size_text = details.str.extract_all(_SIZE).list.eval(pl.element().str.extract(r"(\d+)$", 1).cast(pl.Float64))
-    size = size_text.list.max().fill_null(-1.0).to_numpy()
+    size = _sizes(f.texts["sizes"])
     log_size = np.log10(1.0 + np.maximum(size, 0.0))
     of_actor, of_kind = (_largest(past.largest("size", log_size.view(np.int64))) for past in (f.by_actor, f.by_kind))
     known = (of_actor >= 0) & (of_kind >= 0)
@@ -67,9 +73,23 @@ def compute(f: Facts) -> dict[str, Floats]:
         "size": size,
         "size_before": np.where(known & (largest > 0), 10.0**largest - 1.0, -1.0),
         "size_jump": jump,
-        "exposed": details.str.contains(_EXPOSED).fill_null(False).to_numpy().astype(np.float64),
-        **_leaves(f, details),
+        "exposed": f.texts["exposed"].to_numpy().astype(np.float64),
+        **_leaves(f),
     }
+
+
+def _sizes(found: pl.Series) -> Floats:
+    """Return the largest number found in each event's details, -1 without any."""
+    counts = found.list.len().fill_null(0).to_numpy().astype(np.int64)
+    out = np.full(len(counts), -1.0)
+    if counts.any():
+        numbers = _flat(found).str.extract(r"(\d+)$", 1).cast(pl.Float64).to_numpy()
+        out[counts > 0] = np.maximum.reduceat(numbers, (np.cumsum(counts) - counts)[counts > 0])
+    return out
+
+
+def _flat(found: pl.Series) -> pl.Series:
+    return found.explode(empty_as_null=False, keep_nulls=False)
 
 
 def _largest(bits: Ints) -> Floats:
@@ -77,18 +97,21 @@ def _largest(bits: Ints) -> Floats:
     return np.where(bits >= 0, np.maximum(bits, 0).view(np.float64), -1.0)
 
 
-def _leaves(f: Facts, details: pl.Series) -> dict[str, Floats]:
+def _leaves(f: Facts) -> dict[str, Floats]:
     """Judge each short value in the details by its key: new or rare for the actor, new for the tenant."""
     size = len(f.actor)
-    found = details.str.extract_all(_LEAF).list.head(_LEAVES_PER_EVENT)
+    found = f.texts["leaves"].list.head(_LEAVES_PER_EVENT)
     counts = found.list.len().fill_null(0).to_numpy().astype(np.int64)
     row = np.repeat(np.arange(size, dtype=np.int64), counts)
-    leaves = found.explode(empty_as_null=False, keep_nulls=False) if len(row) else pl.Series([], dtype=pl.String)
+    leaves = _flat(found)
     leaf, _ = f.stretch.keys(leaves)
-    key, _ = f.stretch.keys(by_distinct(leaves, lambda each: each.str.extract(r'^"(\w+)"', 1)))
+    by_leaf = f.stretch.group("leaf", leaf)
+    # Each distinct leaf is looked into once.
+    distinct = leaves.gather(by_leaf.order[by_leaf.heads]).str.extract(r'^"(\w+)"', 1)
+    key = by_leaf.of_group(f.stretch.keys(distinct)[0])
     actor_key = pair(f.actor[row], key)
     by_actor_key = f.stretch.group("actor, leaf key", actor_key)
-    by_key, by_leaf = f.stretch.group("leaf key", key), f.stretch.group("leaf", leaf)
+    by_key = f.stretch.group("leaf key", key)
     own = f.stretch.group("actor, leaf", pair(actor_key, leaf)).count()
     everyone = by_leaf.count()
     share_all = (everyone + 0.5) / (by_key.count() + 1.0)

@@ -3,7 +3,7 @@
 Names of groupings and fields are what is carried from stretch to stretch; give each a name of its own.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -39,6 +39,8 @@ class Facts:
     """A stretch of one tenant's events in order, regrouped in the ways that several families need."""
 
     events: pl.DataFrame
+    texts: pl.DataFrame
+    """What the families want of the texts, by the names in their TEXTS."""
     stretch: Stretch
     actor: Keys
     kind: Keys
@@ -71,8 +73,11 @@ class Facts:
         return self.stretch.everyone
 
 
-def facts(ordered: pl.DataFrame, state: State) -> Facts:
-    """Regroup events that come after `state`, ordered by (occurred_at, seq). Events without an actor are one actor."""
+def facts(ordered: pl.DataFrame, state: State, texts: Mapping[str, pl.Expr]) -> Facts:
+    """Regroup events that come after `state`, ordered by (occurred_at, seq). Events without an actor are one actor.
+
+    `texts` are expressions over the events' columns, computed side by side: they are most of the work.
+    """
     time_us = ordered["occurred_at"].dt.epoch("us").to_numpy().astype(np.int64)
     stretch = Stretch(ordered.height, time_us, state)
     actor, _ = stretch.keys(ordered["actor_ref"].fill_null(""))
@@ -84,6 +89,7 @@ def facts(ordered: pl.DataFrame, state: State) -> Facts:
     window = stretch.windows("actor", actor, DAY_S)
     return Facts(
         events=ordered,
+        texts=ordered.select(**texts),
         stretch=stretch,
         actor=actor,
         kind=kind,

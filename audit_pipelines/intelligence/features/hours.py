@@ -22,13 +22,11 @@ def compute(f: Facts) -> dict[str, Floats]:
     hours = f.time_us // 3_600_000_000
     hour, day = hours % 24, (hours // 24 + 3) % 7
     weekend = day >= 5
-    sharp, shifted = number(hour // 4 + 6 * weekend), number((hour + 2) % 24 // 4 + 6 * weekend)
-    group = f.stretch.group
-    for_all = (group("hours", sharp).count() + group("hours shifted", shifted).count()) / 2
-    for_actor = (
-        group("actor, hours", pair(f.actor, sharp)).count()
-        + group("actor, hours shifted", pair(f.actor, shifted)).count()
-    ) / 2
+    blocks = {"hours": hour // 4 + 6 * weekend, "hours shifted": (hour + 2) % 24 // 4 + 6 * weekend}
+    for_all, for_actor = np.zeros(len(hour)), np.zeros(len(hour))
+    for name, block in blocks.items():
+        for_all += f.stretch.few(name, block).count() / 2
+        for_actor += f.stretch.group(f"actor, {name}", pair(f.actor, number(block))).count() / 2
     share_all = (for_all + 2.0 / 12) / (f.tenant.count() + 2.0)
     share = (for_actor + 6.0 * share_all) / (f.by_actor.count() + 6.0)
     return {
