@@ -16,6 +16,7 @@ from audit_pipelines.db.embedded import EmbeddedPostgres
 from audit_pipelines.installation import Installation, open_installation
 from audit_pipelines.settings import Settings
 from benchmarks import peers
+from benchmarks.detection import detection_figures
 from benchmarks.history import checkpoint_figures, growth_figures, verify_figures
 from benchmarks.ingest import batch_figures, single_figures
 from benchmarks.machine import machine
@@ -79,6 +80,7 @@ _PARTS: Final[Mapping[str, Callable[[Installation, int], Sequence[Any]]]] = {
     "batches": _figures(lambda installation, _: batch_figures(installation)),
     "singles": _figures(lambda installation, _: single_figures(installation)),
     "history": _figures(_history),
+    "detection": _figures(lambda _, scale: detection_figures(100_000 * scale, 10_000)),
     "peers": _peers,
 }
 

@@ -1,4 +1,4 @@
-"""How fast events become scores: against pandas and scikit-learn on plain columns, and the hourly job over a long past."""
+"""How fast events become scores: beside pandas and scikit-learn on plain columns, and the hourly job over a past."""
 
 import statistics
 import tempfile
