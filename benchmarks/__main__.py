@@ -9,6 +9,7 @@ import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,6 +34,12 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what was measured there, too")
     asked = parser.parse_args()
     parts = [part for part in _PARTS if part in (asked.only or _PARTS)]
+    if "detection" in parts and find_spec("pandas") is None:
+        told = "detection: expected pandas, which is no dependency of the product; `pip install pandas` brings it"
+        if asked.only:
+            parser.error(told)
+        print(told)
+        parts.remove("detection")
     if "peers" in parts:
         try:
             peers.versions()

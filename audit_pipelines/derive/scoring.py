@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
-from uuid import UUID
 
 import polars as pl
 
@@ -150,20 +149,3 @@ def score_by_past(installation: Installation, features: pl.DataFrame, models: Mo
             )
     empty = features.select(_IDENTITY).clear()
     return pl.concat(pieces) if pieces else empty.with_columns(score=pl.lit(0.0), model_id=pl.lit(""))
-
-
-def changed_ranges(lake: Lake, tenant_id: UUID, mark: str | None) -> tuple[list[tuple[int, int]], str]:
-    """Return the ranges of `seq` (both ends inclusive) whose scores may be others than those of the version with this
-    mark, and the mark of the present version; everything where the mark is None or unknown.
-    """
-    version = lake.version("event_scores", tenant_id)
-    if version is None:
-        return [], ""
-    bound = version.changed_since(mark) if mark else BEGINNING
-    if bound is None:
-        return [], version.mark
-    at_or_behind = behind((bound[0], bound[1] - 1))
-    seqs = lake.read("event_scores", tenant_id, ("seq",), where=at_or_behind)["seq"].sort()
-    runs = pl.DataFrame({"seq": seqs}).with_columns(run=pl.col("seq") - pl.int_range(pl.len()))
-    ranges = runs.group_by("run").agg(first=pl.col("seq").min(), last=pl.col("seq").max()).sort("first")
-    return list(ranges.select("first", "last").iter_rows()), version.mark

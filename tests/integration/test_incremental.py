@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 import polars as pl
 import pytest
 
-from audit_pipelines.derive import features, scoring
+from audit_pipelines.derive import changes, features, scoring
 from audit_pipelines.derive.window import Redo
 from audit_pipelines.generator.generate import generate
 from audit_pipelines.installation import Installation
@@ -84,16 +84,21 @@ def test_new_events_cost_themselves_and_late_ones_what_follows(
     installation.ledger.append(tenant_id, story[:1000])
     _derive(installation)
     first = {dataset: lake.version(dataset, tenant_id) for dataset in DERIVED}
-    _, mark = scoring.changed_ranges(lake, tenant_id, None)
+    (everything,) = changes.unread_scores(lake, "test 0.7")
+    assert everything.ranges == [(0, 999)]
+    changes.mark_read(lake, "test 0.7", everything)
 
     installation.ledger.append(tenant_id, story[1000:1020])
     _derive(installation)
     second = {dataset: lake.version(dataset, tenant_id) for dataset in DERIVED}
     for dataset in ("event_features", "event_scores"):
         assert second[dataset].parts[:2] == first[dataset].parts[:2], dataset
-    changed, mark = scoring.changed_ranges(lake, tenant_id, mark)
-    assert changed == [(1000, 1019)]
-    assert scoring.changed_ranges(lake, tenant_id, mark) == ([], mark)
+    (changed,) = changes.unread_scores(lake, "test 0.7")
+    assert changed.ranges == [(1000, 1019)]
+    assert changes.unread_scores(lake, "test 0.7") == [changed]
+    changes.mark_read(lake, "test 0.7", changed)
+    assert changes.unread_scores(lake, "test 0.7")[0].ranges == []
+    assert changes.unread_scores(lake, "test 0.8")[0].ranges == [(0, 1019)]
 
     _derive(installation)
     # Nothing new writes nothing.
@@ -104,9 +109,9 @@ def test_new_events_cost_themselves_and_late_ones_what_follows(
     _derive(installation)
     after = lake.version("event_features", tenant_id)
     assert after.parts[0] == before.parts[0]
-    changed, _ = scoring.changed_ranges(lake, tenant_id, mark)
-    assert changed[-1][1] == 1020
-    assert 20 < sum(last - first + 1 for first, last in changed) < 40
+    (changed,) = changes.unread_scores(lake, "test 0.7")
+    assert changed.ranges[-1][1] == 1020
+    assert 20 < sum(last - first + 1 for first, last in changed.ranges) < 40
 
 
 def test_each_part_is_in_the_lineage_by_its_digest(

@@ -103,7 +103,7 @@ def test_a_writer_that_is_killed_at_any_step_leaves_one_version_or_the_other(tmp
     found = []
     for fatal in range(1, 100):
         root = tmp_path / str(fatal)
-        done = subprocess.run(  # noqa: S603 — this very test
+        done = subprocess.run(
             [sys.executable, "-c", WRITER, str(root), str(fatal)],
             cwd=Path(__file__).parent,
             capture_output=True,

@@ -1,5 +1,6 @@
 """However a history arrives, in pieces, late or all at once, its features and scores are the same bit by bit."""
 
+import itertools
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -7,7 +8,7 @@ import numpy as np
 import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_features_causal import frame, histories
+from test_features_causal import histories
 
 from audit_pipelines.intelligence import past
 from audit_pipelines.intelligence.features import FEATURES, advance, compute, compute_features
@@ -23,7 +24,7 @@ def test_features_in_pieces_are_those_of_the_whole(history, cuts, merged):
     state, pieces = State(), []
     borders = sorted({0, *(min(cut, events.height) for cut in cuts), events.height})
     with TemporaryDirectory() as folder:
-        for number_, (start, end) in enumerate(zip(borders, borders[1:], strict=False)):
+        for number_, (start, end) in enumerate(itertools.pairwise(borders)):
             piece, layer = advance(events.slice(start, end - start), state)
             pieces.append(piece)
             # What is carried goes through its file, as between two runs.
