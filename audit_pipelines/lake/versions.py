@@ -25,7 +25,7 @@ from audit_pipelines.ledger.keys import sync_directory
 
 MANIFEST: Final = "manifest.json"
 VERSIONS: Final = "versions"
-PART_ROWS: Final = 1 << 19
+PART_ROWS: Final = 1 << 18
 """Rows of the largest parts: what a late event makes anew at least, and what a writer has in memory at most."""
 _SMALLEST: Final = 1 << 14
 _CHANGES_KEPT: Final = 200
