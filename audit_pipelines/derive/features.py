@@ -15,7 +15,7 @@ import polars as pl
 from audit_pipelines.derive.accesses import business
 from audit_pipelines.derive.locks import exclusive
 from audit_pipelines.derive.ordered import current, end_of, parts_before, place_of, rewrite, with_parts
-from audit_pipelines.derive.walk_forward import BLOCK, BLOCKS, Trail, block_digests, open_block
+from audit_pipelines.derive.trail import BLOCK, BLOCKS, Trail, block_digests, open_block
 from audit_pipelines.derive.window import Redo, TenantUpdate, TenantWindow, tenant_windows
 from audit_pipelines.installation import Installation
 from audit_pipelines.intelligence.features import NEEDED, actor_features, advance

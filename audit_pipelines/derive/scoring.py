@@ -16,7 +16,8 @@ from audit_pipelines.derive.accesses import IS_ACCESS, unscored
 from audit_pipelines.derive.locks import exclusive
 from audit_pipelines.derive.models import RegisteredModel, load
 from audit_pipelines.derive.ordered import current, end_of, parts_before, place_of, rewrite, with_parts
-from audit_pipelines.derive.walk_forward import Trail, walk_forward_models
+from audit_pipelines.derive.trail import Trail
+from audit_pipelines.derive.walk_forward import walk_forward_models
 from audit_pipelines.derive.window import Redo, TenantUpdate, TenantWindow, tenant_windows
 from audit_pipelines.installation import Installation
 from audit_pipelines.intelligence.detectors import READS, Detector, score

@@ -16,7 +16,8 @@ from audit_pipelines.db.queries import query
 from audit_pipelines.derive.embeddings import embedding_model
 from audit_pipelines.derive.locks import exclusive
 from audit_pipelines.derive.models import TrainedModel, TrainingSet, register
-from audit_pipelines.derive.walk_forward import SEED, Trail, fit_detector, provenance
+from audit_pipelines.derive.trail import Trail
+from audit_pipelines.derive.walk_forward import SEED, fit_detector, provenance
 from audit_pipelines.installation import Installation
 from audit_pipelines.intelligence.classifiers import Kind, TrainedClassifier, structure_features, train
 from audit_pipelines.intelligence.embed import Embedder, Vectors

@@ -215,10 +215,10 @@ class Group:
         self._after[_COUNT] = self._earlier + self.ends - self.heads
         self._count: Ints | None = None
 
-    def carried(self, name: str, *, otherwise: int = 0) -> Ints:
-        """Return a field of each group as of the end of the stretch before."""
+    def carried(self, name: str) -> Ints:
+        """Return a field of each group as of the end of the stretch before, 0 where there is none."""
         if name not in self._known:
-            values = np.full(len(self._keys), otherwise, dtype=np.int64)
+            values = np.zeros(len(self._keys), dtype=np.int64)
             for table, place, here in self._before:
                 if name in table.values:
                     values[here] = table.values[name][place]
