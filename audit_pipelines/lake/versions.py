@@ -103,11 +103,13 @@ class Piece:
 
 
 def read_version(link: Path) -> Version | None:
-    """Return the version that a tenant's link points to, None where there is none."""
+    """Return the version that a tenant's link points to, None where there is none or it was deleted."""
     folder = link.resolve()
-    if not (folder / MANIFEST).is_file():
-        return None
-    said = json.loads((folder / MANIFEST).read_bytes())
+    try:
+        said = json.loads((folder / MANIFEST).read_bytes())
+    except FileNotFoundError:
+        # Replaced between the two lines above, if the link points elsewhere by now.
+        return None if link.resolve() == folder else read_version(link)
     parts = tuple(
         VersionPart(**{**each, "first": _bound(each["first"]), "last": _bound(each["last"])}) for each in said["parts"]
     )

@@ -1,6 +1,7 @@
 """Datasets of several files that change as one: whole for readers, whatever happens to the writer."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -132,6 +133,14 @@ def test_an_older_layout_gives_way(tmp_path: Path) -> None:
     assert seen(tmp_path) == []
     write(tmp_path, [range(3)])
     assert seen(tmp_path) == [0, 1, 2]
+
+
+def test_deleted_versions_are_made_again(tmp_path: Path) -> None:
+    version = write(tmp_path, [range(3)])
+    shutil.rmtree(version.folder)
+    assert seen(tmp_path) == []
+    write(tmp_path, [range(4)])
+    assert seen(tmp_path) == [0, 1, 2, 3]
 
 
 def test_parts_are_few_however_rows_come() -> None:
