@@ -145,7 +145,7 @@ def test_deleted_versions_are_made_again(tmp_path: Path) -> None:
 
 def test_parts_are_few_however_rows_come() -> None:
     assert sum(planned_rows(3_000_000)) == 3_000_000
-    assert len(planned_rows(3_000_000)) <= 12
+    assert len(planned_rows(3_000_000)) <= 16
     assert planned_rows(3) == [3]
     assert planned_rows(0) == []
 
