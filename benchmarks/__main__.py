@@ -9,6 +9,7 @@ import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from audit_pipelines.db.embedded import EmbeddedPostgres
 from audit_pipelines.installation import Installation, open_installation
 from audit_pipelines.settings import Settings
 from benchmarks import peers
+from benchmarks.detection import detection_figures
 from benchmarks.embeddings import embedding_figures
 from benchmarks.history import checkpoint_figures, growth_figures, verify_figures
 from benchmarks.importers import importer_figures
@@ -34,6 +36,12 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what was measured there, too")
     asked = parser.parse_args()
     parts = [part for part in _PARTS if part in (asked.only or _PARTS)]
+    if "detection" in parts and find_spec("pandas") is None:
+        told = "detection: expected pandas, which is no dependency of the product; `pip install pandas` brings it"
+        if asked.only:
+            parser.error(told)
+        print(told)
+        parts.remove("detection")
     if "peers" in parts:
         try:
             peers.versions()
@@ -83,6 +91,7 @@ _PARTS: Final[Mapping[str, Callable[[Installation, int], Sequence[Any]]]] = {
     "history": _figures(_history),
     "importers": _figures(lambda *_: importer_figures()),
     "embeddings": _figures(lambda installation, _: embedding_figures(installation)),
+    "detection": _figures(lambda _, scale: detection_figures(100_000 * scale, 10_000)),
     "peers": _peers,
 }
 

@@ -28,6 +28,6 @@ def analyst_catalog(installation: dg.ResourceParam[Installation]) -> dg.Material
             "path": dg.MetadataValue.path(str(catalog.path)),
             "bytes": catalog.bytes,
             "storage_version": STORAGE_VERSION,
-            "views": table(("view", "rows"), catalog.rows.items()),
+            "rows": table(("dataset", "rows"), catalog.rows.items()),
         }
     )

@@ -35,7 +35,7 @@ def event_features(
     owners=OWNERS,
     kinds={"parquet", "polars"},
     tags={"layer": "derived"},
-    deps=["raw_events"],
+    deps=["raw_events", "event_features"],
     code_version=lineage.product_version(),
 )
 def actor_features(

@@ -50,7 +50,7 @@ _COMMENTED_VIEW: Final = re.compile(r"^-- (\w+): (.+)$", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """The catalog that was put in place, and how many rows each view shows."""
+    """The catalog that was put in place, and how many rows each dataset has."""
 
     path: Path
     bytes: int
@@ -72,8 +72,9 @@ def build_catalog(installation: Installation) -> Catalog:
                 conn.execute("set timezone = 'UTC'")
                 conn.execute(f"attach {_literal(staging)} as catalog (storage_version {_literal(STORAGE_VERSION)})")
                 conn.execute("use catalog")
-                names = _create_views(conn, lake)
-                rows = {name: _count(conn, name) for name in names}
+                _create_views(conn, lake)
+                # Of datasets the files say how many rows they have; to count the views above them would read them.
+                rows = {name: _count(conn, name) for name in COMMENTS}
                 conn.execute("use memory")
                 conn.execute("detach catalog")
         return Catalog(path, path.stat().st_size, rows)
@@ -90,24 +91,20 @@ def _copy_table(installation: Installation, lake: Lake, dataset: Dataset) -> Non
         lake.replace(dataset, UUID(tenant), own, Stamp(-1, "", lineage.code_version()))
 
 
-def _create_views(conn: "duckdb.DuckDBPyConnection", lake: Lake) -> list[str]:
-    names = []
+def _create_views(conn: "duckdb.DuckDBPyConnection", lake: Lake) -> None:
     for dataset, comment in COMMENTS.items():
         schema = {**RAW_EVENTS, "day": pl.Date()} if dataset == "raw_events" else SCHEMAS[cast("Dataset", dataset)]
         conn.execute(f"create view {dataset} as {_source(lake, dataset, schema)}")
         conn.execute(f"comment on view {dataset} is {_literal(comment)}")
-        names.append(dataset)
     script = data_path("sql/analyst/views.sql").read_text()
     conn.execute(script)
     for name, comment in _COMMENTED_VIEW.findall(script):
         conn.execute(f"comment on view {name} is {_literal(comment)}")
-        names.append(name)
-    return names
 
 
 def _source(lake: Lake, dataset: str, schema: Mapping[str, pl.DataType]) -> str:
     """Return the query behind a dataset's view; an empty table with the same columns where there is no file yet."""
-    depth = "*/*" if dataset == "raw_events" else "*"
+    depth = "tenant_id=*/*" if dataset == "raw_events" else "tenant_id=*"
     if not any((lake.root / dataset).glob(f"{depth}/*.parquet")):
         columns = ", ".join(f"null::{_TYPES[kind]} as {name}" for name, kind in schema.items())
         return f"select {columns} where false"
