@@ -14,7 +14,6 @@ from uuid import UUID
 
 import polars as pl
 
-from audit_pipelines.db.database import Connection
 from audit_pipelines.db.queries import query
 from audit_pipelines.derive import lineage
 from audit_pipelines.derive.accesses import NO_MODEL, business
@@ -124,10 +123,8 @@ def _update_tenant(
         }
         withdrawn = conn.execute(query("derive/withdraw_anomalies"), bounds).rowcount
         if written or withdrawn:
-            _record(conn, lake, tenant_id, spans, found, run_id)
-    return AnomalyUpdate(
-        tenant_id, scores.height, found.height, new, withdrawn, enough=True, suppressed=suppressed
-    )
+            lineage.record(conn, [_output(lake, tenant_id, spans, found)], run_id=run_id)
+    return AnomalyUpdate(tenant_id, scores.height, found.height, new, withdrawn, enough=True, suppressed=suppressed)
 
 
 def _read_changed(
@@ -142,20 +139,18 @@ def _read_changed(
 
 
 def _has_enough(lake: Lake, tenant_id: UUID, looked_at: int, least: int) -> bool:
-    """Return whether so many events are scored; the whole history is asked only where what was read does not show it."""
+    """Return whether so many events are scored; the whole history is asked only where what was read leaves it open."""
     if looked_at >= least:
         return True
     models = lake.read("event_scores", tenant_id, ("model_id",))
     return models.filter(pl.col("model_id") != NO_MODEL).height >= least
 
 
-def _record(
-    conn: Connection, lake: Lake, tenant_id: UUID, spans: Sequence[SeqRange], found: pl.DataFrame, run_id: str
-) -> None:
+def _output(lake: Lake, tenant_id: UUID, spans: Sequence[SeqRange], found: pl.DataFrame) -> lineage.Output:
     path = lake.dataset_path("event_scores", tenant_id)
     source = lineage.file_input("event_scores", str(path.relative_to(lake.root.parent)), lineage.file_digest(path))
     key = f"seq {min(first for first, _ in spans)}-{max(last for _, last in spans)}"
-    lineage.record(conn, [lineage.Output(tenant_id, "anomalies", key, _digest(found), (source,))], run_id=run_id)
+    return lineage.Output(tenant_id, "anomalies", key, _digest(found), (source,))
 
 
 def _explained(installation: Installation, lake: Lake, tenant_id: UUID, over: pl.DataFrame) -> pl.DataFrame:
@@ -191,7 +186,7 @@ def explained(features: pl.DataFrame, model: Detector, events: pl.DataFrame) -> 
     told = explain(features, model)
     compared = compare(features["seq"].to_list(), events, [[one.feature for one in reasons] for reasons in told])
     kinds = zip(features["event_type"], features["entity_type"], features["failed"], strict=True)
-    columns = {
+    columns: dict[str, list[str]] = {
         "severity": [severity(score, risk) for score, risk in zip(features["score"], features["risk"], strict=True)],
         "meaning": [meaning(kind, entity or "", bool(failed)).phrase for kind, entity, failed in kinds],
         "reasons": [

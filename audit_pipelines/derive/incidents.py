@@ -37,9 +37,7 @@ class IncidentUpdate:
     withdrawn: int
 
 
-def update_incidents(
-    installation: Installation, *, run_id: str, tenant_id: UUID | None = None
-) -> list[IncidentUpdate]:
+def update_incidents(installation: Installation, *, run_id: str, tenant_id: UUID | None = None) -> list[IncidentUpdate]:
     """Tell the incidents anew of every actor with anomalies that are new, changed or gone; of one tenant, or of all.
 
     One transaction per tenant, with its row of `audit_lineage`. Repeating it writes nothing.

@@ -54,9 +54,7 @@ def move(threshold: float, base: float, said: Sequence[Said]) -> Move | None:
         if one.verdict != "benign" and one.score <= threshold + NEAR:
             votes.setdefault(one.analyst, []).append(one.verdict)
     # With one imagined verdict either way, so that five of a kind are no certainty.
-    shares = sorted(
-        (own.count("false_positive") + 1) / (len(own) + 2) for own in votes.values() if len(own) >= ENOUGH
-    )
+    shares = sorted((own.count("false_positive") + 1) / (len(own) + 2) for own in votes.values() if len(own) >= ENOUGH)
     if len(shares) < QUORUM:
         return None
     # The lower of the two in the middle: whoever sees fewer false alarms decides between two.

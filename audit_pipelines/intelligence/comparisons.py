@@ -1,7 +1,7 @@
-"""Which earlier events an anomaly is to be seen beside: the actor's last of its kind, from its network, its usual ones.
+"""Which earlier events an anomaly is to be seen beside: the actor's last of its kind or network, and what is usual.
 
-Pure and by position alone: the reasons say what is unusual, these events let a person look at what is usual. Only events
-of the same actor are named, and only such as came before in the order of (occurred_at, seq).
+Pure and by position alone: the reasons say what is unusual, these events let a person look at what is usual. Only
+events of the same actor are named, and only such as came before in the order of (occurred_at, seq).
 """
 
 from collections import Counter
@@ -95,8 +95,11 @@ def _of_actor(events: Sequence[_Event], wanted: dict[int, Sequence[str]]) -> Ite
                 *_failures(event, near, wanted[event.seq]),
                 *_burst(event, near, wanted[event.seq]),
             ]
-            yield event.seq, tuple(
-                Compared(part, one.seq, one.row_hash, one.occurred_at, one.event_type) for part, one in parts if one
+            yield (
+                event.seq,
+                tuple(
+                    Compared(part, one.seq, one.row_hash, one.occurred_at, one.event_type) for part, one in parts if one
+                ),
             )
         last_of_kind[event.event_type] = event
         last_from[event.network] = event

@@ -9,10 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import groupby
-from typing import Any, Final, get_args
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid5
 
-from audit_pipelines.intelligence.reasons import Severity
+if TYPE_CHECKING:
+    from audit_pipelines.intelligence.reasons import Severity
 
 GAP: Final = timedelta(hours=6)
 """So long without an anomaly of the actor, and the next one begins another incident: longer than a night's pause of an
@@ -23,7 +24,7 @@ STEPS_AT_MOST: Final = 100
 _MEANINGS_IN_TITLE: Final = 4
 _HARMFUL: Final = 0.6
 _HARMFUL_MEANINGS: Final = 3
-_LEVELS: Final[tuple[Severity, ...]] = get_args(Severity)
+_LEVELS: Final[tuple["Severity", ...]] = ("low", "medium", "high", "critical")
 _NAMES: Final = UUID("6f0c2a58-2f0e-5e0b-9a4e-0f5a3c1d7b21")
 
 
@@ -41,7 +42,7 @@ class Member:
     """A phrase that finishes "an event that …"."""
     risk: float
     score: float
-    severity: Severity
+    severity: "Severity"
     reasons: tuple[str, ...]
     """In words, weightiest first."""
     suppressed: bool = False
@@ -65,10 +66,10 @@ class Incident:
     founding_seq: int
     members: tuple[Member, ...] = field(repr=False)
     score: float
-    severity: Severity
+    severity: "Severity"
     alert_score: float | None
     """The highest score of those that no suppression covers, None for none; `alert_severity` likewise."""
-    alert_severity: Severity | None
+    alert_severity: "Severity | None"
     title: str
     meanings: tuple[str, ...]
     """What its events do, each once, in the order of their first time."""
@@ -118,8 +119,8 @@ def retell(tenant_id: UUID, members: Sequence[Member], known: Sequence[Known]) -
     groups = sorted(group(members), key=lambda each: (min(m.seq for m in each) not in by_founder, each[0].occurred_at))
     for own in groups:
         founders = [by_founder[seq] for seq in sorted(m.seq for m in own) if seq in by_founder]
-        shared = {m.incident_id for m in own if m.incident_id in of_old}
-        candidates = founders + sorted((of_old[one] for one in shared if one), key=lambda each: each.founding_seq)
+        shared = {of_old[m.incident_id] for m in own if m.incident_id in of_old}
+        candidates = founders + sorted(shared, key=lambda each: each.founding_seq)
         name = next((one for one in candidates if one.incident_id not in taken), None)
         if name is None:
             founding = min(m.seq for m in own)
@@ -155,7 +156,7 @@ def _told(name: Known, members: Sequence[Member]) -> Incident:
     )
 
 
-def _severity(members: Sequence[Member]) -> Severity:
+def _severity(members: Sequence[Member]) -> "Severity":
     """Return the gravest of the members', one more where harmful deeds of several meanings come together."""
     level = max(_LEVELS.index(one.severity) for one in members)
     harmful = {one.meaning for one in members if one.risk >= _HARMFUL}

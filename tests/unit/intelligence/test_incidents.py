@@ -115,7 +115,8 @@ def test_the_story_is_told_in_order_with_reasons_and_the_rows_to_check_it_by():
     assert [step["text"] for step in told.story] == [
         "2 times `user.login`, which signs in: first `user.login` by this actor",
         "`iam:PutUserPolicy`, which changes privileges: first `iam:PutUserPolicy` by this actor",
-        "`cloudtrail:StopLogging`, which switches off logging or monitoring: first `cloudtrail:StopLogging` by this actor",
+        "`cloudtrail:StopLogging`, which switches off logging or monitoring: "
+        "first `cloudtrail:StopLogging` by this actor",
     ]
     assert [(step["seq"], step["row_hash"]) for step in told.story] == [(s, f"{s:064x}") for s in (1, 3, 4)]
     assert sum(step["events"] for step in told.story) == len(members)
