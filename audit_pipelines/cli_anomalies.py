@@ -81,7 +81,7 @@ def threshold(
     to: Annotated[float | None, typer.Option("--set", help="Set it to this score; absent: show it.")] = None,
     reason: Annotated[str, typer.Option(help="With --set: why.")] = "",
 ) -> None:
-    """Show from which score a tenant is alerted and every change of it, or set it, back to where it was for instance."""
+    """Show from which score a tenant is alerted and every change of it; or set it, for instance to where it was."""
     from audit_pipelines.feedback import thresholds
 
     with open_installation(load_settings()) as installation:

@@ -154,7 +154,7 @@ def unfinished_erasures_sensor(
     job=alert_delivery_job,
     minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Starts alert_delivery_job while alerts are due: new ones, failed ones after their pause, abandoned ones.",
+    description="Starts alert_delivery_job while alerts are due: new ones, and those that failed, after their pause.",
 )
 def alert_delivery_sensor(
     context: dg.SensorEvaluationContext, installation: dg.ResourceParam[Installation]
