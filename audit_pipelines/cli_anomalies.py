@@ -27,7 +27,6 @@ out = Console()
 err = Console(stderr=True)
 
 Tenant = Annotated[UUID, typer.Option("--tenant", help="The tenant's UUID.")]
-SAME, DIFFERS = 0, 1
 FAILED = 1
 
 
@@ -45,7 +44,7 @@ def recompute_anomaly(
         except TamperedError as error:
             # Whoever changed a model or an archive changed what the anomaly rests on: that is no "could not check".
             err.print(f"differs: {error}", markup=False, highlight=False, soft_wrap=True)
-            sys.exit(DIFFERS)
+            sys.exit(1)
     if as_json:
         shown = {
             "anomaly_id": str(done.anomaly_id),
@@ -72,7 +71,7 @@ def recompute_anomaly(
             out.print(f"  {reason}", markup=False, highlight=False, soft_wrap=True)
         for difference in done.differences:
             out.print(f"  differs: {difference}", markup=False, highlight=False, soft_wrap=True)
-    sys.exit(SAME if done.same else DIFFERS)
+    sys.exit(0 if done.same else 1)
 
 
 @anomaly_app.command()
