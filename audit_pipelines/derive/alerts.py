@@ -8,21 +8,18 @@ with the same Idempotency-Key. So: queued exactly once, on the wire at least onc
 import logging
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 from uuid import UUID
 
-from psycopg.rows import class_row
+from psycopg.rows import class_row, dict_row
 
 from audit_pipelines.db.queries import query
 from audit_pipelines.errors import AuditError, DatabaseUnavailableError
 from audit_pipelines.installation import Installation
 from audit_pipelines.notify.alert import Alert, DeliveryError
 from audit_pipelines.notify.destinations import open_destination
-
-if TYPE_CHECKING:
-    from audit_pipelines.intelligence.reasons import Severity
 
 MOST_ATTEMPTS: Final = 8
 """Over some four hours; then an alert is dead and shown as that."""
@@ -55,24 +52,12 @@ class Delivered:
 class _Claim:
     """One alert that this process alone may send for a while."""
 
-    tenant_id: UUID
-    delivery_id: UUID
     integration_id: UUID
     attempts: int
     claimed_until: datetime
     kind: str
     sealed_config: str
-    incident_id: UUID
-    severity: "Severity"
-    actor_ref: UUID | None
-    first_at: datetime
-    last_at: datetime
-    anomalies: int
-    suppressed: int
-    score: float
-    title: str
-    meanings: list[str]
-    story: list[dict[str, Any]]
+    alert: Alert
 
 
 def queue_alerts(installation: Installation) -> int:
@@ -161,42 +146,34 @@ def _claim(installation: Installation, resting: list[UUID]) -> _Claim | None:
     wanted = {"resting": resting, "claim": _CLAIM, "most": MOST_ATTEMPTS}
     with (
         installation.database.connection("audit_pipeline") as conn,
-        conn.cursor(row_factory=class_row(_Claim)) as cursor,
+        conn.cursor(row_factory=dict_row) as cursor,
     ):
-        return cursor.execute(query("notify/claim_delivery"), wanted).fetchone()
+        row = cursor.execute(query("notify/claim_delivery"), wanted).fetchone()
+    if row is None:
+        return None
+    base = (installation.settings.api_base_url or "").rstrip("/")
+    told = {each.name: row[each.name] for each in fields(Alert) if each.name != "link"}
+    return _Claim(
+        integration_id=row["integration_id"],
+        attempts=row["attempts"],
+        claimed_until=row["claimed_until"],
+        kind=row["kind"],
+        sealed_config=row["sealed_config"],
+        alert=Alert(**told, link=f"{base}/api/audit/incidents/{row['incident_id']}"),
+    )
 
 
 def _attempt(installation: Installation, claim: _Claim) -> Exception | None:
     try:
-        destination = open_destination(installation, claim.tenant_id, claim.kind, claim.sealed_config)
+        destination = open_destination(installation, claim.alert.tenant_id, claim.kind, claim.sealed_config)
         if destination is None:
-            raise DeliveryError(f"expected a kind that alerts can be sent to, got {claim.kind}")  # noqa: TRY301
-        destination.send(_alert(installation, claim))
+            return DeliveryError(f"expected a kind that alerts can be sent to, got {claim.kind}")
+        destination.send(claim.alert)
     except DatabaseUnavailableError:
         raise
     except Exception as error:  # noqa: BLE001 - whatever a library raises for one destination must not stop the others
         return error
     return None
-
-
-def _alert(installation: Installation, claim: _Claim) -> Alert:
-    base = (installation.settings.api_base_url or "").rstrip("/")
-    return Alert(
-        delivery_id=claim.delivery_id,
-        tenant_id=claim.tenant_id,
-        incident_id=claim.incident_id,
-        severity=claim.severity,
-        actor_ref=claim.actor_ref,
-        first_at=claim.first_at,
-        last_at=claim.last_at,
-        anomalies=claim.anomalies,
-        suppressed=claim.suppressed,
-        score=claim.score,
-        title=claim.title,
-        meanings=claim.meanings,
-        story=claim.story,
-        link=f"{base}/api/audit/incidents/{claim.incident_id}",
-    )
 
 
 def _record(installation: Installation, claim: _Claim, error: Exception | None) -> str:
@@ -209,10 +186,10 @@ def _record(installation: Installation, claim: _Claim, error: Exception | None) 
         words = (str(error) if isinstance(error, AuditError) else f"unexpected {type(error).__name__}")[:500]
         state = "dead" if claim.attempts >= MOST_ATTEMPTS else "waiting"
         pause = pause_after(claim.attempts, error.retry_after_s if isinstance(error, DeliveryError) else None)
-        _LOG.warning("alert %s, attempt %d: %s", claim.delivery_id, claim.attempts, words)
+        _LOG.warning("alert %s, attempt %d: %s", claim.alert.delivery_id, claim.attempts, words)
     row = {
-        "tenant_id": claim.tenant_id,
-        "delivery_id": claim.delivery_id,
+        "tenant_id": claim.alert.tenant_id,
+        "delivery_id": claim.alert.delivery_id,
         "claimed_until": claim.claimed_until,
         "state": state,
         "error": words,

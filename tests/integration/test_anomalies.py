@@ -4,25 +4,33 @@ import json
 import shutil
 import uuid
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 import psycopg
 import pytest
+from moved_clock import MovedClock, month
 
+from audit_pipelines.db.database import Database
 from audit_pipelines.db.queries import query
 from audit_pipelines.derive import anomalies, features, incidents, recompute, scoring
+from audit_pipelines.derive.archiving import retain
 from audit_pipelines.derive.verdicts import LABELS_PER_ANALYST, labels_digest, verdict_labels
 from audit_pipelines.errors import TamperedError, ValidationError
 from audit_pipelines.feedback import suppressions, thresholds, verdicts
 from audit_pipelines.generator.generate import generate
-from audit_pipelines.installation import Installation
+from audit_pipelines.installation import Installation, assemble
+from audit_pipelines.keyring import open_keyring
 from audit_pipelines.lake.catalog import build_catalog
 from audit_pipelines.lake.datasets import Lake
 from audit_pipelines.lake.export import export_window
+from audit_pipelines.ledger.archives import DeletedArchiveError
 from audit_pipelines.ledger.event import Event
 from audit_pipelines.privacy import erasing
+from audit_pipelines.settings import Settings
 
 ANN, BEN, CAT = "ann@example.org", "ben@example.org", "cat@example.org"
 
@@ -532,3 +540,29 @@ def test_an_erased_persons_anomalies_tell_nothing_of_them(odd: Installation, ten
     # And what is left can be computed again.
     assert recompute.recompute(odd, anomaly).differences == ()
     assert json.dumps(rows(odd, "select story from audit_incidents where state = 'open'"))
+
+
+def test_events_in_the_archive_alone_are_read_there_and_missed_when_it_is_gone(
+    fresh_database: Callable[[Settings], AbstractContextManager[Database]],
+    tmp_path: Path,
+    tenant_id: uuid.UUID,
+    story: list[Event],
+) -> None:
+    settings = Settings(_env_file=None, audit_home=tmp_path / "old", audit_archive_grace_days=0, audit_archive_years=1)
+    with fresh_database(settings) as database:
+        installation = assemble(settings, open_keyring(settings), database)
+        MovedClock(installation).append(month(16), tenant_id, story[:1000])
+        installation.ledger.append(tenant_id, story[1000:])
+        detect(installation)
+        anomaly = one_anomaly(installation)
+        installation.seal(tenant_id)
+        assert [one.month for one in retain(installation, run_id="test").released] == [f"{month(16):%Y-%m}"]
+        done = recompute.recompute(installation, anomaly)
+        assert (done.differences, done.events) == ((), 1200)
+        (segment,) = installation.database.archives_dir.rglob("*.parquet")
+        segment.rename(segment.with_suffix(".away"))
+        with pytest.raises(recompute.NotCheckableError, match="restore it"):
+            recompute.recompute(installation, anomaly)
+        superuser(installation, "update audit_archives set due_at = now(), deleted_at = now()")
+        with pytest.raises(DeletedArchiveError):
+            recompute.recompute(installation, anomaly)
