@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from audit_pipelines.cli_anomalies import alerts_app, anomaly_app
 from audit_pipelines.cli_import import import_events
 from audit_pipelines.cli_progress import progress_bar
 from audit_pipelines.cli_users import users_app
@@ -42,6 +43,8 @@ app.add_typer(holds_app, name="holds")
 ledger_app = typer.Typer(help="The ledger in the forms of others.", no_args_is_help=True)
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(users_app, name="users")
+app.add_typer(anomaly_app, name="anomaly")
+app.add_typer(alerts_app, name="alerts")
 archives_app = typer.Typer(help="Months that left the database.", no_args_is_help=True)
 app.add_typer(archives_app, name="archives")
 
