@@ -18,8 +18,9 @@ from audit_pipelines.derive.models import load, registered
 from audit_pipelines.derive.training import Texts, fit_classifier, read_texts
 from audit_pipelines.derive.window import Redo, TenantUpdate, TenantWindow, tenant_windows, write
 from audit_pipelines.installation import Installation
-from audit_pipelines.intelligence.classifiers import KINDS, Kind, TrainedClassifier, structure_features
+from audit_pipelines.intelligence.classifiers import TrainedClassifier
 from audit_pipelines.intelligence.embed import Embedder
+from audit_pipelines.intelligence.teaching import KINDS, Kind, structure_features
 from audit_pipelines.lake.datasets import Lake
 
 

@@ -27,11 +27,12 @@ from audit_pipelines.derive.models import (
     training_set,
 )
 from audit_pipelines.installation import Installation
-from audit_pipelines.intelligence.classifiers import Kind, TrainedClassifier, structure_features, train
+from audit_pipelines.intelligence.classifiers import TrainedClassifier, train
 from audit_pipelines.intelligence.detectors import ALERT_BUDGET, SCORE_THRESHOLD_DEFAULT, Detector, blocks, fit, score
 from audit_pipelines.intelligence.embed import Embedder, Vectors
 from audit_pipelines.intelligence.features import SURPRISES
 from audit_pipelines.intelligence.registry import ModelArtefact
+from audit_pipelines.intelligence.teaching import Kind, structure_features
 from audit_pipelines.lake.datasets import Lake
 
 SEED: Final = 0

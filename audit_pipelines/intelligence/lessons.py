@@ -1,8 +1,8 @@
 """Labelled examples: what acts of every kind of product look like in words, with their category and risk.
 
-Here: sentences in the form of canonical texts (`render`), written by hand, naming no product. Not here: rules over words
-(`weak_labels`), learning (`classifiers`). It exists because a tenant of three events teaches nothing, and because rules
-know only words: an example lends its label to every text that means the same.
+Here: sentences in the form of canonical texts (`render`), written by hand, naming no product. Not here: rules over
+words (`weak_labels`), learning (`classifiers`). It exists because a tenant of three events teaches nothing, and because
+rules know only words: an example lends its label to every text that means the same.
 """
 
 from dataclasses import dataclass

@@ -2,16 +2,9 @@ import numpy as np
 import pytest
 
 from audit_pipelines.errors import ValidationError
-from audit_pipelines.intelligence.classifiers import (
-    KINDS,
-    STRUCTURE,
-    UNKNOWN,
-    TrainedClassifier,
-    structure_features,
-    train,
-    weak_label,
-)
+from audit_pipelines.intelligence.classifiers import UNKNOWN, TrainedClassifier, train
 from audit_pipelines.intelligence.registry import ModelArtefact, load, save
+from audit_pipelines.intelligence.teaching import KINDS, STRUCTURE, lot, structure_features, weak_label
 from audit_pipelines.intelligence.weak_labels import CATEGORIES, RISKS, verbs_of, weak_category, weak_risk
 
 DIMENSION = 64
@@ -94,7 +87,9 @@ def test_structure_features_are_named_and_bounded():
     features = structure_features(["role grant; role; denied; role administrator, format csv", "blorp"])
     assert features.shape == (2, len(STRUCTURE))
     said = dict(zip(STRUCTURE, features[0].tolist(), strict=True))
-    assert {name for name, value in said.items() if value == 1.0} == {"outcome_denied", "verb_grant", "detail_strikes"}
+    assert {name for name, value in said.items() if value == 1.0} == {
+        "outcome_denied", "failed", "verb_grant", "detail_strikes", "says_administrator",
+    }  # fmt: skip
     assert said["detail_phrases"] == pytest.approx(2 / 6)
     assert features[1].sum() == 0
 
@@ -113,18 +108,16 @@ def test_it_learns_what_the_rules_say(kind):
 def test_figures_are_of_event_types_not_seen_in_training():
     metrics = trained().metrics
     assert metrics["measured_against"] == "weak rules"
-    assert metrics["held_out_texts"] + metrics["trained_texts"] == metrics["texts_labelled_by_rules"]
+    assert metrics["held_out_texts"] == metrics["texts_labelled_by_rules"]
     assert metrics["held_out_texts"] == sum(sum(row.values()) for row in metrics["confusion"].values())
     assert 0 < metrics["macro_f1_against_rules"] <= 1
     assert metrics["agreement_with_rules"] < 1.0
 
 
 def test_both_outcomes_of_one_event_type_fall_on_one_side():
-    from audit_pipelines.intelligence.classifiers import _is_held_out
-
-    sides = {(text.split(";")[0], _is_held_out(text, 0)) for text in TEXTS}
+    sides = {(text.split(";")[0], lot(text, 0)) for text in TEXTS}
     assert len(sides) == len(THINGS) * len(ACTS)
-    assert {side for _, side in sides} == {True, False}
+    assert len({side for _, side in sides}) == len(sides)
 
 
 def test_equal_input_gives_an_equal_digest_whatever_its_order():
