@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -81,9 +81,7 @@ class RiskFigures:
 
 def read_labelled() -> pl.DataFrame:
     """Return the events labelled by hand with their `category`."""
-    rows = [
-        line.split("\t") for line in LABELLED.read_text().splitlines() if line.strip() and not line.startswith("#")
-    ]
+    rows = [line.split("\t") for line in LABELLED.read_text().splitlines() if line.strip() and not line.startswith("#")]
     return pl.DataFrame(rows, schema=["event_type", "entity_type", "outcome", "details", "category"], orient="row")
 
 
@@ -161,8 +159,8 @@ def category_lines(figures: CategoryFigures) -> list[str]:
     """Return the figures of categories as lines to print."""
     return [
         f"categories of {figures.events} events labelled by hand",
-        f"  rules alone {figures.rules:.3f}, classifier {figures.accuracy:.3f}; it answers {figures.answered:.3f} of them, "
-        f"{figures.accuracy_where_answered:.3f} right",
+        f"  rules alone {figures.rules:.3f}, classifier {figures.accuracy:.3f}",
+        f"  it answers {figures.answered:.3f} of them, {figures.accuracy_where_answered:.3f} right",
         "  confidence  answered  right",
         *(f"  {needed:10.2f}  {share:8.3f}  {right:5.3f}" for needed, share, right in figures.coverage),
         *(f"  {name}: {_counts(row)}" for name, row in figures.confusion.items()),
@@ -199,9 +197,7 @@ def _texts(events: pl.DataFrame, embedder: Embedder) -> Texts:
     )
 
 
-def _train(
-    kind: Kind, texts: Texts, embedder: Embedder, verdicts: Sequence[TextVerdict] = ()
-) -> TrainedClassifier:
+def _train(kind: Kind, texts: Texts, embedder: Embedder, verdicts: Sequence[TextVerdict] = ()) -> TrainedClassifier:
     return train(
         kind,
         texts.texts,
@@ -235,8 +231,3 @@ def _taught_by_others(
         harm[here] = classifier.harm(texts.vectors, texts.structure)[texts.place[here]]
         said[here] = np.array(classifier.predict(texts.vectors, texts.structure)[0])[texts.place[here]]
     return harm, said
-
-
-def as_part() -> Callable[[Installation, int], Any]:
-    """Return `measure` for the table of parts."""
-    return measure

@@ -1,6 +1,13 @@
 -- Undoes every migration, newest first. `audit-pipelines db rollback --to N` runs the sections above version N; psql can
 -- run the whole file. It deletes data: there is no way back but a backup.
 
+-- undo 022_record_model_decisions
+set role audit_owner;
+drop table if exists audit_model_decisions;
+alter table audit_ml_models drop column if exists training_tree_size;
+comment on table audit_ml_models is 'The newest row of a kind is the one in use; older ones explain older scores.';
+reset role;
+
 -- undo 018_join_holds_and_archives
 set role audit_owner;
 grant execute on function audit_keep_account, audit_keep_erasures, audit_keep_holds, audit_keep_archive to public;

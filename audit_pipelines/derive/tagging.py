@@ -1,4 +1,4 @@
-"""`event_tags`: category and risk of every event, by the newest classifiers over the distinct texts.
+"""`event_tags`: category and risk of every event, by the classifiers in use over the distinct texts.
 
 What the labels mean and how they are learnt is decided in `intelligence.classifiers`. Labels go to the texts in
 `audit_embeddings`, where search filters by them, and to the lake per event.
@@ -11,16 +11,16 @@ import polars as pl
 
 from audit_pipelines.db.database import Connection
 from audit_pipelines.db.queries import query
-from audit_pipelines.derive import lineage
+from audit_pipelines.derive import lineage, promotion
 from audit_pipelines.derive.embeddings import embedding_model
 from audit_pipelines.derive.locks import exclusive
-from audit_pipelines.derive.models import load, registered
-from audit_pipelines.derive.training import Texts, fit_classifier, read_texts
+from audit_pipelines.derive.models import load
+from audit_pipelines.derive.training import Texts, fit_classifier, lesson_vectors, read_texts
 from audit_pipelines.derive.window import Redo, TenantUpdate, TenantWindow, tenant_windows, write
 from audit_pipelines.installation import Installation
 from audit_pipelines.intelligence.classifiers import TrainedClassifier
 from audit_pipelines.intelligence.embed import Embedder
-from audit_pipelines.intelligence.teaching import KINDS, Kind, structure_features
+from audit_pipelines.intelligence.teaching import KINDS, STRUCTURE, Kind, structure_features
 from audit_pipelines.lake.datasets import Lake
 
 
@@ -89,14 +89,18 @@ def _in_use(
     embedder: Embedder,
     run_id: str,
 ) -> _InUse:
-    for newest in registered(conn, installation, tenant_id, kind):
-        artefact = load(installation, kind, newest.digest)
-        if artefact.metadata["embedder"] == embedding_model(embedder):
-            return _InUse(TrainedClassifier.from_artefact(artefact), newest.model_id, newest.digest)
-    classifier, trained = fit_classifier(
-        conn, installation, tenant_id, kind, texts=texts, embedder=embedder, run_id=run_id
+    """Return the classifier in use; where none reads the vectors and features of now, the newly trained one."""
+    model = embedding_model(embedder)
+    if used := promotion.in_use(conn, installation, tenant_id, kind):
+        artefact = load(installation, kind, used.digest)
+        if artefact.metadata["embedder"] == model and artefact.metadata["feature_names"][1:] == list(STRUCTURE):
+            return _InUse(TrainedClassifier.from_artefact(artefact), used.model_id, used.digest)
+    taught = lesson_vectors(embedder)
+    trained = fit_classifier(
+        conn, installation, tenant_id, kind, texts=texts, model=model, taught=taught, run_id=run_id
     )
-    return _InUse(classifier, trained.model_id, trained.digest)
+    artefact = load(installation, kind, trained.digest)
+    return _InUse(TrainedClassifier.from_artefact(artefact), trained.model_id, trained.digest)
 
 
 def _tags(texts: Texts, used: dict[Kind, _InUse]) -> pl.DataFrame:
