@@ -135,3 +135,10 @@ def _record(
         decision.model_id,
     )
     lineage.record(conn, [output], run_id=run_id)
+
+
+def decisions_of_run(installation: Installation, run_id: str) -> list[tuple[UUID, Decision]]:
+    """Return what a run decided, tenant by tenant, in the order it was decided."""
+    with installation.database.connection("audit_pipeline") as conn:
+        rows = conn.execute(query("derive/select_run_decisions"), {"run_id": run_id}).fetchall()
+    return [(tenant_id, Decision(model_id, used, reason)) for tenant_id, model_id, used, reason in rows]
