@@ -19,6 +19,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from audit_pipelines.cli_anomalies import alerts_app, anomaly_app
 from audit_pipelines.cli_models import models_app, train
 from audit_pipelines.cli_users import users_app
 from audit_pipelines.db.database import Database, reach_database
@@ -44,6 +45,8 @@ app.add_typer(ledger_app, name="ledger")
 app.add_typer(users_app, name="users")
 app.command()(train)
 app.add_typer(models_app, name="models")
+app.add_typer(anomaly_app, name="anomaly")
+app.add_typer(alerts_app, name="alerts")
 archives_app = typer.Typer(help="Months that left the database.", no_args_is_help=True)
 app.add_typer(archives_app, name="archives")
 

@@ -23,8 +23,11 @@ embedding_generation_job: Final = dg.define_asset_job(
 anomaly_detection_job: Final = dg.define_asset_job(
     "anomaly_detection_job",
     selection=_INTAKE
-    | dg.AssetSelection.assets("event_features", "actor_features", "event_scores", "anomalies", "analyst_catalog"),
-    description="Bring new events into the lake, score every event by its past, write anomalies, refresh the catalog.",
+    | dg.AssetSelection.assets(
+        "event_features", "actor_features", "event_scores", "anomalies", "incidents", "analyst_catalog"
+    ),
+    description="Bring new events into the lake, score every event by its past, write anomalies and incidents, refresh "
+    "the catalog.",
     tags={LANE: "derive"},
 )
 model_training_job: Final = dg.define_asset_job(
@@ -35,6 +38,12 @@ model_training_job: Final = dg.define_asset_job(
     ),
     description="Train every tenant's detector and classifiers on all events so far.",
     tags={LANE: "derive"},
+)
+alert_delivery_job: Final = dg.define_asset_job(
+    "alert_delivery_job",
+    selection=dg.AssetSelection.assets("alert_deliveries"),
+    description="Send the alerts that are due to their destinations.",
+    tags={LANE: "alerts"},
 )
 scheduled_reports_job: Final = dg.define_asset_job(
     "scheduled_reports_job",
@@ -92,6 +101,7 @@ JOBS: Final = [
     embedding_generation_job,
     anomaly_detection_job,
     model_training_job,
+    alert_delivery_job,
     scheduled_reports_job,
     checkpoint_job,
     retention_job,

@@ -1,4 +1,4 @@
-"""What reacts to the world instead of the clock: new events, due reports, silent sources, failed runs.
+"""What reacts to the world instead of the clock: new events, due reports, due alerts, silent sources, failed runs.
 
 A sensor has 60 seconds and decides only; the work is a job's. Each tick reads a few rows.
 """
@@ -13,10 +13,11 @@ import dagster as dg
 
 from audit_pipelines import errors
 from audit_pipelines.db.queries import query
+from audit_pipelines.derive.alerts import waiting_alerts
 from audit_pipelines.derive.sources import silent_sources, stored_events
 from audit_pipelines.errors import AuditError
 from audit_pipelines.installation import Installation
-from audit_pipelines.jobs import anomaly_detection_job, erasure_job, scheduled_reports_job
+from audit_pipelines.jobs import alert_delivery_job, anomaly_detection_job, erasure_job, scheduled_reports_job
 from audit_pipelines.lake.export import pending_days
 from audit_pipelines.partitions import range_tags
 from audit_pipelines.privacy import erasing
@@ -149,6 +150,24 @@ def unfinished_erasures_sensor(
     return dg.RunRequest()
 
 
+@dg.sensor(
+    job=alert_delivery_job,
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Starts alert_delivery_job while alerts are due: new ones, and those that failed, after their pause.",
+)
+def alert_delivery_sensor(
+    context: dg.SensorEvaluationContext, installation: dg.ResourceParam[Installation]
+) -> dg.RunRequest | dg.SkipReason:
+    """Ask for a run while there is something to send; the rows themselves keep each alert to one queueing."""
+    due = waiting_alerts(installation)
+    if not due:
+        return dg.SkipReason("no alert is due")
+    if busy(context.instance, alert_delivery_job.name):
+        return dg.SkipReason("alert_delivery_job is still queued or running")
+    return dg.RunRequest()
+
+
 @dg.run_failure_sensor(
     name="run_failure_sensor",
     minimum_interval_seconds=30,
@@ -208,5 +227,6 @@ SENSORS: Final = [
     due_reports_sensor,
     silent_source_sensor,
     unfinished_erasures_sensor,
+    alert_delivery_sensor,
     run_failure_sensor,
 ]

@@ -8,6 +8,31 @@ alter table audit_ml_models drop column if exists training_tree_size;
 comment on table audit_ml_models is 'The newest row of a kind is the one in use; older ones explain older scores.';
 reset role;
 
+-- undo 021_deliver_alerts
+set role audit_owner;
+revoke select on audit_alert_deliveries from audit_app;
+drop index if exists audit_alert_deliveries_due;
+-- What was delivered had no anomaly of its own; the rows would name none.
+delete from audit_alert_deliveries;
+alter table audit_alert_deliveries
+    drop column if exists delivery_id, drop column if exists incident_id, drop column if exists severity,
+    drop column if exists state, drop column if exists queued_at, drop column if exists next_try_at,
+    drop column if exists claimed_until, drop column if exists last_tried_at,
+    add column anomaly_id uuid not null,
+    add primary key (tenant_id, anomaly_id, integration_id);
+comment on table audit_alert_deliveries is 'One row per alert and destination: the key is what makes delivery happen once.';
+reset role;
+
+-- undo 020_create_audit_incidents
+set role audit_owner;
+drop table if exists audit_alert_thresholds, audit_suppressions, audit_verdicts, audit_incidents;
+drop function if exists audit_keep_suppressions, audit_keep_verdicts;
+drop index if exists audit_anomalies_actor, audit_anomalies_incident, audit_anomalies_unassigned;
+alter table audit_anomalies
+    drop column if exists meaning, drop column if exists risk, drop column if exists compared_with, drop column if exists code_version, drop column if exists incident_id,
+    drop column if exists suppression_id;
+reset role;
+
 -- undo 018_join_holds_and_archives
 set role audit_owner;
 grant execute on function audit_keep_account, audit_keep_erasures, audit_keep_holds, audit_keep_archive to public;

@@ -34,6 +34,8 @@ ASSETS: Final[Sequence[dg.AssetsDefinition | dg.AssetSpec]] = (
     models.event_tags,
     anomalies.event_scores,
     anomalies.anomalies,
+    anomalies.incidents,
+    anomalies.alert_deliveries,
     reports.security_report,
     reports.compliance_report,
     reviews.daily_reviews,

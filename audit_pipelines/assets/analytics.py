@@ -17,7 +17,16 @@ from audit_pipelines.lake.catalog import STORAGE_VERSION, build_catalog
     owners=OWNERS,
     kinds={"duckdb", "parquet"},
     tags={"layer": "serving"},
-    deps=["raw_events", "event_features", "actor_features", "event_scores", "event_tags", "anomalies", "checkpoints"],
+    deps=[
+        "raw_events",
+        "event_features",
+        "actor_features",
+        "event_scores",
+        "event_tags",
+        "anomalies",
+        "incidents",
+        "checkpoints",
+    ],
     code_version=lineage.product_version(),
 )
 def analyst_catalog(installation: dg.ResourceParam[Installation]) -> dg.MaterializeResult[None]:

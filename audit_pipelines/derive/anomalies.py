@@ -1,10 +1,13 @@
-"""`audit_anomalies`: events at or over the threshold, with reasons in words and the row they can be checked against.
+"""`audit_anomalies`: events at or over the threshold, with reasons in words and the rows they can be checked against.
 
-Scores come from `event_scores`, words from `intelligence.reasons`. An analyst's verdict is never overwritten.
+Scores come from `event_scores`, words from `intelligence.reasons`, the events beside them from
+`intelligence.comparisons`. An analyst's verdict is never overwritten. What belongs together is `derive.incidents`',
+doing it all again from the ledger `derive.recompute`'s.
 """
 
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -13,13 +16,20 @@ import polars as pl
 
 from audit_pipelines.db.queries import query
 from audit_pipelines.derive import lineage
-from audit_pipelines.derive.accesses import NO_MODEL
+from audit_pipelines.derive.accesses import NO_MODEL, business
 from audit_pipelines.derive.locks import exclusive
 from audit_pipelines.derive.models import digests
 from audit_pipelines.derive.scoring import detector
 from audit_pipelines.installation import Installation
+from audit_pipelines.intelligence.comparisons import COLUMNS as COMPARED_COLUMNS
+from audit_pipelines.intelligence.comparisons import compare
+from audit_pipelines.intelligence.detectors import Detector
 from audit_pipelines.intelligence.reasons import explain, severity
-from audit_pipelines.lake.datasets import UTC_MICROSECONDS, Lake
+from audit_pipelines.intelligence.risk import meaning
+from audit_pipelines.lake.datasets import UTC_MICROSECONDS, Dataset, Lake
+
+SeqRange = tuple[int, int]
+"""A range of `seq`, both ends inclusive."""
 
 _COLUMNS: Final = {
     "seq": pl.Int64(),
@@ -30,9 +40,17 @@ _COLUMNS: Final = {
     "event_type": pl.String(),
     "score": pl.Float64(),
     "severity": pl.String(),
+    "meaning": pl.String(),
+    "risk": pl.Float64(),
     "reasons": pl.String(),
+    "compared_with": pl.String(),
     "model_id": pl.String(),
+    # Not kept: suppressions are looked up by them.
+    "entity_type": pl.String(),
+    "entity_id": pl.String(),
+    "ip_index": pl.String(),
 }
+_EVENT_COLUMNS: Final = (*COMPARED_COLUMNS, "entity_type", "entity_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,77 +59,158 @@ class AnomalyUpdate:
 
     tenant_id: UUID
     events: int
+    """Scored events that were looked at."""
     anomalies: int
     new: int
     withdrawn: int
     """Anomalies of earlier runs that no longer reach the threshold and that nobody has judged."""
     enough: bool
     """Whether the tenant has AUDIT_MIN_EVENTS_FOR_DETECTION events; without, nothing is reported."""
+    suppressed: int = 0
+    """Anomalies among the new ones that a suppression covers: written and counted like all others."""
 
 
-def update_anomalies(installation: Installation, *, run_id: str, tenant_id: UUID | None = None) -> list[AnomalyUpdate]:
+def update_anomalies(
+    installation: Installation,
+    *,
+    run_id: str,
+    tenant_id: UUID | None = None,
+    changed: Mapping[UUID, Sequence[SeqRange]] | None = None,
+) -> list[AnomalyUpdate]:
     """Write every scored event at or over AUDIT_ANOMALY_THRESHOLD, and withdraw those that fell below it.
 
-    Of all tenants, or of one.
-    One transaction per tenant, with its row of `audit_lineage`.
+    Of all tenants, or of one. With `changed`, only events in those ranges of a tenant are looked at, and tenants that
+    it does not name are left alone: the cost follows what changed. One transaction per tenant, with its row of
+    `audit_lineage`.
     """
     lake = Lake(installation.settings.lake_dir)
     with exclusive(installation.database, "anomalies"):
         return [
-            _update_tenant(installation, lake, tenant, run_id)
+            _update_tenant(installation, lake, tenant, run_id, None if changed is None else changed[tenant])
             for tenant in lake.tenants()
-            if tenant_id in {None, tenant}
+            if tenant_id in {None, tenant} and (changed is None or changed.get(tenant))
         ]
 
 
-def _update_tenant(installation: Installation, lake: Lake, tenant_id: UUID, run_id: str) -> AnomalyUpdate:
+def _update_tenant(
+    installation: Installation, lake: Lake, tenant_id: UUID, run_id: str, ranges: Sequence[SeqRange] | None
+) -> AnomalyUpdate:
     settings = installation.settings
-    scores = lake.read("event_scores", tenant_id)
-    if scores.filter(pl.col("model_id") != NO_MODEL).height < settings.audit_min_events_for_detection:
+    scores = _read_changed(lake, "event_scores", tenant_id, ranges, ("seq", "score", "model_id"))
+    scored = scores.filter(pl.col("model_id") != NO_MODEL)
+    if not _has_enough(lake, tenant_id, scored.height, settings.audit_min_events_for_detection):
         return AnomalyUpdate(tenant_id, scores.height, 0, 0, 0, enough=False)
-    over = scores.filter(pl.col("score") >= settings.audit_anomaly_threshold).select("seq", "score", "model_id")
+    with installation.database.connection("audit_pipeline") as conn:
+        judged = [seq for (seq,) in conn.execute(query("derive/select_judged"), {"tenant_id": tenant_id})]
+    # What somebody judged stays, with the score that it has by now: a reader must not see one that nobody computes.
+    reaching = pl.col("score") >= settings.audit_anomaly_threshold
+    over = scored.filter(reaching | pl.col("seq").is_in(judged))
     found = _explained(installation, lake, tenant_id, over)
     columns = {name: found[name].to_list() for name in found.columns}
     stamp = lake.stamp("event_scores", tenant_id)
+    spans = ranges or [(0, stamp.through_seq if stamp else -1)]
     with installation.database.connection("audit_pipeline") as conn:
         row = conn.execute(
-            query("derive/upsert_anomalies"), {"tenant_id": tenant_id, "run_id": run_id, **columns}
+            query("derive/upsert_anomalies"),
+            {"tenant_id": tenant_id, "run_id": run_id, "code_version": lineage.code_version(), **columns},
         ).fetchone()
-        changed, new = row or (0, 0)
-        bounds = {"tenant_id": tenant_id, "seq": columns["seq"], "through_seq": stamp.through_seq if stamp else -1}
+        written, new, suppressed = row or (0, 0, 0)
+        bounds = {
+            "tenant_id": tenant_id,
+            "seq": columns["seq"],
+            "first": [first for first, _ in spans],
+            "last": [last for _, last in spans],
+        }
         withdrawn = conn.execute(query("derive/withdraw_anomalies"), bounds).rowcount
-        if changed or withdrawn:
-            path = lake.dataset_path("event_scores", tenant_id)
-            digest = lineage.file_digest(path)
-            source = lineage.file_input("event_scores", str(path.relative_to(lake.root.parent)), digest)
-            key = f"seq 0-{bounds['through_seq']}"
-            lineage.record(
-                conn, [lineage.Output(tenant_id, "anomalies", key, _digest(found), (source,))], run_id=run_id
-            )
-    return AnomalyUpdate(tenant_id, scores.height, found.height, new, withdrawn, enough=True)
+        if written or withdrawn:
+            lineage.record(conn, [_output(lake, tenant_id, spans, found)], run_id=run_id)
+    return AnomalyUpdate(tenant_id, scores.height, found.height, new, withdrawn, enough=True, suppressed=suppressed)
+
+
+def _read_changed(
+    lake: Lake, dataset: Dataset, tenant_id: UUID, ranges: Sequence[SeqRange] | None, columns: tuple[str, ...] | None
+) -> pl.DataFrame:
+    """Read a derived dataset in some ranges of `seq`, or whole; the one place here that reads one."""
+    frame = lake.read(dataset, tenant_id, columns)
+    if ranges is None:
+        return frame
+    inside = pl.any_horizontal(pl.col("seq").is_between(first, last) for first, last in ranges)
+    return frame.filter(inside)
+
+
+def _has_enough(lake: Lake, tenant_id: UUID, looked_at: int, least: int) -> bool:
+    """Return whether so many events are scored; the whole history is asked only where what was read leaves it open."""
+    if looked_at >= least:
+        return True
+    models = lake.read("event_scores", tenant_id, ("model_id",))
+    return models.filter(pl.col("model_id") != NO_MODEL).height >= least
+
+
+def _output(lake: Lake, tenant_id: UUID, spans: Sequence[SeqRange], found: pl.DataFrame) -> lineage.Output:
+    path = lake.dataset_path("event_scores", tenant_id)
+    source = lineage.file_input("event_scores", str(path.relative_to(lake.root.parent)), lineage.file_digest(path))
+    key = f"seq {min(first for first, _ in spans)}-{max(last for _, last in spans)}"
+    return lineage.Output(tenant_id, "anomalies", key, _digest(found), (source,))
 
 
 def _explained(installation: Installation, lake: Lake, tenant_id: UUID, over: pl.DataFrame) -> pl.DataFrame:
     """Return one row per anomaly with everything the table wants; each explained by the model that scored it."""
-    features = lake.read("event_features", tenant_id).join(over, on="seq", how="inner").sort("seq")
-    hashes = lake.events(tenant_id, columns=("seq", "row_hash"))
-    features = features.join(hashes, on="seq", how="inner", maintain_order="left")
+    if over.is_empty():
+        return _empty()
+    span = [(int(over["seq"].to_numpy().min()), int(over["seq"].to_numpy().max()))]
+    features = _read_changed(lake, "event_features", tenant_id, span, None).join(over, on="seq", how="inner")
+    events = _events_of(lake, tenant_id, features["actor_ref"])
     with installation.database.connection("audit_pipeline") as conn:
         known = digests(conn, tenant_id, over["model_id"].unique().to_list())
-    pieces = [_empty()]
-    for (model_id,), piece in features.group_by("model_id", maintain_order=True):
-        told = explain(piece, detector(installation, known[str(model_id)]))
-        graded = [severity(score, risk) for score, risk in zip(piece["score"], piece["risk"], strict=True)]
-        reasons = [
+    pieces = [
+        explained(piece, detector(installation, known[str(model_id)]), events)
+        for (model_id,), piece in features.sort("seq").group_by("model_id", maintain_order=True)
+    ]
+    return pl.concat([_empty(), *pieces]).sort("seq")
+
+
+def _events_of(lake: Lake, tenant_id: UUID, actors: pl.Series) -> pl.DataFrame:
+    """Read what some actors did, as far as comparing needs it; an actor may be null."""
+    paths = [part.path for part in lake.parts(tenant_id)]
+    own = pl.col("actor_ref").is_in(actors.drop_nulls().unique().to_list())
+    if actors.null_count():
+        own = own.fill_null(value=True)
+    return business(pl.scan_parquet(paths, hive_partitioning=False).filter(own).select(_EVENT_COLUMNS).collect())
+
+
+def explained(features: pl.DataFrame, model: Detector, events: pl.DataFrame) -> pl.DataFrame:
+    """Tell why each event is odd, as `model` sees it: the columns of `audit_anomalies` for rows of a features frame.
+
+    `features` have `score` and `model_id` beside them; `events` are all of their actors' (see `comparisons.compare`).
+    """
+    told = explain(features, model)
+    compared = compare(features["seq"].to_list(), events, [[one.feature for one in reasons] for reasons in told])
+    kinds = zip(features["event_type"], features["entity_type"], features["failed"], strict=True)
+    columns: dict[str, list[str]] = {
+        "severity": [severity(score, risk) for score, risk in zip(features["score"], features["risk"], strict=True)],
+        "meaning": [meaning(kind, entity or "", bool(failed)).phrase for kind, entity, failed in kinds],
+        "reasons": [
             json.dumps([{"feature": one.feature, "text": one.text, "share": one.share} for one in reasons])
             for reasons in told
-        ]
-        pieces.append(
-            piece.with_columns(
-                severity=pl.Series(graded, dtype=pl.String), reasons=pl.Series(reasons, dtype=pl.String)
-            ).select(list(_COLUMNS))
-        )
-    return pl.concat(pieces).sort("seq")
+        ],
+        "compared_with": [
+            json.dumps(
+                [
+                    {
+                        "part": one.part,
+                        "seq": one.seq,
+                        "row_hash": one.row_hash,
+                        "occurred_at": one.occurred_at.isoformat(),
+                        "event_type": one.event_type,
+                    }
+                    for one in beside
+                ]
+            )
+            for beside in compared
+        ],
+    }
+    frame = features.with_columns(pl.Series(name, values, dtype=pl.String) for name, values in columns.items())
+    return frame.join(events.select("seq", "row_hash", "ip_index"), on="seq", how="left").select(list(_COLUMNS))
 
 
 def _empty() -> pl.DataFrame:

@@ -30,6 +30,7 @@ from audit_pipelines.derive.models import (
     training_set,
 )
 from audit_pipelines.derive.promotion import Measure
+from audit_pipelines.derive.verdicts import verdict_labels
 from audit_pipelines.installation import Installation
 from audit_pipelines.intelligence.classifiers import TrainedClassifier, later_rows, measure, train
 from audit_pipelines.intelligence.detectors import ALERT_BUDGET, SCORE_THRESHOLD_DEFAULT, Detector, blocks, fit, score
@@ -66,13 +67,8 @@ class Texts:
     trained_on: TrainingSet
 
 
-def no_labels(conn: Connection, tenant_id: UUID) -> pl.DataFrame:  # noqa: ARG001 - the form of a LabelSource
-    """Return no verdicts, for a tenant whose analysts said nothing."""
-    return pl.DataFrame(schema={"seq": pl.Int64, "verdict": pl.String, "weight": pl.Float64, "analysts": pl.Int64})
-
-
 def train_anomaly_detector(
-    installation: Installation, *, run_id: str, labels: LabelSource = no_labels
+    installation: Installation, *, run_id: str, labels: LabelSource = verdict_labels
 ) -> list[TrainedModel]:
     """Fit each tenant's detector on all its events in `event_features`; if it is used, it scores what comes after.
 
@@ -135,7 +131,7 @@ def ordered_features(lake: Lake, tenant_id: UUID) -> pl.DataFrame:
 
 
 def train_classifier(
-    installation: Installation, kind: Kind, embedder: Embedder, *, run_id: str, labels: LabelSource = no_labels
+    installation: Installation, kind: Kind, embedder: Embedder, *, run_id: str, labels: LabelSource = verdict_labels
 ) -> list[TrainedModel]:
     """Train a classifier of `kind` on each tenant's distinct texts."""
     done = []
@@ -237,7 +233,7 @@ def _compared(
     return promotion.compare(model_id, mine, old, theirs, MEASURES, on=on)
 
 
-def read_texts(conn: Connection, tenant_id: UUID, model: str, labels: LabelSource = no_labels) -> Texts:
+def read_texts(conn: Connection, tenant_id: UUID, model: str, labels: LabelSource = verdict_labels) -> Texts:
     """Read a tenant's distinct texts with their vectors, ordered by text, and what analysts said of them."""
     parameters = {"tenant_id": tenant_id, "model": model}
     rows = conn.execute(query("derive/select_texts"), parameters).fetchall()

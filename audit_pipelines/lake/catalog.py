@@ -33,15 +33,17 @@ COMMENTS: Final[Mapping[str, str]] = {
     "event_scores": "How odd each event was when it came, 0 to 1, and the model that said so.",
     "event_tags": "Category and risk of each event by meaning, with confidence; `unknown` where unsure.",
     "anomalies": "Events at or over the threshold, with reasons as JSON; a copy of audit_anomalies.",
+    "incidents": "Anomalies of one actor close in time, as one story (JSON); a copy of audit_incidents.",
     "checkpoints": "Signed tree heads of each tenant's ledger; a copy of audit_checkpoints.",
     "models": "Every model that scored or tagged an event, with its training range; a copy of audit_ml_models.",
 }
 
-_COPIED: Final[tuple[Dataset, ...]] = ("anomalies", "checkpoints", "models")
+_COPIED: Final[tuple[Dataset, ...]] = ("anomalies", "incidents", "checkpoints", "models")
 _TYPES: Final = {
     pl.String(): "VARCHAR",
     pl.Int64(): "BIGINT",
     pl.Float64(): "DOUBLE",
+    pl.Boolean(): "BOOLEAN",
     pl.Date(): "DATE",
     UTC_MICROSECONDS: "TIMESTAMPTZ",
 }

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Dataset = Literal[
-    "event_features", "actor_features", "event_scores", "event_tags", "anomalies", "checkpoints", "models"
+    "event_features", "actor_features", "event_scores", "event_tags", "anomalies", "incidents", "checkpoints", "models"
 ]
 
 ROW_GROUP: Final = 131_072
@@ -95,6 +95,27 @@ SCHEMAS: Final[Mapping[Dataset, Mapping[str, pl.DataType]]] = {
         "row_hash": pl.String(),
         "detected_at": UTC_MICROSECONDS,
         "verdict": pl.String(),
+        "meaning": pl.String(),
+        "compared_with": pl.String(),
+        "incident_id": pl.String(),
+        "suppressed": pl.Boolean(),
+    },
+    "incidents": {
+        "tenant_id": pl.String(),
+        "incident_id": pl.String(),
+        "state": pl.String(),
+        "actor_ref": pl.String(),
+        "first_at": UTC_MICROSECONDS,
+        "last_at": UTC_MICROSECONDS,
+        "anomalies": pl.Int64(),
+        "suppressed": pl.Int64(),
+        "score": pl.Float64(),
+        "severity": pl.String(),
+        "title": pl.String(),
+        "meanings": pl.String(),
+        "story": pl.String(),
+        "opened_at": UTC_MICROSECONDS,
+        "changed_at": UTC_MICROSECONDS,
     },
     "checkpoints": {
         "tenant_id": pl.String(),

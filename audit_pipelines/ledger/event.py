@@ -13,15 +13,19 @@ import msgspec
 MAX_DETAILS_BYTES = 1_000_000
 
 ACCESS_PREFIX: Final = "audit.access."
-# What the product says of itself: who read what, logged in, signed, erased, held, archived. Nobody else may say so, and
-# whoever decodes an event refuses these types.
+# What the product says of itself: who read what, logged in, signed, judged, erased, held, archived. Nobody else may say
+# so, and whoever decodes an event refuses these types.
 OWN_TYPES: Final = (
     ACCESS_PREFIX,
     "audit.account.",
+    "audit.anomaly.",
     "audit.archive.",
     "audit.hold.",
+    "audit.integration.",
     "audit.signature.",
     "audit.subject.",
+    "audit.suppression.",
+    "audit.threshold.",
 )
 
 # NUL cannot be stored in a Postgres text column; the other C0/C1 controls and the line separators forge log lines. No

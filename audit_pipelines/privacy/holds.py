@@ -11,20 +11,20 @@ from uuid import UUID, uuid4
 
 from psycopg.types.json import Jsonb
 
+from audit_pipelines.db.database import Connection
 from audit_pipelines.db.queries import query
-from audit_pipelines.errors import AuditError, ValidationError
+from audit_pipelines.errors import AuditError
 from audit_pipelines.installation import Installation
-from audit_pipelines.ledger.entry import format_moment, names_of
+from audit_pipelines.ledger.entry import format_moment
 from audit_pipelines.ledger.erasure import resolve
 from audit_pipelines.ledger.event import Event
-from audit_pipelines.ledger.store import store_drafts, until_fresh
+from audit_pipelines.noting import Said, fault, one_line, refuse_names, store_with_event
 
 Scope = Literal["person", "entity", "range", "tenant"]
 
 PLACED: Final = "audit.hold.placed"
 RELEASED: Final = "audit.hold.released"
 ENTITY_TYPE: Final = "audit_legal_hold"
-_LONGEST_REASON: Final = 1_000
 
 
 class UnknownHoldError(AuditError):
@@ -57,11 +57,11 @@ class Subject:
         if self.since is not None or self.until is not None:
             kinds.append("range")
         if len(kinds) > 1:
-            raise _fault("", f"expected one kind of hold, got {' and '.join(kinds)}")
+            raise fault("", f"expected one kind of hold, got {' and '.join(kinds)}")
         if kinds == ["entity"] and not (self.entity_type and self.entity_id):
-            raise _fault("/entity_id", "expected entity_type and entity_id together")
+            raise fault("/entity_id", "expected entity_type and entity_id together")
         if self.since and self.until and self.since >= self.until:
-            raise _fault("/to", "expected a time after `from`")
+            raise fault("/to", "expected a time after `from`")
         return kinds[0] if kinds else "tenant"
 
 
@@ -110,9 +110,9 @@ def place(installation: Installation, tenant_id: UUID, subject: Subject, *, reas
         UnknownPersonError: when the tenant does not have the person.
     """
     filters = _filters(installation, tenant_id, subject)
-    text = _reason(reason)
+    text = one_line(reason, "/reason")
     if subject.person is not None:
-        _refuse_names(installation, tenant_id, text, UUID(str(filters["actor_ref"])))
+        refuse_names(installation, tenant_id, text, UUID(str(filters["actor_ref"])), "/reason")
     hold_id = uuid4()
     details = {"scope": subject.scope, "filters": filters, "reason": text}
     row = {"tenant_id": tenant_id, "hold_id": hold_id, "reason": text, "filters": Jsonb(filters)}
@@ -127,7 +127,7 @@ def release(installation: Installation, tenant_id: UUID, hold_id: UUID, *, reaso
         ValidationError: for a reason that is empty or too long.
         UnknownHoldError: when there is no such hold, or it was released before.
     """
-    text = _reason(reason)
+    text = one_line(reason, "/reason")
     row = {"tenant_id": tenant_id, "hold_id": hold_id, "reason": text}
     event = _event(RELEASED, hold_id, {"reason": text}, by)
     _store(installation, tenant_id, "privacy/release_hold", row, event)
@@ -147,20 +147,13 @@ def _one(installation: Installation, tenant_id: UUID, hold_id: UUID) -> Hold:
 def _store(installation: Installation, tenant_id: UUID, name: str, row: dict[str, Any], event: Event) -> None:
     """Run one change of the table and append its event, both or neither."""
 
-    by = str(event.actor)
+    def change(conn: Connection, said: Said) -> None:
+        if conn.execute(query(name), row | {"by": said.by}).rowcount != 1:
+            raise UnknownHoldError(
+                "expected a hold of this tenant that is not released, got none of this id; `holds list` shows them"
+            )
 
-    def attempt(stale: int | None) -> None:
-        who = installation.vault.keys(tenant_id, [by], stale=stale).subjects[by].ref
-        draft = installation.ledger.prepare(tenant_id, event, stale=stale)
-        with installation.database.tenant_connection(tenant_id) as conn:
-            # The event first: it takes the chain's head, behind which no erasure can overtake the hold.
-            store_drafts(conn, [draft])
-            if conn.execute(query(name), row | {"by": who}).rowcount != 1:
-                raise UnknownHoldError(
-                    "expected a hold of this tenant that is not released, got none of this id; `holds list` shows them"
-                )
-
-    until_fresh(attempt, tenant_id)
+    store_with_event(installation, tenant_id, event, change)
 
 
 def _event(event_type: str, hold_id: UUID, details: dict[str, Any], by: str) -> Event:
@@ -178,22 +171,3 @@ def _filters(installation: Installation, tenant_id: UUID, subject: Subject) -> d
         return {"entity_type": subject.entity_type, "entity_id": entity_id}
     moments = {"from": subject.since, "to": subject.until}
     return {name: format_moment(moment) for name, moment in moments.items() if moment}
-
-
-def _reason(reason: str) -> str:
-    text = reason.strip()
-    if not 0 < len(text) <= _LONGEST_REASON or not text.isprintable():
-        raise _fault("/reason", f"expected 1 to {_LONGEST_REASON:,} characters on one line")
-    return text
-
-
-def _refuse_names(installation: Installation, tenant_id: UUID, reason: str, ref: UUID) -> None:
-    """Keep the person's own names out of a text that stays in clear when they are erased."""
-    with installation.database.tenant_connection(tenant_id) as conn:
-        name = installation.vault.identities(conn, [ref]).get(ref)
-    if name and any(piece in reason.casefold() for piece in names_of(name)):
-        raise _fault("/reason", "expected the case and not the person: a reason stays in clear after they are erased")
-
-
-def _fault(where: str, what: str) -> ValidationError:
-    return ValidationError(f"{where or '/'}: {what}", ((where, what),))

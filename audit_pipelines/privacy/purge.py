@@ -17,6 +17,7 @@ from audit_pipelines.derive import lineage
 from audit_pipelines.derive.anomalies import update_anomalies
 from audit_pipelines.derive.embeddings import default_embedder, render_again
 from audit_pipelines.derive.features import update_actor_features, update_event_features
+from audit_pipelines.derive.incidents import update_incidents
 from audit_pipelines.derive.locks import exclusive
 from audit_pipelines.derive.window import Redo
 from audit_pipelines.files import replacing
@@ -153,10 +154,14 @@ def _anomalies(case: Case, _: str) -> Done:
     ):
         conn.execute(query("privacy/detach_anomalies"), named)
     update_anomalies(case.installation, run_id=case.run_id, tenant_id=case.tenant_id)
+    update_incidents(case.installation, run_id=case.run_id, tenant_id=case.tenant_id)
     with case.installation.database.connection("audit_pipeline") as conn:
         row = conn.execute(query("privacy/count_anomalies"), named).fetchone()
     return Done(
-        "rebuilt", "their anomalies have no actor and none of the old reasons; verdicts stay", row[1] if row else None
+        "rebuilt",
+        "their anomalies have no actor and none of the old reasons, their incidents no story; verdicts stay, their "
+        "words do not",
+        row[1] if row else None,
     )
 
 

@@ -194,6 +194,8 @@ def _document(installation: Installation, person: Person, made: _Summary) -> Ite
         yield from _array("events", _events(installation, conn, person, made))
         for name, statement in (
             ("anomalies", "anomalies"),
+            ("incidents", "incidents"),
+            ("verdicts", "verdicts"),
             ("accesses", "accesses"),
             ("signatures", "signatures"),
             ("accounts", "accounts"),
@@ -351,7 +353,7 @@ def _processing(installation: Installation, person: Person) -> dict[str, Any]:
             "features, scores, tags": "numbers about each event",
             "texts and vectors": "what kind of event it was, in words of a closed list",
             "models": "parameters over all persons' events",
-            "anomalies, reports": "by reference",
+            "anomalies, incidents, verdicts, reports": "by reference",
             "archives": "old months as they were hashed",
         },
         "rights": "rectification of what an application reported, erasure (Art. 17) unless a legal hold forbids it, "

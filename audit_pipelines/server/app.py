@@ -28,6 +28,7 @@ from audit_pipelines.installation import Installation
 from audit_pipelines.ledger.group_commit import GroupCommit
 from audit_pipelines.server.access import AccessRecorder
 from audit_pipelines.server.access_reading import ACCESS_LOG_PATH, AccessReading
+from audit_pipelines.server.anomalies import ANOMALIES_PATH, INCIDENTS_PATH, SUPPRESSIONS_PATH, Anomalies
 from audit_pipelines.server.archives import ARCHIVES_PATH, Archives
 from audit_pipelines.server.auth import WITH_JWT_SECRET, Authenticator, Sessions, mint_token
 from audit_pipelines.server.boundary import Boundary
@@ -88,6 +89,7 @@ def create_app(
     health = Health(installation)
     privacy = Privacy(installation, workers, access)
     archives = Archives(installation, workers, access)
+    anomalies = Anomalies(installation, workers, access)
 
     passwords = Workers(PASSWORD_THREADS, PASSWORD_QUEUE)
     mint = partial(
@@ -142,6 +144,18 @@ def create_app(
             POST=Operation("audit:sign", signing.sign),
         ),
         resource(REVIEWS_PATH, GET=Operation("audit:sign", signing.list_reviews)),
+        resource(ANOMALIES_PATH, GET=Operation("audit:read", anomalies.list_anomalies)),
+        resource(f"{ANOMALIES_PATH}/{{anomaly_id}}", GET=Operation("audit:read", anomalies.show_anomaly)),
+        # Judging is what reviewers do, who sign; what keeps alerts from leaving is an administrator's.
+        resource(f"{ANOMALIES_PATH}/{{anomaly_id}}/feedback", POST=Operation("audit:sign", anomalies.judge)),
+        resource(INCIDENTS_PATH, GET=Operation("audit:read", anomalies.list_incidents)),
+        resource(f"{INCIDENTS_PATH}/{{incident_id}}", GET=Operation("audit:read", anomalies.show_incident)),
+        resource(
+            SUPPRESSIONS_PATH,
+            GET=Operation("audit:read", anomalies.list_suppressions),
+            POST=Operation("audit:admin", anomalies.suppress),
+        ),
+        resource(f"{SUPPRESSIONS_PATH}/{{suppression_id}}", DELETE=Operation("audit:admin", anomalies.end_suppression)),
         resource(ACCESS_LOG_PATH, GET=Operation("audit:admin", access_reading.lines)),
         resource(ARCHIVES_PATH, GET=Operation("audit:admin", archives.listing)),
         resource(f"{ARCHIVES_PATH}/{{month}}/approvals", POST=Operation("audit:admin", archives.approve)),
@@ -155,7 +169,7 @@ def create_app(
             Middleware(
                 CORSMiddleware,
                 allow_origins=settings.cors_origins,
-                allow_methods=["GET", "POST"],
+                allow_methods=["GET", "POST", "DELETE"],
                 allow_headers=["Authorization", "Content-Type", "Content-Encoding", "Idempotency-Key"],
                 expose_headers=["Location", "Retry-After", "WWW-Authenticate"],
             )

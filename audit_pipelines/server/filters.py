@@ -27,6 +27,13 @@ EVENT_PARAMETERS: Final = (
     "event_type", "entity_type", "entity_id", "actor", "actor_ref", "outcome", "ip_address", "from", "to", "q",
     "include", "limit", "order", "cursor",
 )  # fmt: skip
+ANOMALY_PARAMETERS: Final = (
+    "actor", "actor_ref", "severity", "verdict", "incident", "min_score", "suppressed", "from", "to", "limit", "order",
+    "cursor",
+)  # fmt: skip
+INCIDENT_PARAMETERS: Final = (
+    "actor", "actor_ref", "severity", "state", "min_score", "from", "to", "limit", "order", "cursor",
+)  # fmt: skip
 ACCESS_PARAMETERS: Final = ("actor", "actor_ref", "action", "from", "to", "limit", "order", "cursor")
 _OWN_PREFIX: Final = "audit."
 _LONGEST: Final = 1_024
@@ -49,6 +56,12 @@ class Filters:
     until: datetime | None = None
     q: str | None = None
     action: str | None = None
+    severity: str | None = None
+    verdict: str | None = None
+    incident: UUID | None = None
+    min_score: float | None = None
+    suppressed: bool | None = None
+    state: str | None = None
     include: frozenset[str] = frozenset()
     limit: int = 50
     order: Literal["desc", "asc"] = "desc"
@@ -145,6 +158,18 @@ def _address(text: str) -> str:
     return str(network)
 
 
+def parse_address(text: str, pointer: str) -> str:
+    """Return an address or network of a request's body in canonical form, as the filter `ip_address` takes it.
+
+    Raises:
+        ValidationError: naming the fault by `pointer`.
+    """
+    try:
+        return _address(text)
+    except ValueError as error:
+        raise ValidationError("The request's body has a fault.", ((pointer, str(error)),)) from None
+
+
 def _moment(text: str) -> datetime:
     try:
         moment = msgspec.convert(text, Moment)
@@ -169,6 +194,25 @@ def _order(text: str) -> str:
     return text
 
 
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise ValueError(f"expected one of {', '.join(choices)}")
+        return text
+
+    return parse
+
+
+def _score(text: str) -> float:
+    if not re.fullmatch(r"0|1|[01]?\.[0-9]{1,9}", text) or float(text) > 1:
+        raise ValueError("expected a score from 0 to 1, as 0.85")
+    return float(text)
+
+
+def _yes(text: str) -> bool:
+    return _one_of("true", "false")(text) == "true"
+
+
 def _include(text: str) -> frozenset[str]:
     if text != "access":
         raise ValueError("expected access: the events that say who read what")
@@ -187,6 +231,12 @@ _PARAMETERS: Final[dict[str, tuple[str, Callable[[str], Any]]]] = {
     "to": ("until", _moment),
     "q": ("q", _words),
     "action": ("action", _text),
+    "severity": ("severity", _one_of("low", "medium", "high", "critical")),
+    "verdict": ("verdict", _one_of("true_positive", "false_positive", "benign", "none")),
+    "incident": ("incident", _uuid),
+    "min_score": ("min_score", _score),
+    "suppressed": ("suppressed", _yes),
+    "state": ("state", _one_of("open", "merged", "withdrawn")),
     "include": ("include", _include),
     "limit": ("limit", _limit),
     "order": ("order", _order),

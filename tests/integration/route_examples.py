@@ -7,9 +7,11 @@ name what only the other tenant has. A path that cannot be asked like that goes 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
+from audit_pipelines.feedback import suppressions
 from audit_pipelines.identity.opening import Identity
 from audit_pipelines.installation import Installation
 from audit_pipelines.ledger.event import Event
@@ -27,6 +29,9 @@ EXPORT: Final = "/api/audit/gdpr-export"
 ERASE: Final = "/api/audit/gdpr-erase"
 HOLDS: Final = "/api/audit/legal-holds"
 ARCHIVES: Final = "/api/admin/archives"
+ANOMALIES: Final = "/api/audit/anomalies"
+INCIDENTS: Final = "/api/audit/incidents"
+SUPPRESSIONS: Final = "/api/audit/suppressions"
 ALICE: Final = "alice@example.org"
 GONE: Final = "gone@example.org"
 """Somebody whom both tenants have until they are erased."""
@@ -133,6 +138,35 @@ def _hold(world: World, side: Side) -> str:
     return str(holds.place(world.installation, side.tenant_id, subject, reason=side.canary, by=ALICE).hold_id)
 
 
+def _anomaly(world: World, side: Side) -> str:
+    """Return the id of an anomaly that this tenant has."""
+    with world.installation.database.tenant_connection(side.tenant_id) as conn:
+        return str((conn.execute("select anomaly_id from audit_anomalies").fetchone() or ("",))[0])
+
+
+def _incident(world: World, side: Side) -> str:
+    """Return the id of an incident that this tenant has."""
+    with world.installation.database.tenant_connection(side.tenant_id) as conn:
+        return str((conn.execute("select incident_id from audit_incidents").fetchone() or ("",))[0])
+
+
+def _soon() -> datetime:
+    return datetime.now(UTC) + timedelta(days=1)
+
+
+def _suppression(world: World, side: Side) -> str:
+    """Return the id of a new suppression that is in force."""
+    covered = suppressions.Covered(event_type=side.canary)
+    placed = suppressions.place(
+        world.installation, side.tenant_id, covered, reason=side.canary, ends_at=_soon(), by=ALICE
+    )
+    return str(placed.suppression_id)
+
+
+def _suppressing(status: int, **covered: str) -> Call:
+    return _post(SUPPRESSIONS, status, ends_at=_soon().isoformat(), **covered)
+
+
 def _somebody(world: World, side: Side) -> str:
     """Return the reference of a person whom this tenant alone has, and who has just acted."""
     made = Event(event_type="a.b", entity_type="c", entity_id="d", actor=side.only, details={"note": side.canary})
@@ -193,6 +227,49 @@ EXAMPLES: Final[Mapping[tuple[str, str], Example]] = {
             lambda w, s: _nothing(f"{EVENTS}/{w.other(s).only}-old"),
         ),
         recorded="events.show",
+    ),
+    (ANOMALIES, "GET"): Example(
+        "audit:read",
+        lambda _w, _s: Call(ANOMALIES),
+        (
+            lambda w, s: Call(ANOMALIES, arguments={"params": {"incident": _incident(w, w.other(s))}}),
+            lambda w, s: Call(ANOMALIES, arguments={"params": {"actor_ref": _ref(w, w.other(s))}}),
+        ),
+        recorded="anomalies.list",
+    ),
+    (f"{ANOMALIES}/{{anomaly_id}}", "GET"): Example(
+        "audit:read",
+        lambda w, s: Call(f"{ANOMALIES}/{_anomaly(w, s)}"),
+        (lambda w, s: _nothing(f"{ANOMALIES}/{_anomaly(w, w.other(s))}"),),
+        recorded="anomalies.show",
+    ),
+    (f"{ANOMALIES}/{{anomaly_id}}/feedback", "POST"): Example(
+        "audit:sign",
+        lambda w, s: _post(f"{ANOMALIES}/{_anomaly(w, s)}/feedback", 201, verdict="benign", comment=s.canary),
+        (lambda w, s: _post(f"{ANOMALIES}/{_anomaly(w, w.other(s))}/feedback", 404, verdict="benign"),),
+    ),
+    (INCIDENTS, "GET"): Example(
+        "audit:read",
+        lambda _w, _s: Call(INCIDENTS),
+        (lambda w, s: Call(INCIDENTS, arguments={"params": {"actor_ref": _ref(w, w.other(s))}}),),
+        recorded="incidents.list",
+    ),
+    (f"{INCIDENTS}/{{incident_id}}", "GET"): Example(
+        "audit:read",
+        lambda w, s: Call(f"{INCIDENTS}/{_incident(w, s)}"),
+        (lambda w, s: _nothing(f"{INCIDENTS}/{_incident(w, w.other(s))}"),),
+        recorded="incidents.show",
+    ),
+    (SUPPRESSIONS, "GET"): Example("audit:read", lambda _w, _s: Call(SUPPRESSIONS), recorded="suppressions.list"),
+    (SUPPRESSIONS, "POST"): Example(
+        "audit:admin",
+        lambda _w, s: _suppressing(201, event_type=s.canary, reason=s.canary),
+        (lambda w, s: _suppressing(404, user_id=w.other(s).only, reason="a case"),),
+    ),
+    (f"{SUPPRESSIONS}/{{suppression_id}}", "DELETE"): Example(
+        "audit:admin",
+        lambda w, s: Call(f"{SUPPRESSIONS}/{_suppression(w, s)}"),
+        (lambda w, s: _nothing(f"{SUPPRESSIONS}/{_suppression(w, w.other(s))}"),),
     ),
     (ACCESS_LOG, "GET"): Example(
         "audit:admin",

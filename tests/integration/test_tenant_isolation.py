@@ -217,6 +217,12 @@ def world(installation: Installation) -> World:
                 "where tenant_id = %s and event_id = 'e-1'",
                 [side.canary, side.tenant_id],
             )
+            conn.execute(
+                "insert into audit_incidents (tenant_id, incident_id, founding_seq, state, first_at, last_at, "
+                "anomalies, suppressed, score, severity, title, meanings, story, run_id) "
+                "values (%s, gen_random_uuid(), 1, 'open', now(), now(), 1, 0, 0.9, 'high', %s, '[]', '[]', 'r')",
+                [side.tenant_id, side.canary],
+            )
             content = json.dumps({"day": "yesterday", "note": side.canary}).encode()
             yesterday = datetime.now(UTC).date() - timedelta(days=1)
             conn.execute(
