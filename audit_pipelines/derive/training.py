@@ -21,6 +21,7 @@ from audit_pipelines.derive.embeddings import embedding_model
 from audit_pipelines.derive.locks import exclusive
 from audit_pipelines.derive.models import (
     Decision,
+    Figures,
     RegisteredModel,
     TrainedModel,
     TrainingSet,
@@ -80,8 +81,10 @@ def train_anomaly_detector(
         for tenant_id in lake.tenants():
             features = ordered_features(lake, tenant_id)
             with installation.database.connection("audit_pipeline") as conn:
-                trained = _fit_detector(conn, installation, tenant_id, features, run_id)
                 told = labels(conn, tenant_id)
+                # Without verdicts: what analysts say later must not give the same detector another digest.
+                later = detector_choice.later_figures(features.height, features.__getitem__, told.clear(), seed=SEED)
+                trained = _fit_detector(conn, installation, tenant_id, features, run_id=run_id, later=later)
                 trained = _choose_detector(conn, installation, trained, features, told, run_id=run_id)
             done.append(trained)
     return done
@@ -104,7 +107,7 @@ def walk_forward_models(
     found = []
     for size, digest in zip(sizes, prefix_digests(tenant_id, features["seq"], sizes), strict=True):
         if digest not in by_digest and size in planned:
-            trained = _fit_detector(conn, installation, tenant_id, features.head(size), run_id)
+            trained = _fit_detector(conn, installation, tenant_id, features.head(size), run_id=run_id)
             by_digest[digest] = RegisteredModel(trained.model_id, trained.digest, size, digest)
         if digest in by_digest:
             found.append((size, by_digest[digest]))
@@ -309,7 +312,13 @@ def _detector(installation: Installation, digest: str) -> Detector:
 
 
 def _fit_detector(
-    conn: Connection, installation: Installation, tenant_id: UUID, past: pl.DataFrame, run_id: str
+    conn: Connection,
+    installation: Installation,
+    tenant_id: UUID,
+    past: pl.DataFrame,
+    *,
+    run_id: str,
+    later: Figures | None = None,
 ) -> TrainedModel:
     digest = prefix_digests(tenant_id, past["seq"], [past.height])[0]
     trained_on = training_set(past, digest)
@@ -318,7 +327,7 @@ def _fit_detector(
         **_provenance(trained_on),
         "params": {"seed": SEED},
         "feature_names": list(SURPRISES),
-        "metrics": _metrics(detector, past),
+        "metrics": {**_metrics(detector, past), "later": later},
     }
     artefact = ModelArtefact.build("anomaly_detector", detector.to_arrays(), metadata)
     return register(conn, installation, tenant_id, artefact, trained_on, run_id=run_id)

@@ -66,17 +66,25 @@ STRUCTURE: Final = (
 SOLE_SHARE: Final = 0.05
 """What all verdicts that one person alone stands behind may weigh in training, as a share of everything else.
 
-With it a flood of false verdicts is an opinion among twenty; a second person who says the same lifts the verdict to
-SHARED_SHARE.
+With it a flood of false verdicts is an opinion among twenty; a second person who says the same makes it
+weigh SHARED_WEIGHT an event.
 """
+
+SOLE_MOST: Final = 0.5
+"""What one person's verdicts on one text count at most; a rule that met its words counts 1 and more."""
+
 SHARED_SHARE: Final = 2.0
+"""What all verdicts that several persons stand behind may weigh, as a share of everything else."""
 
 SHARED_WEIGHT: Final = 4.0
 """What an event counts of which several persons say the same: more than a rule that met its words."""
 
 MOST_LEARNT: Final = 3000
-# An example was thought about; a rule met its words. Chosen on the agreement of held-out texts.
+"""Labelled texts of a tenant beyond which a sample is learnt: fitting is then bounded whatever the tenant's size."""
+
+# An example was thought about; a rule, which counts 1 and the logarithm of its events, met its words.
 LESSON_WEIGHT: Final = 4.0
+
 Floats = NDArray[np.float64]
 
 
@@ -218,12 +226,12 @@ def _verdict_rows(
     said = sorted(
         (each for each in verdicts if each.text in known and each.weight > 0), key=lambda one: (one.text, one.verdict)
     )
-    sole = sum(each.weight for each in said if each.analysts < 2)
+    sole = sum(min(each.weight, SOLE_MOST) for each in said if each.analysts < 2)
     shared = SHARED_WEIGHT * sum(each.weight for each in said if each.analysts >= 2)
     rows = []
     for each in said:
         if each.analysts < 2:
-            weight = each.weight * min(1.0, SOLE_SHARE * others / sole)
+            weight = min(each.weight, SOLE_MOST) * min(1.0, SOLE_SHARE * others / sole)
         else:
             weight = SHARED_WEIGHT * each.weight * min(1.0, SHARED_SHARE * others / shared)
         row = known[each.text]
