@@ -22,7 +22,7 @@ from sklearn.metrics import roc_auc_score
 
 from audit_pipelines.installation import Installation
 from audit_pipelines.intelligence.classifiers import UNKNOWN, TrainedClassifier, train
-from audit_pipelines.intelligence.embed import Embedder, MiniLMEmbedder
+from audit_pipelines.intelligence.embed import Embedder, MiniLMEmbedder, Vectors
 from audit_pipelines.intelligence.lessons import lessons
 from audit_pipelines.intelligence.render import render_texts
 from audit_pipelines.intelligence.risk import add_risk
@@ -76,7 +76,7 @@ class RiskFigures:
     by_log_type: float
     """The same with whole products held out."""
     confusion: dict[str, dict[str, int]]
-    """Of the split by rule: label, then the risk said."""
+    """Of the split by rule: fires or not, then whether the harm is over the median of the events that taught."""
 
 
 def read_labelled() -> pl.DataFrame:
@@ -89,7 +89,7 @@ def category_figures(embedder: Embedder) -> CategoryFigures:
     """Train as for a tenant that has these events, without a look at the labels, and compare."""
     events = read_labelled()
     texts = _texts(events, embedder)
-    classifier = _train("category_classifier", texts, embedder)
+    classifier = _train("category_classifier", texts, _lesson_vectors(embedder))
     truth = events["category"].to_numpy()
     shares = classifier.shares(texts.vectors, texts.structure)[texts.place]
     best = np.array(classifier.classes)[shares.argmax(axis=1)]
@@ -129,10 +129,11 @@ def risk_figures(embedder: Embedder) -> RiskFigures | None:
     )
     fires = np.array([row["label"] == "attack" for row in told])
     texts = _texts(events, embedder)
-    untaught = _train("risk_classifier", texts, embedder)
+    taught = _lesson_vectors(embedder)
+    untaught = _train("risk_classifier", texts, taught)
     harm = untaught.harm(texts.vectors, texts.structure)[texts.place]
-    by_rule, said = _taught_by_others(texts, embedder, fires, [row["rule_id"] for row in told])
-    by_log_type, _ = _taught_by_others(texts, embedder, fires, [row["log_type"] for row in told])
+    by_rule, said = _taught_by_others(texts, taught, fires, [row["rule_id"] for row in told])
+    by_log_type, _ = _taught_by_others(texts, taught, fires, [row["log_type"] for row in told])
     return RiskFigures(
         events=len(fires),
         rules=len({row["rule_id"] for row in told}),
@@ -197,28 +198,32 @@ def _texts(events: pl.DataFrame, embedder: Embedder) -> Texts:
     )
 
 
-def _train(kind: Kind, texts: Texts, embedder: Embedder, verdicts: Sequence[TextVerdict] = ()) -> TrainedClassifier:
+def _lesson_vectors(embedder: Embedder) -> Vectors:
+    return embedder.encode([each.text for each in lessons()])
+
+
+def _train(kind: Kind, texts: Texts, taught: Vectors, verdicts: Sequence[TextVerdict] = ()) -> TrainedClassifier:
     return train(
         kind,
         texts.texts,
         texts.vectors,
         texts.structure,
         weights=np.bincount(texts.place),
-        lesson_vectors=embedder.encode([each.text for each in lessons()]),
+        lesson_vectors=taught,
         verdicts=verdicts,
     )
 
 
 def _taught_by_others(
-    texts: Texts, embedder: Embedder, fires: NDArray[np.bool_], groups: Sequence[str]
+    texts: Texts, taught: Vectors, fires: NDArray[np.bool_], groups: Sequence[str]
 ) -> tuple[NDArray[np.float64], NDArray[np.str_]]:
-    """Return harm and label of each event by a classifier that had the verdicts of the other groups alone.
+    """Return the harm of each event, and whether it is over the median of the events that taught.
 
-    A group is in one turn whole, so that the tests of a rule never lie on both sides. Each verdict counts as that of
-    two persons, since a single one may move little by design.
+    A classifier has the verdicts of the other groups alone. A group is in one turn whole, so that the tests of a rule
+    never lie on both sides. Each verdict counts as that of two persons, since a single one may move little by design.
     """
     fold = np.array([hashlib.sha256(group.encode()).digest()[0] % FOLDS for group in groups])
-    harm, said = np.zeros(len(fires)), np.full(len(fires), UNKNOWN, dtype="<U10")
+    harm, said = np.zeros(len(fires)), np.full(len(fires), "not raised", dtype="<U10")
     for turn in range(FOLDS):
         others, here = fold != turn, fold == turn
         verdicts = [
@@ -227,7 +232,8 @@ def _taught_by_others(
                 Counter(zip(texts.place[others].tolist(), fires[others].tolist(), strict=True)).items()
             )
         ]
-        classifier = _train("risk_classifier", texts, embedder, verdicts)
-        harm[here] = classifier.harm(texts.vectors, texts.structure)[texts.place[here]]
-        said[here] = np.array(classifier.predict(texts.vectors, texts.structure)[0])[texts.place[here]]
+        classifier = _train("risk_classifier", texts, taught, verdicts)
+        every = classifier.harm(texts.vectors, texts.structure)[texts.place]
+        harm[here] = every[here]
+        said[here] = np.where(every[here] > np.median(every[others]), "raised", "not raised")
     return harm, said

@@ -214,7 +214,7 @@ def test_a_flood_of_verdicts_changes_few_tags(stocked: Installation, tenant_id: 
 
 
 def test_a_week_of_habits_is_no_drift_and_another_life_is(installation: Installation, tenant_id: uuid.UUID) -> None:
-    week = generate(8, datetime(2026, 11, 20, tzinfo=UTC), days=7, people=30, services=6, attacks=False).events
+    week = generate(8, datetime(2026, 11, 20, tzinfo=UTC), days=7, people=30, services=8, attacks=False).events
     _come(installation, tenant_id, week)
     tagging.tag_events(installation, EMBEDDER, run_id="test")
     of_features, of_classes = drift.feature_drift(installation), drift.class_drift(installation)
