@@ -12,6 +12,7 @@ from uuid import UUID
 import dagster as dg
 
 from audit_pipelines.anchors.register import AnchorState
+from audit_pipelines.assets.common import table
 from audit_pipelines.derive import archive_deletion, drift, embeddings, reporting
 from audit_pipelines.derive.controls import CONTROLS, check_tenants
 from audit_pipelines.derive.reviews import WATCHED_DAYS, overdue_reviews
@@ -185,6 +186,71 @@ def score_drift(installation: dg.ResourceParam[Installation]) -> dg.AssetCheckRe
 
 
 @dg.asset_check(
+    asset="event_features",
+    description=f"Each feature of a tenant's last days is spread like before (KS distance up to {drift.KS_LIMIT}).",
+)
+def feature_drift(installation: dg.ResourceParam[Installation]) -> dg.AssetCheckResult:
+    """Compare features; a warning, since models that are trained again learn what changed."""
+    measured = drift.feature_drift(installation)
+    drifted = [one for one in measured if one.ks > drift.KS_LIMIT]
+    return dg.AssetCheckResult(
+        passed=not drifted,
+        severity=dg.AssetCheckSeverity.WARN,
+        description="; ".join(f"tenant {one.tenant_id}: {one.feature} KS {one.ks:.2f}" for one in drifted[:5]) or None,
+        metadata={
+            "tenants": len({one.tenant_id for one in measured}),
+            "drifted": len(drifted),
+            "highest_ks": max((one.ks for one in measured), default=0.0),
+            "farthest": table(
+                ("tenant", "feature", "ks", "recent", "earlier"),
+                ((one.tenant_id, one.feature, f"{one.ks:.3f}", one.recent, one.earlier) for one in measured),
+            ),
+        },
+    )
+
+
+@dg.asset_check(
+    asset="event_tags",
+    description=(
+        f"What the classifiers say of a tenant's last days is shared out like before (PSI up to {drift.CLASS_LIMIT}), "
+        f"and `unknown` grew by no more than {drift.UNKNOWN_LIMIT:.0%} of the events."
+    ),
+)
+def class_drift(installation: dg.ResourceParam[Installation]) -> dg.AssetCheckResult:
+    """Compare the shares of labels; a warning, since a tenant may really do other things."""
+    measured = drift.class_drift(installation)
+    drifted = [one for one in measured if one.drifted]
+    return dg.AssetCheckResult(
+        passed=not drifted,
+        severity=dg.AssetCheckSeverity.WARN,
+        description="; ".join(
+            f"tenant {one.tenant_id}: {one.classifier} PSI {one.psi:.2f}, unknown {one.unknown:.0%}"
+            for one in drifted[:5]
+        )
+        or None,
+        metadata={
+            "tenants": len({one.tenant_id for one in measured}),
+            "drifted": len(drifted),
+            "highest_psi": max((one.psi for one in measured), default=0.0),
+            "farthest": table(
+                ("tenant", "classifier", "psi", "unknown", "unknown before", "recent"),
+                (
+                    (
+                        one.tenant_id,
+                        one.classifier,
+                        f"{one.psi:.3f}",
+                        f"{one.unknown:.3f}",
+                        f"{one.unknown_before:.3f}",
+                        one.recent,
+                    )
+                    for one in measured
+                ),
+            ),
+        },
+    )
+
+
+@dg.asset_check(
     asset="security_report",
     name="security_report_complete",
     description="Each tenant's newest report is there, unchanged, and nothing was missing from what it counted.",
@@ -285,6 +351,8 @@ CHECKS: Final = [
     archives_intact,
     embedding_coverage,
     score_drift,
+    feature_drift,
+    class_drift,
     security_report_complete,
     compliance_report_complete,
     reviews_current,

@@ -20,6 +20,7 @@ from rich.table import Table
 
 from audit_pipelines.cli_anomalies import alerts_app, anomaly_app
 from audit_pipelines.cli_import import import_events
+from audit_pipelines.cli_models import models_app, train
 from audit_pipelines.cli_progress import progress_bar
 from audit_pipelines.cli_users import users_app
 from audit_pipelines.db.database import Database, reach_database
@@ -43,6 +44,8 @@ app.add_typer(holds_app, name="holds")
 ledger_app = typer.Typer(help="The ledger in the forms of others.", no_args_is_help=True)
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(users_app, name="users")
+app.command()(train)
+app.add_typer(models_app, name="models")
 app.add_typer(anomaly_app, name="anomaly")
 app.add_typer(alerts_app, name="alerts")
 archives_app = typer.Typer(help="Months that left the database.", no_args_is_help=True)
@@ -312,26 +315,6 @@ def verify_evidence(
         sys.exit(_verify_with_time_stamps(file, key, tsa_certificate))
     arguments = [str(file), *(["--key", key] if key else [])]
     sys.exit(verifier.main(arguments))
-
-
-@app.command()
-def train(
-    model: Annotated[
-        Literal["anomaly_detector", "category_classifier", "risk_classifier"],
-        typer.Option(help="Which model."),
-    ],
-) -> None:
-    """Train a model now, as a recorded Dagster run over all tenants."""
-    from audit_pipelines.runs import run_here
-
-    with _opened() as installation, progress_bar(err, "steps") as progress:
-        task = progress.add_task(f"training {model}", total=None)
-        run_id = run_here(
-            installation,
-            f"train_{model}_job",
-            on_event=lambda event: progress.update(task, completed=event.done, total=event.total),
-        )
-    out.print(f"{model}: trained; Dagster run {run_id}")
 
 
 @app.command()

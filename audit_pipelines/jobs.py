@@ -13,19 +13,27 @@ LANE: Final = "audit_pipelines/lane"
 
 _VERIFIED = dg.AssetSelection.checks(dg.AssetCheckKey(dg.AssetKey("audit_logs"), "chain_intact"))
 _INTAKE = _VERIFIED | dg.AssetSelection.assets("checkpoints", "raw_events")
+# They read a tenant's whole history, so the jobs whose cost follows the new events leave them to the weekly training.
+_DRIFT = dg.AssetSelection.checks(
+    dg.AssetCheckKey(dg.AssetKey("event_features"), "feature_drift"),
+    dg.AssetCheckKey(dg.AssetKey("event_tags"), "class_drift"),
+)
 
 embedding_generation_job: Final = dg.define_asset_job(
     "embedding_generation_job",
-    selection=_INTAKE | dg.AssetSelection.assets("event_embeddings", "event_tags"),
+    selection=(_INTAKE | dg.AssetSelection.assets("event_embeddings", "event_tags")) - _DRIFT,
     description="Bring new events into the lake, embed new texts, tag them.",
     tags={LANE: "derive"},
 )
 anomaly_detection_job: Final = dg.define_asset_job(
     "anomaly_detection_job",
-    selection=_INTAKE
-    | dg.AssetSelection.assets(
-        "event_features", "actor_features", "event_scores", "anomalies", "incidents", "analyst_catalog"
-    ),
+    selection=(
+        _INTAKE
+        | dg.AssetSelection.assets(
+            "event_features", "actor_features", "event_scores", "anomalies", "incidents", "analyst_catalog"
+        )
+    )
+    - _DRIFT,
     description="Bring new events into the lake, score every event by its past, write anomalies and incidents, refresh "
     "the catalog.",
     tags={LANE: "derive"},

@@ -16,7 +16,7 @@ from typing import Any, Final
 from audit_pipelines.db.embedded import EmbeddedPostgres
 from audit_pipelines.installation import Installation, open_installation
 from audit_pipelines.settings import Settings
-from benchmarks import peers
+from benchmarks import classifiers, peers
 from benchmarks.detection import detection_figures
 from benchmarks.embeddings import embedding_figures
 from benchmarks.history import checkpoint_figures, growth_figures, verify_figures
@@ -93,6 +93,7 @@ _PARTS: Final[Mapping[str, Callable[[Installation, int], Sequence[Any]]]] = {
     "embeddings": _figures(lambda installation, _: embedding_figures(installation)),
     "detection": _figures(lambda _, scale: detection_figures(100_000 * scale, 10_000)),
     "peers": _peers,
+    "classifiers": classifiers.measure,
 }
 
 

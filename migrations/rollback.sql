@@ -1,6 +1,13 @@
 -- Undoes every migration, newest first. `audit-pipelines db rollback --to N` runs the sections above version N; psql can
 -- run the whole file. It deletes data: there is no way back but a backup.
 
+-- undo 022_record_model_decisions
+set role audit_owner;
+drop table if exists audit_model_decisions;
+alter table audit_ml_models drop column if exists training_tree_size;
+comment on table audit_ml_models is 'The newest row of a kind is the one in use; older ones explain older scores.';
+reset role;
+
 -- undo 021_deliver_alerts
 set role audit_owner;
 revoke select on audit_alert_deliveries from audit_app;

@@ -14,8 +14,8 @@ from audit_pipelines.installation import Installation
 @dg.asset(
     description=(
         "Per tenant, a detector of unusual behaviour fitted on all events so far: tails of each feature and an "
-        "isolation forest, calibrated to an alert budget. It scores the events that come after; the same history gives "
-        "the same digest."
+        "isolation forest, calibrated to an alert budget. If it is not worse than the one in use, it scores the events "
+        "that come after; the same history gives the same digest."
     ),
     group_name="models",
     owners=OWNERS,
@@ -34,7 +34,7 @@ def anomaly_detector(
 
 
 @dg.asset(
-    description="Per tenant, what kind of act a text tells of; learnt from weak rules, `unknown` where unsure.",
+    description="Per tenant, what kind of act a text tells of; learnt from rules and examples, `unknown` where unsure.",
     group_name="models",
     owners=OWNERS,
     kinds={"scikitlearn", "numpy"},
@@ -54,7 +54,9 @@ def category_classifier(
 
 
 @dg.asset(
-    description="Per tenant, how much harm a text tells of; learnt from weak rules, `unknown` where unsure.",
+    description=(
+        "Per tenant, how much harm a text tells of; learnt from rules, examples and verdicts, `unknown` where unsure."
+    ),
     group_name="models",
     owners=OWNERS,
     kinds={"scikitlearn", "numpy"},
@@ -74,7 +76,7 @@ def risk_classifier(
 
 
 @dg.asset(
-    description="Category and risk of every event with confidence, by the newest classifiers over the distinct texts.",
+    description="Category and risk of every event with confidence, by the classifiers in use over the distinct texts.",
     group_name="models",
     owners=OWNERS,
     kinds={"parquet", "postgres"},
@@ -96,10 +98,21 @@ def _trained(models: Sequence[TrainedModel]) -> dict[str, dg.MetadataValue]:
     return {
         "models": dg.MetadataValue.int(len(models)),
         "new_models": dg.MetadataValue.int(sum(model.is_new for model in models)),
+        "put_aside": dg.MetadataValue.int(sum(not one.decision.used for one in models if one.decision)),
         "training_rows": dg.MetadataValue.int(sum(model.rows for model in models)),
         "by_tenant": table(
-            ("tenant", "model", "state", "rows"),
-            ((one.tenant_id, one.model_id, "new" if one.is_new else "same as before", one.rows) for one in models),
+            ("tenant", "model", "state", "rows", "in use", "why"),
+            (
+                (
+                    one.tenant_id,
+                    one.model_id,
+                    "new" if one.is_new else "same as before",
+                    one.rows,
+                    "yes" if one.decision is None or one.decision.used else "no",
+                    one.decision.reason if one.decision else "",
+                )
+                for one in models
+            ),
         ),
         "metrics": dg.MetadataValue.json({str(model.tenant_id): model.metrics for model in models[:10]}),
     }

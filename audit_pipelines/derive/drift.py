@@ -1,9 +1,12 @@
-"""How scores are spread: the distribution that people look at, and how far the newest lie from those before.
+"""How far the newest scores, features and classes lie from those before, and the spread of scores people look at.
 
-Apart from `scoring`, because looking at scores needs none of the libraries that make them.
+Apart from `scoring`, because looking at scores needs none of the libraries that make them. What "the newest" is: the
+events of the last days, by when they happened, against all before them; a tenant with few of either is left out.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
@@ -13,12 +16,30 @@ import polars as pl
 
 from audit_pipelines.derive.accesses import NO_MODEL
 from audit_pipelines.installation import Installation
+from audit_pipelines.intelligence.features import SURPRISES
 from audit_pipelines.lake.datasets import Lake
 
 _BINS: Final = 10
 _LEAST_EVENTS: Final = 200
 _RECENT_SHARE: Final = 0.2
 _FLOOR: Final = 1e-4
+# A label below this share may come or go unseen: ten events of a thousand are no drift.
+_RARE: Final = 0.01
+
+RECENT_DAYS: Final = 7
+RECENT_WHOLE_DAYS_OF: Final = 3
+"""A history shorter than so many times RECENT_DAYS is cut at its last third instead."""
+_SHORTEST: Final = timedelta(days=5)
+"""Of a shorter history one part is a night or a Sunday: bursts alone then differ by a KS distance of 0.58."""
+_LEAST_RECENT: Final = 500
+_LEAST_EARLIER: Final = 1_000
+_MOST_COMPARED: Final = 50_000
+
+KS_LIMIT: Final = 0.45
+"""Measured on six made-up companies of 7 and 28 days that keep their habits: up to 0.26 with 60 people and more, 0.37
+with 30 (`burst_24h`, over a weekend); the labels of classifiers moved by a PSI of 0.01."""
+CLASS_LIMIT: Final = 0.25
+UNKNOWN_LIMIT: Final = 0.10
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +51,115 @@ class ScoreDrift:
     earlier: int
     psi: float
     """0 is no change; above 0.25 is by custom a shift that somebody should look at."""
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureDrift:
+    """How far one feature of a tenant's newest events lies from before: the Kolmogorov-Smirnov distance, 0..1."""
+
+    tenant_id: UUID
+    feature: str
+    ks: float
+    recent: int
+    earlier: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClassDrift:
+    """How far what a classifier says of a tenant's newest events lies from before."""
+
+    tenant_id: UUID
+    classifier: str
+    psi: float
+    """Population stability index over the labels."""
+    unknown: float
+    """Share of the newest events that it does not know."""
+    unknown_before: float
+    recent: int
+    earlier: int
+
+    @property
+    def drifted(self) -> bool:
+        """Whether somebody should look: the shares moved, or it knows fewer events than it did."""
+        return self.psi > CLASS_LIMIT or self.unknown - self.unknown_before > UNKNOWN_LIMIT
+
+
+def feature_drift(installation: Installation) -> list[FeatureDrift]:
+    """Compare each feature that models read, tenant by tenant, the farthest first."""
+    lake = Lake(installation.settings.lake_dir)
+    found = []
+    for tenant_id in lake.tenants():
+        events = lake.read("event_features", tenant_id, ("occurred_at", "seq", *SURPRISES))
+        for earlier, recent in _cut(events):
+            found += [
+                FeatureDrift(
+                    tenant_id,
+                    name,
+                    kolmogorov_smirnov(earlier[name].to_numpy(), recent[name].to_numpy()),
+                    recent.height,
+                    earlier.height,
+                )
+                for name in SURPRISES
+            ]
+    return sorted(found, key=lambda one: (-one.ks, str(one.tenant_id), one.feature))
+
+
+def class_drift(installation: Installation) -> list[ClassDrift]:
+    """Compare the shares of what the classifiers say, tenant by tenant, the farthest first."""
+    lake = Lake(installation.settings.lake_dir)
+    found = []
+    for tenant_id in lake.tenants():
+        tags = lake.read("event_tags", tenant_id, ("seq", "category", "risk"))
+        times = lake.events(tenant_id, columns=("seq", "occurred_at"))
+        for earlier, recent in _cut(tags.join(times, on="seq", how="inner")):
+            for name in ("category", "risk"):
+                before, now = _shares(earlier[name]), _shares(recent[name])
+                labels = sorted(before.keys() | now.keys())
+                pairs = [(max(before.get(one, 0.0), _RARE), max(now.get(one, 0.0), _RARE)) for one in labels]
+                found.append(
+                    ClassDrift(
+                        tenant_id,
+                        f"{name}_classifier",
+                        float(sum((new - old) * np.log(new / old) for old, new in pairs)),
+                        now.get("unknown", 0.0),
+                        before.get("unknown", 0.0),
+                        recent.height,
+                        earlier.height,
+                    )
+                )
+    return sorted(found, key=lambda one: (-one.psi, str(one.tenant_id), one.classifier))
+
+
+def kolmogorov_smirnov(before: npt.NDArray[np.float64], now: npt.NDArray[np.float64]) -> float:
+    """Return the largest distance between two empirical distributions, 0 (equal) to 1 (apart)."""
+    first, second = np.sort(before), np.sort(now)
+    points = np.concatenate((first, second))
+    shares = [np.searchsorted(values, points, side="right") / len(values) for values in (first, second)]
+    return float(np.abs(shares[0] - shares[1]).max())
+
+
+def _cut(events: pl.DataFrame) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
+    """Yield what came before and the newest, an even sample of each; nothing where either is too little."""
+    if events.is_empty():
+        return
+    ordered = events.sort("occurred_at", "seq")
+    since, until = ordered["occurred_at"][0], ordered["occurred_at"][-1]
+    if until - since < _SHORTEST:
+        return
+    days = timedelta(days=RECENT_DAYS)
+    start = until - (days if until - since >= RECENT_WHOLE_DAYS_OF * days else (until - since) / 3)
+    earlier, recent = ordered.filter(pl.col("occurred_at") < start), ordered.filter(pl.col("occurred_at") >= start)
+    if earlier.height >= _LEAST_EARLIER and recent.height >= _LEAST_RECENT:
+        yield _sample(earlier), _sample(recent)
+
+
+def _sample(events: pl.DataFrame) -> pl.DataFrame:
+    return events.gather_every(max(1, events.height // _MOST_COMPARED))
+
+
+def _shares(labels: pl.Series) -> dict[str, float]:
+    told = labels.fill_null("unknown")
+    return {label: count / len(told) for label, count in told.value_counts().iter_rows()}
 
 
 def score_drift(installation: Installation) -> list[ScoreDrift]:

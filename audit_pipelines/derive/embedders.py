@@ -65,7 +65,7 @@ def model_in_use(conn: Connection, tenant_id: UUID, embedder: Embedder) -> str:
 
     For a tenant without texts it is the model of `embedder`, which will be the first.
     """
-    row = conn.execute(query("derive/select_model_in_use"), {"tenant_id": tenant_id}).fetchone()
+    row = conn.execute(query("derive/select_embedding_model_in_use"), {"tenant_id": tenant_id}).fetchone()
     return row[0] if row else embedding_model(embedder)
 
 
@@ -75,7 +75,7 @@ def embedder_in_use(installation: Installation, conn: Connection, tenant_id: UUI
     None where it has none, or where its model is not to be had any more: a folder that is gone, a server whose address
     the settings no longer name. `is_local` says whether a text stays on this machine.
     """
-    row = conn.execute(query("derive/select_model_in_use"), {"tenant_id": tenant_id}).fetchone()
+    row = conn.execute(query("derive/select_embedding_model_in_use"), {"tenant_id": tenant_id}).fetchone()
     if row is None:
         return None
     model, name, dimension, source = row

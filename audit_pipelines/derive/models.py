@@ -1,10 +1,11 @@
-"""The register of models: artefacts on disk, their rows in `audit_ml_models`, and which one is in use.
+"""The register of models: artefacts on disk and their rows in `audit_ml_models`.
 
-How a model is fitted is decided in `training`. A row is never changed: the newest of a kind is the one in use, older
-ones explain older scores. The same training gives the same digest, hence no second row.
+How a model is fitted is decided in `training`, which one is in use in `promotion`. A row is never changed; models that
+are not in use any more explain older scores. The same training gives the same digest, hence no second row.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -35,6 +36,22 @@ class TrainingSet:
     """Hex; equal digests of one tenant mean the same events in the same order (see `training_set`)."""
 
 
+Figures = Mapping[str, float | None]
+"""What was measured of a model, by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Whether a model is used, why, and what was measured of it and of the one it was compared with."""
+
+    model_id: str
+    used: bool
+    reason: str
+    compared_with: str | None = None
+    new: Figures | None = None
+    old: Figures | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class TrainedModel:
     """A model of one tenant in the register."""
@@ -46,6 +63,8 @@ class TrainedModel:
     rows: int
     is_new: bool
     metrics: dict[str, Any]
+    decision: Decision | None = None
+    """Whether it is used; None for a detector that the plan of a walk asks for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +75,8 @@ class RegisteredModel:
     digest: str
     rows: int
     training_digest: str
+    last_seq: int | None = None
+    """The highest `seq` it was trained on."""
 
 
 def model_id(kind: ModelKind, digest: str) -> str:
@@ -114,12 +135,17 @@ def register(
 def registered(conn: Connection, installation: Installation, tenant_id: UUID, kind: ModelKind) -> list[RegisteredModel]:
     """Return a tenant's models of a kind that the present code made and whose artefact is there, newest first.
 
-    One whose file was lost counts as not made: fitted again it has the same digest, and the row finds its file again.
+    Those that the newest decision about them put aside are left out. One whose file was lost counts as not made: fitted
+    again it has the same digest, and the row finds its file again.
     """
     parameters = {"tenant_id": tenant_id, "kind": kind, "code_version": lineage.code_version()}
     rows = [RegisteredModel(*row) for row in conn.execute(query("derive/select_models"), parameters)]
-    storage = installation.settings.storage_dir
-    return [model for model in rows if registry.artefact_path(storage, kind, model.digest).exists()]
+    return [model for model in rows if has_artefact(installation, kind, model.digest)]
+
+
+def has_artefact(installation: Installation, kind: ModelKind, digest: str) -> bool:
+    """Tell whether the file of a model is there; whether it is the right one shows when it is loaded."""
+    return registry.artefact_path(installation.settings.storage_dir, kind, digest).exists()
 
 
 def digests(conn: Connection, tenant_id: UUID, model_ids: list[str]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""`event_tags`: category and risk of every event, by the newest classifiers over the distinct texts.
+"""`event_tags`: category and risk of every event, by the classifiers in use over the distinct texts.
 
 What the labels mean and how they are learnt is decided in `intelligence.classifiers`. Labels go to the texts in
 `audit_embeddings`, where search filters by them, and to the lake per event.
@@ -11,15 +11,16 @@ import polars as pl
 
 from audit_pipelines.db.database import Connection
 from audit_pipelines.db.queries import query
-from audit_pipelines.derive import lineage
+from audit_pipelines.derive import lineage, promotion
 from audit_pipelines.derive.embedders import model_in_use
 from audit_pipelines.derive.locks import exclusive
-from audit_pipelines.derive.models import load, registered
-from audit_pipelines.derive.training import Texts, fit_classifier, read_texts
+from audit_pipelines.derive.models import load
+from audit_pipelines.derive.training import Lessons, Texts, fit_classifier, read_texts
 from audit_pipelines.derive.window import Redo, TenantUpdate, TenantWindow, tenant_windows, write
 from audit_pipelines.installation import Installation
-from audit_pipelines.intelligence.classifiers import KINDS, Kind, TrainedClassifier, structure_features
+from audit_pipelines.intelligence.classifiers import TrainedClassifier
 from audit_pipelines.intelligence.embed import Embedder
+from audit_pipelines.intelligence.teaching import KINDS, STRUCTURE, Kind, structure_features
 from audit_pipelines.lake.datasets import Lake
 
 
@@ -36,10 +37,10 @@ def tag_events(
     installation: Installation, embedder: Embedder, *, run_id: str, redo: Redo | None = None
 ) -> list[TenantUpdate]:
     """Bring `event_tags` up to date; a tenant whose classifiers were never trained gets them trained first."""
-    lake = Lake(installation.settings.lake_dir)
+    lake, taught = Lake(installation.settings.lake_dir), Lessons(installation, embedder)
     with exclusive(installation.database, "event_tags"):
         return [
-            _tag_tenant(installation, lake, window, embedder, run_id=run_id, redo=redo)
+            _tag_tenant(installation, lake, window, embedder, taught, run_id=run_id, redo=redo)
             for window in tenant_windows(lake, redo)
         ]
 
@@ -49,6 +50,7 @@ def _tag_tenant(
     lake: Lake,
     window: TenantWindow,
     embedder: Embedder,
+    taught: Lessons,
     *,
     run_id: str,
     redo: Redo | None,
@@ -57,7 +59,9 @@ def _tag_tenant(
         model = model_in_use(conn, window.tenant_id, embedder)
         texts = read_texts(conn, window.tenant_id, model)
         used = {
-            kind: _in_use(conn, installation, window.tenant_id, kind, texts=texts, model=model, run_id=run_id)
+            kind: _in_use(
+                conn, installation, window.tenant_id, kind, texts=texts, model=model, taught=taught, run_id=run_id
+            )
             for kind in KINDS
         }
         digests = [used[kind].digest for kind in KINDS]
@@ -86,14 +90,20 @@ def _in_use(
     *,
     texts: Texts,
     model: str,
+    taught: Lessons,
     run_id: str,
 ) -> _InUse:
-    for newest in registered(conn, installation, tenant_id, kind):
-        artefact = load(installation, kind, newest.digest)
-        if artefact.metadata["embedder"] == model:
-            return _InUse(TrainedClassifier.from_artefact(artefact), newest.model_id, newest.digest)
-    classifier, trained = fit_classifier(conn, installation, tenant_id, kind, texts=texts, model=model, run_id=run_id)
-    return _InUse(classifier, trained.model_id, trained.digest)
+    """Return the classifier in use; where none reads the vectors and features of now, the newly trained one."""
+    if used := promotion.in_use(conn, installation, tenant_id, kind):
+        artefact = load(installation, kind, used.digest)
+        if artefact.metadata["embedder"] == model and artefact.metadata["feature_names"][1:] == list(STRUCTURE):
+            return _InUse(TrainedClassifier.from_artefact(artefact), used.model_id, used.digest)
+    vectors = taught.vectors(conn, tenant_id, model)
+    trained = fit_classifier(
+        conn, installation, tenant_id, kind, texts=texts, model=model, taught=vectors, run_id=run_id
+    )
+    artefact = load(installation, kind, trained.digest)
+    return _InUse(TrainedClassifier.from_artefact(artefact), trained.model_id, trained.digest)
 
 
 def _tags(texts: Texts, used: dict[Kind, _InUse]) -> pl.DataFrame:

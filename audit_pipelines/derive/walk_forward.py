@@ -12,6 +12,7 @@ import polars as pl
 from audit_pipelines.db.database import Connection
 from audit_pipelines.derive import lineage
 from audit_pipelines.derive.models import (
+    Figures,
     RegisteredModel,
     TrainedModel,
     TrainingSet,
@@ -37,7 +38,8 @@ from audit_pipelines.intelligence.registry import ModelArtefact
 SEED: Final = 0
 # Enough for a share with two digits; scoring a whole history for one figure would cost more than fitting.
 _METRIC_EVENTS: Final = 5_000
-_FITTED: Final = ("occurred_at", "seq", *READS)
+FITTED: Final = ("occurred_at", "seq", *READS)
+"""The columns of `event_features` that fitting and scoring read."""
 
 
 def walk_forward_models(
@@ -65,17 +67,27 @@ def walk_forward_models(
 
 
 def fit_detector(
-    conn: Connection, installation: Installation, tenant_id: UUID, trail: Trail, events: int, *, run_id: str
+    conn: Connection,
+    installation: Installation,
+    tenant_id: UUID,
+    trail: Trail,
+    events: int,
+    *,
+    run_id: str,
+    later: Figures | None = None,
 ) -> TrainedModel:
-    """Fit a detector on a sample of the first events of a trail and enter it in the register."""
+    """Fit a detector on a sample of the first events of a trail and enter it in the register, with how it did later."""
     digest = prefix_digests(tenant_id, trail, [events])[0]
     trained_on = training_set(trail.slice(0, events, ("seq", "occurred_at")), digest)
-    detector = fit(trail.take(sample_places(events), _FITTED), seed=SEED, events=events)
+    detector = fit(trail.take(sample_places(events), FITTED), seed=SEED, events=events)
     metadata = {
         **provenance(trained_on),
         "params": {"seed": SEED},
         "feature_names": list(SURPRISES),
-        "metrics": _metrics(detector, trail.slice(max(0, events - _METRIC_EVENTS), events, READS), events),
+        "metrics": {
+            **_metrics(detector, trail.slice(max(0, events - _METRIC_EVENTS), events, READS), events),
+            "later": later,
+        },
     }
     artefact = ModelArtefact.build("anomaly_detector", detector.to_arrays(), metadata)
     return register(conn, installation, tenant_id, artefact, trained_on, run_id=run_id)

@@ -36,6 +36,9 @@ _METADATA: Final = "metadata.json"
 _CREATED: Final = "created_at.txt"
 # A zip member carries a time; a fixed one makes equal artefacts equal files.
 _ZIP_TIME: Final = (1980, 1, 1, 0, 0, 0)
+# The archive's comment is the SHA-256 (hex) of all bytes before it. The digest covers the content alone: a zip has
+# bytes that say nothing, and one of those changed is a file that somebody touched, too.
+_SEAL: Final = 64
 _DTYPE_KINDS: Final = "biufUS"
 # What zipfile, zlib, numpy and json raise on altered bytes, found by altering each byte of an artefact in turn.
 _UNREADABLE: Final = (
@@ -198,10 +201,14 @@ def _to_npz(artefact: ModelArtefact) -> bytes:
             member(f"{name}.npy", held.getvalue())
         member(_METADATA, _canonical(artefact.metadata))
         member(_CREATED, artefact.created_at.astimezone(UTC).isoformat().encode())
-    return buffer.getvalue()
+        archive.comment = bytes(_SEAL)
+    content = buffer.getvalue()[:-_SEAL]
+    return content + hashlib.sha256(content).hexdigest().encode()
 
 
 def _from_npz(kind: str, content: bytes) -> ModelArtefact:
+    if hashlib.sha256(content[:-_SEAL]).hexdigest().encode() != content[-_SEAL:]:
+        raise ValidationError("expected a file that ends with the SHA-256 of what is before, got another end")
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         arrays = {
             name.removesuffix(".npy"): np.lib.format.read_array(io.BytesIO(archive.read(name)), allow_pickle=False)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final, Literal, get_args
 
-from audit_pipelines.intelligence.render import parse_text
+from audit_pipelines.intelligence.render import TextParts, parse_text
 
 Category = Literal[
     "authentication",
@@ -53,14 +53,14 @@ VERB_WORDS: Final[dict[Verb, frozenset[str]]] = {
     ),
     "change": _set(
         "update modify put set change edit patch write attach rotate enable rename move release reopen assign reset"
-        " authorize manual join code restore accept approve replace tag untag send"
+        " authorize manual join code restore accept approve replace tag untag send archive"
     ),
     "delete": _set("delete remove destroy purge drop terminate wipe erase cancel storno void"),
     "stop": _set(
         "stop disable deactivate suspend pause leave revoke detach bypass unprotect deregister reject lock"
         " block uninstall"
     ),
-    "export": _set("export download share copy publish transfer exfiltrate print archive"),
+    "export": _set("export download share copy publish transfer exfiltrate print"),
     "grant": _set("grant assume impersonate elevate delegate promote escalate"),
 }
 
@@ -82,20 +82,22 @@ _SIGN_IN = _set(
 )
 _PRIVILEGE = _set(
     "role policy permission privilege admin administrator group member acl owner impersonation right"
-    " principal assignment scope superuser sudo"
+    " principal assignment scope superuser sudo consent clusterrole binding rolebinding clusterrolebinding"
 )
 _ACCESS = _set(
     "access user account invite invitation assume impersonate exec console connect connection command guest profile"
-    " service_account identity caller_identity"
+    " service_account serviceaccount identity caller_identity"
 )
 _NETWORK = _set(
     "network firewall vpc subnet dns ingress egress security_group ip vpn gateway peering cidr route address_list"
-    " load_balancer allow_list traffic domain resolver port"
+    " load_balancer allow_list traffic domain resolver port networkpolicy router zone"
 )
-_MONEY = _set("billing invoice payment refund charge subscription budget cost payroll claim billed salary case")
+_MONEY = _set(
+    "billing invoice payment refund charge subscription budget cost payroll claim billed salary case bank bank_account"
+)
 _COMPUTE = _set(
     "instance ec2 lambda function container pod cluster image vm virtual machine job node deployment bedrock"
-    " snapshot volume ssm build pipeline workload"
+    " snapshot volume ssm build pipeline workload virtualmachine task workflow daemonset statefulset cronjob"
 )
 _SETTINGS = _set(
     "config configuration setting preference feature flag rule integration webhook organization tenant workspace"
@@ -109,6 +111,7 @@ _VALUABLE = _set(
     "user role database db bucket cluster account vault secret key repository repo zone vpc organization tenant"
     " record patient file"
 )
+_FORWARDING = _set("forwarding forward inbox_rule transport_rule anonymous_link sharing")
 _NOTHING = _set("test ping health heartbeat healthcheck keepalive noop comment")
 _ALERTS = _set("alert detection threat malware ransomware anomaly vulnerability malicious suspicious")
 _GIVING = _set("attach put grant add assign promote elevate escalate")
@@ -135,6 +138,7 @@ CATEGORY_RULES: Final[tuple[Rule, ...]] = (
     Rule("logging_and_monitoring", (_LOGGING | _ALERTS,)),
     Rule("data_export", act=VERB_WORDS["export"]),
     Rule("data_export", (_IMAGE, _set("attribute permission")), MUTATING),
+    Rule("data_export", (_FORWARDING,), MUTATING),
     Rule("network", (_NETWORK,)),
     Rule("secrets_and_keys", (_SECRETS,)),
     Rule("authentication", (_SIGN_IN,)),
@@ -160,6 +164,7 @@ RISK_RULES: Final[tuple[Rule, ...]] = (
     Rule("high", (_LOGGING,), MUTATING),
     Rule("high", (_set("any_address everyone public publicly"),), MUTATING),
     Rule("high", act=VERB_WORDS["export"]),
+    Rule("high", (_FORWARDING,), MUTATING),
     Rule("high", (_IMAGE, _set("attribute permission")), MUTATING),
     Rule("high", (_set("secret secretsmanager password_data federation_token"),), _set("get read batch create update")),
     Rule("high", (_SECRETS,), _set("create add generate send put import")),
@@ -168,7 +173,8 @@ RISK_RULES: Final[tuple[Rule, ...]] = (
         (_set("login_profile impersonation impersonate send_command run_command execute_command exec start_session"),),
     ),
     Rule("high", (_PRIVILEGE,), _GIVING | _set("update change set")),
-    Rule("high", (_SIGN_IN, _set("without_mfa bypass root"))),
+    # Sign-in by the event's own words: every call of some products says in its details that the session had no MFA.
+    Rule("high", (_set("without_mfa bypass root"),), _SIGN_IN),
     Rule("medium", (_SIGN_IN, _set("failure denied failed"))),
     Rule("medium", (_ALERTS | _set("denied forbidden unauthorized"),)),
     Rule(
@@ -203,14 +209,22 @@ def weak_category(text: str) -> Category | None:
 def weak_risk(text: str) -> Risk | None:
     """Return the risk by the first rule that fits a canonical text, or None where no rule knows its words.
 
-    What was refused or failed did not happen, so critical and high become one step milder.
+    What was refused or failed did not happen, so critical and high become one step milder; some products tell of the
+    failure among the details alone.
     """
     parts = parse_text(text)
     terms = _terms(parts.event) | _terms(parts.entity) | _terms(parts.details) | {parts.outcome}
     label = _first(RISK_RULES, terms, _acts(parts.event))
-    if parts.outcome in ("failure", "denied"):
+    if has_failed(parts):
         label = {"critical": "high", "high": "medium"}.get(label or "", label)
     return next((risk for risk in RISKS if risk == label), None)
+
+
+def has_failed(parts: TextParts) -> bool:
+    """Tell whether the thing was tried and did not happen, by its outcome or by an error among its details."""
+    return parts.outcome in ("failure", "denied") or any(
+        phrase.startswith("error") for phrase in parts.details.split(", ")
+    )
 
 
 def verbs_of(text: str) -> frozenset[Verb]:

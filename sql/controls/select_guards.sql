@@ -5,7 +5,8 @@ with guarded (relation, trigger_name) as (
                  ('audit_lineage', 'append_only'), ('audit_signatures', 'append_only'), ('audit_reviews', 'append_only'),
                  ('audit_anchorings', 'keep_anchored'), ('audit_legal_holds', 'keep_holds'),
                  ('audit_erasures', 'keep_erasures'), ('audit_erasure_copies', 'keep_erasures'),
-                 ('audit_ml_models', 'append_only'), ('audit_archives', 'keep_archive')) as t (name, own)
+                 ('audit_ml_models', 'append_only'), ('audit_model_decisions', 'append_only'),
+                 ('audit_archives', 'keep_archive')) as t (name, own)
     cross join lateral (values (t.own), ('no_truncate')) as g (name)
     union all
     select i.inhrelid::regclass, g.name

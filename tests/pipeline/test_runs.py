@@ -28,8 +28,8 @@ def test_everything_materialises(
     made = {event.asset_key.to_user_string() for event in result.get_asset_materialization_events()}
     assert made == {key.to_user_string() for key in result.job_def.asset_layer.executable_asset_keys} - {"audit_logs"}
     evaluations = result.get_asset_check_evaluations()
-    # Of each control one, and ten others.
-    assert len(evaluations) == 10 + len(CONTROLS)
+    # Of each control one, and twelve others.
+    assert len(evaluations) == 12 + len(CONTROLS)
     assert [evaluation.check_name for evaluation in evaluations if not evaluation.passed] == ["processing_recorded"]
     assert instance.get_run_by_id(result.run_id).is_success
 

@@ -2,16 +2,10 @@ import numpy as np
 import pytest
 
 from audit_pipelines.errors import ValidationError
-from audit_pipelines.intelligence.classifiers import (
-    KINDS,
-    STRUCTURE,
-    UNKNOWN,
-    TrainedClassifier,
-    structure_features,
-    train,
-    weak_label,
-)
+from audit_pipelines.intelligence.classifiers import RIGHT_WHERE_ANSWERED, UNKNOWN, TrainedClassifier, train
+from audit_pipelines.intelligence.lessons import lessons
 from audit_pipelines.intelligence.registry import ModelArtefact, load, save
+from audit_pipelines.intelligence.teaching import KINDS, STRUCTURE, TextVerdict, lot, structure_features, weak_label
 from audit_pipelines.intelligence.weak_labels import CATEGORIES, RISKS, verbs_of, weak_category, weak_risk
 
 DIMENSION = 64
@@ -94,7 +88,9 @@ def test_structure_features_are_named_and_bounded():
     features = structure_features(["role grant; role; denied; role administrator, format csv", "blorp"])
     assert features.shape == (2, len(STRUCTURE))
     said = dict(zip(STRUCTURE, features[0].tolist(), strict=True))
-    assert {name for name, value in said.items() if value == 1.0} == {"outcome_denied", "verb_grant", "detail_strikes"}
+    assert {name for name, value in said.items() if value == 1.0} == {
+        "outcome_denied", "failed", "verb_grant", "detail_strikes", "says_administrator",
+    }  # fmt: skip
     assert said["detail_phrases"] == pytest.approx(2 / 6)
     assert features[1].sum() == 0
 
@@ -113,18 +109,16 @@ def test_it_learns_what_the_rules_say(kind):
 def test_figures_are_of_event_types_not_seen_in_training():
     metrics = trained().metrics
     assert metrics["measured_against"] == "weak rules"
-    assert metrics["held_out_texts"] + metrics["trained_texts"] == metrics["texts_labelled_by_rules"]
+    assert metrics["held_out_texts"] == metrics["texts_labelled_by_rules"]
     assert metrics["held_out_texts"] == sum(sum(row.values()) for row in metrics["confusion"].values())
     assert 0 < metrics["macro_f1_against_rules"] <= 1
     assert metrics["agreement_with_rules"] < 1.0
 
 
 def test_both_outcomes_of_one_event_type_fall_on_one_side():
-    from audit_pipelines.intelligence.classifiers import _is_held_out
-
-    sides = {(text.split(";")[0], _is_held_out(text, 0)) for text in TEXTS}
+    sides = {(text.split(";")[0], lot(text, 0)) for text in TEXTS}
     assert len(sides) == len(THINGS) * len(ACTS)
-    assert {side for _, side in sides} == {True, False}
+    assert len({side for _, side in sides}) == len(sides)
 
 
 def test_equal_input_gives_an_equal_digest_whatever_its_order():
@@ -203,3 +197,81 @@ def test_shapes_that_do_not_fit_are_refused():
         train("risk_classifier", TEXTS[:3], hashed(TEXTS), structure_features(TEXTS))
     with pytest.raises(ValidationError, match="features a row"):
         trained().predict(np.zeros((1, DIMENSION + 1)), np.zeros((1, len(STRUCTURE))))
+
+
+LESSON_VECTORS = hashed([each.text for each in lessons()])
+
+
+def judged(count, verdict, analysts):
+    """So many events of every text judged alike; one person's weigh 100 together, as `derive.verdicts` has it."""
+    share = 100 / (count * len(TEXTS)) if analysts == 1 else 1.0
+    return [TextVerdict(text, verdict, count * share, analysts) for text in TEXTS]
+
+
+def test_a_flood_of_verdicts_by_one_person_moves_little():
+    """1,000 events of every text called harmless: harm moves by less than 0.12 anywhere, and by 0.04 on average."""
+    vectors, structure = hashed(TEXTS), structure_features(TEXTS)
+    before = trained("risk_classifier", lesson_vectors=LESSON_VECTORS)
+    flooded = trained("risk_classifier", lesson_vectors=LESSON_VECTORS, verdicts=judged(1000, "false_positive", 1))
+    moved = np.abs(before.harm(vectors, structure) - flooded.harm(vectors, structure))
+    assert 0 < moved.mean() < 0.04
+    assert moved.max() < 0.12
+    assert flooded.metrics["texts_with_verdicts"] == len(TEXTS)
+
+
+def test_what_two_persons_say_counts():
+    text = "report export; report; success"
+    row = [TEXTS.index(text)]
+    vectors, structure = hashed(TEXTS)[row], structure_features([text])
+    milder = [TextVerdict(text, "false_positive", 20.0, 2)]
+    before = trained("risk_classifier").harm(vectors, structure)[0]
+    assert trained("risk_classifier", verdicts=milder).harm(vectors, structure)[0] < before - 0.2
+    alone = [TextVerdict(text, "false_positive", 20.0, 1)]
+    assert trained("risk_classifier", verdicts=alone).harm(vectors, structure)[0] > before - 0.2
+
+
+def test_verdicts_teach_no_category():
+    first, second = trained(), trained(verdicts=judged(5, "true_positive", 3))
+    assert first.to_artefact().digest == second.to_artefact().digest
+
+
+def test_the_confidence_that_an_answer_needs_is_chosen_on_held_out_texts():
+    classifier = trained("risk_classifier")
+    table = classifier.metrics["coverage"]
+    assert [row["share_answered"] for row in table] == sorted((row["share_answered"] for row in table), reverse=True)
+    enough = [row["confidence"] for row in table if row["agreement"] >= RIGHT_WHERE_ANSWERED["risk_classifier"]]
+    assert classifier.threshold == (enough[0] if enough else 0.6)
+
+
+def test_later_figures_are_of_texts_that_came_last():
+    came = np.arange(len(TEXTS)) * 10
+    later = trained(came=came).metrics["later"]
+    assert later["from_seq"] >= came[int(len(TEXTS) * 0.8)]
+    assert 0 < later["texts"] <= len(TEXTS) * 0.2
+    assert trained().metrics["later"] is None
+
+
+def test_lessons_use_the_closed_sets_and_cover_them():
+    taught = lessons()
+    assert {each.category for each in taught} == set(CATEGORIES)
+    assert {each.risk for each in taught} == set(RISKS)
+    assert len({each.text for each in taught}) == len(taught) > 200
+
+
+def test_a_tenant_of_three_events_is_tagged_by_lessons():
+    texts = TEXTS[:3]
+    classifier = train(
+        "category_classifier", texts, hashed(texts), structure_features(texts), lesson_vectors=LESSON_VECTORS
+    )
+    assert set(classifier.classes) == set(CATEGORIES)
+
+
+def test_a_failure_told_in_the_details_is_a_failure():
+    assert weak_risk("cloudtrail create trail; trail; success") == "high"
+    assert weak_risk("cloudtrail create trail; trail; success; error request expired") == "medium"
+    assert weak_risk("ec2 describe parameters; log source; success; without mfa") == "low"
+
+
+def test_only_risk_ranks_by_harm():
+    with pytest.raises(ValidationError, match="risk_classifier"):
+        trained().harm(hashed(TEXTS), structure_features(TEXTS))
