@@ -54,10 +54,13 @@ def event_scores(
 def anomalies(
     context: dg.AssetExecutionContext, installation: dg.ResourceParam[Installation]
 ) -> dg.MaterializeResult[None]:
-    """Write the anomalies of every tenant with enough events."""
-    from audit_pipelines.derive.anomalies import severity_counts, update_anomalies  # noqa: PLC0415 — see assets.common
+    """Write the anomalies among scores that are new or others, of tenants with enough events."""
+    from audit_pipelines.derive.anomalies import (  # noqa: PLC0415 — see assets.common
+        severity_counts,
+        update_changed_anomalies,
+    )
 
-    done = update_anomalies(installation, run_id=context.run.run_id)
+    done = update_changed_anomalies(installation, run_id=context.run.run_id)
     return dg.MaterializeResult(
         metadata={
             "anomalies": sum(one.anomalies for one in done),

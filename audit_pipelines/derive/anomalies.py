@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
+import numpy as np
 import polars as pl
 
 from audit_pipelines.db.queries import query
 from audit_pipelines.derive import lineage
 from audit_pipelines.derive.accesses import NO_MODEL, business
+from audit_pipelines.derive.changes import mark_read, unread_scores
 from audit_pipelines.derive.locks import exclusive
 from audit_pipelines.derive.models import digests
 from audit_pipelines.derive.scoring import detector
@@ -92,6 +94,26 @@ def update_anomalies(
         ]
 
 
+def update_changed_anomalies(installation: Installation, *, run_id: str) -> list[AnomalyUpdate]:
+    """Do what `update_anomalies` does for the scores that are new or others since this was last done to its end.
+
+    Everything is looked at anew after a change of the threshold or of the code, and of a tenant that had too few events
+    so far. Tenants without such scores are in no answer.
+    """
+    settings = installation.settings
+    lake, done = Lake(settings.lake_dir), []
+    reader = f"anomalies of {settings.audit_anomaly_threshold:g} and more, code {lineage.code_version()[:16]}"
+    with exclusive(installation.database, "anomalies"):
+        for changed in unread_scores(lake, reader):
+            update = None
+            if changed.ranges:
+                update = _update_tenant(installation, lake, changed.tenant_id, run_id, changed.ranges)
+                done.append(update)
+            if update is None or update.enough:
+                mark_read(lake, reader, changed)
+    return done
+
+
 def _update_tenant(
     installation: Installation, lake: Lake, tenant_id: UUID, run_id: str, ranges: Sequence[SeqRange] | None
 ) -> AnomalyUpdate:
@@ -130,12 +152,13 @@ def _update_tenant(
 def _read_changed(
     lake: Lake, dataset: Dataset, tenant_id: UUID, ranges: Sequence[SeqRange] | None, columns: tuple[str, ...] | None
 ) -> pl.DataFrame:
-    """Read a derived dataset in some ranges of `seq`, or whole; the one place here that reads one."""
-    frame = lake.read(dataset, tenant_id, columns)
+    """Read a derived dataset in some ranges of `seq`, ascending and apart, or whole; `columns` hold `seq`."""
     if ranges is None:
-        return frame
-    inside = pl.any_horizontal(pl.col("seq").is_between(first, last) for first, last in ranges)
-    return frame.filter(inside)
+        return lake.read(dataset, tenant_id, columns)
+    first, last = np.array(ranges, dtype=np.int64).T
+    frame = lake.read(dataset, tenant_id, columns, where=pl.col("seq").is_between(int(first[0]), int(last[-1])))
+    seq = frame["seq"].to_numpy()
+    return frame.filter(pl.Series(seq <= last[np.searchsorted(first, seq, side="right") - 1], dtype=pl.Boolean))
 
 
 def _has_enough(lake: Lake, tenant_id: UUID, looked_at: int, least: int) -> bool:
