@@ -65,15 +65,15 @@ FAMILIES: Final[dict[str, Family]] = {
         1.0,
         (
             "actor_young", "network_new_actor", "network_new_tenant", "address_new_actor", "agent_new_actor",
-            "network_jump", "silence",
+            "network_jump", "silence", "network_rare_actor", "network_rare_tenant", "network_young", "agent_rare_actor", "agent_young",
         ),
     ),
-    "habit": Family(0.5, ("type_rare_actor", "sequence_rare", "kind_new_actor", "entity_new_actor", "hour_rare")),
+    "habit": Family(0.5, ("type_rare_actor", "sequence_rare", "kind_new_actor", "entity_new_actor", "hour_rare", "unlike_24h")),
     "details": Family(0.7, ("details_new_actor", "details_new_tenant", "details_rare_actor", "size_jump")),
-    "volume": Family(1.0, ("burst_10m", "burst_1h", "burst_24h", "spread_entities_1h", "spread_types_1h")),
+    "volume": Family(1.0, ("burst_10m", "burst_1h", "burst_24h", "spread_entities_1h", "spread_types_1h", "repeats_burst", "amount_24h")),
     "failure": Family(1.0, ("failure_rare", "failures_burst", "success_after_failures", "network_failures")),
     "session": Family(1.0, ("novelty_1h",)),
-    "before": Family(1.0, ("suspicion_1h",)),
+    "before": Family(1.0, ("suspicion_1h", "suspicion_place")),
 }  # fmt: skip
 
 # What a tenant without history is taken to be like: share of events where the feature is above 0, and its mean there.
@@ -82,7 +82,7 @@ _USUAL: Final[dict[str, tuple[float, float]]] = {
     "type_rare_actor": (0.5, 0.7), "actor_young": (0.5, 1.2), "entity_new_actor": (0.3, 0.7), "hour_rare": (0.4, 0.7),
     "details_new_actor": (0.3, 1.5), "details_new_tenant": (0.3, 1.5), "details_rare_actor": (0.5, 0.7),
     "burst_10m": (0.6, 1.0), "burst_1h": (0.6, 1.0), "burst_24h": (0.6, 1.0), "spread_entities_1h": (0.6, 1.0),
-    "spread_types_1h": (0.6, 1.0), "novelty_1h": (0.6, 3.0), "suspicion_1h": (0.6, 3.0),
+    "spread_types_1h": (0.6, 1.0), "novelty_1h": (0.6, 3.0), "suspicion_1h": (0.6, 3.0), "suspicion_place": (0.6, 3.0),
 }  # fmt: skip
 _USUAL_ELSE: Final = (0.1, 1.5)
 

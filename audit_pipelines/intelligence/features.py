@@ -61,10 +61,16 @@ _SURPRISES = (
     ("network_new_tenant", "first time anybody comes from this network", "nats"),
     ("address_new_actor", "first time the actor comes from this address", "nats"),
     ("agent_new_actor", "first time the actor uses this family of client", "nats"),
+    ("network_rare_actor", "how much rarer the network is for this actor than what the actor usually comes from", "nats"),
+    ("network_rare_tenant", "how rare the network is in the tenant's past", "nats"),
+    ("network_young", "first time from this network, hours ago and fading", "nats"),
+    ("agent_rare_actor", "how much rarer the family of client is for this actor than what the actor usually uses", "nats"),
+    ("agent_young", "first time with this family of client, hours ago and fading", "nats"),
     ("network_jump", "another network than minutes before, weighed by how often the actor changes", "nats"),
     ("details_new_actor", "a value in the details that this actor never had there before", "nats"),
     ("details_new_tenant", "a value in the details that nobody had there before", "nats"),
     ("details_rare_actor", "how much rarer the details are for this actor than for the tenant", "nats"),
+    ("unlike_24h", "how much better 24 hours of kinds of event fit the tenant's other actors than this one", "nats"),
     ("hour_rare", "how unusual the hour of the week is for the actor", "nats"),
     ("silence", "a silence longer than any before it", "ln(1 + days)"),
     ("burst_10m", "events in 10 minutes against what is usual for the actor", "standard deviations"),
@@ -72,12 +78,15 @@ _SURPRISES = (
     ("burst_24h", "events in 24 hours against what is usual for the actor", "standard deviations"),
     ("spread_entities_1h", "entities newly touched in 1 hour against what is usual", "standard deviations"),
     ("spread_types_1h", "kinds of event taken up in 1 hour against what is usual", "standard deviations"),
+    ("repeats_burst", "events of one kind in 1 hour against what is usual for the actor and the kind", "standard deviations"),
+    ("amount_24h", "numbers in the details summed over 24 hours against what is usual", "standard deviations"),
     ("failure_rare", "a failure, by an actor that seldom fails", "nats"),
     ("failures_burst", "failures in 1 hour against what is usual for the actor", "standard deviations"),
     ("success_after_failures", "a success right after a run of failures", "ln(1 + failures)"),
     ("network_failures", "failures of several actors from one network in 1 hour", "ln(1 + failures)"),
     ("size_jump", "the largest number in the details beyond the largest before it", "powers of ten"),
     ("novelty_1h", "first times of the actor within 1 hour, by the root of its events", "nats"),
+    ("suspicion_place", "odd and harmful new things of the actor from this network in the hour before this event", "nats by risk"),
     ("suspicion_1h", "odd and harmful new things of the actor in the hour before this event", "nats by risk"),
 )
 _MEANINGS = (
@@ -186,6 +195,8 @@ class _Frame:
     by_tenant: Past
     by_pair: Past
     window: Windows
+    place: Ints
+    """The actor together with the network; the actor alone where there is none."""
 
 
 def _first_times(past: Past, group_code: Ints, value: Ints) -> tuple[Flags, Floats]:
@@ -217,6 +228,7 @@ def _type_features(f: _Frame, entity_kind: Ints) -> dict[str, Floats]:
     type_actors = by_kind.total(first_of_pair)
     tenant_actors = f.by_tenant.total(actor_events == 0)
     few = -np.log((type_actors + 0.5) / (tenant_actors + 1.0))
+    unlike = _unlike(f, type_events, type_actor_events)
     before = f.by_actor.previous()
     previous_kind = np.where(before >= 0, f.kind[before], -1)
     follows = group(pair(previous_kind, f.kind)).count()
@@ -229,6 +241,7 @@ def _type_features(f: _Frame, entity_kind: Ints) -> dict[str, Floats]:
         "type_rare_tenant": rare_tenant,
         "type_rare_actor": np.maximum(rare_actor_excess, 0.0),
         "type_few_actors": np.maximum(few, 0.0),
+        "unlike_24h": unlike,
         "sequence_rare": np.where(before >= 0, sequence, 0.0),
         "actor_young": _young(f, age),
         "kind_new_actor": kind_new,
@@ -239,6 +252,41 @@ def _type_features(f: _Frame, entity_kind: Ints) -> dict[str, Floats]:
         "type_events": type_events.astype(np.float64),
         "type_actor_events": type_actor_events.astype(np.float64),
     }
+
+
+def _unlike(f: _Frame, type_events: Ints, type_actor_events: Ints) -> Floats:
+    """Sum over 24 hours how much likelier each kind of event is of the tenant's other actors than of this one.
+
+    Signed, so that what an actor always does speaks for the actor: a masquerader differs throughout, a whim does not.
+    An actor of whom little is known is neither like nor unlike itself.
+    """
+    actor_events, tenant_events = f.by_actor.count(), f.by_tenant.count()
+    others = (type_events - type_actor_events + 0.5) / (tenant_events - actor_events + 1.0)
+    own = (type_actor_events + 4.0 * others) / (actor_events + 4.0)
+    known = np.minimum(actor_events / 30.0, 1.0)
+    ratio = np.round((np.log(others) - np.log(own)) * known * FIXED).astype(np.int64)
+    start = f.window.first(DAY_S)
+    return np.maximum(f.window.total(start, ratio) / FIXED / np.sqrt(f.window.count(start)), 0.0)
+
+
+def _rare_for_actor(f: _Frame, value: Ints) -> Floats:
+    """Return how much rarer a value is for its actor than the actor's values usually are; 0 without a value."""
+    counted = value >= 0
+    seen, pairs = group(np.where(counted, f.actor, -1)).count(), group(pair(f.actor, value)).count()
+    known = f.by_tenant.total(counted)
+    share = (group(value).count() + 0.5) / (known + 1.0)
+    rare = np.where(counted, _rarity(pairs, seen, share, 4.0), 0.0)
+    usual = f.by_actor.total(np.round(rare * FIXED).astype(np.int64)) / FIXED
+    return np.where(counted, np.maximum(rare - (usual + 4.0) / (f.by_actor.total(counted) + 4.0), 0.0), 0.0)
+
+
+def _fading(f: _Frame, value: Ints, first_time: Floats) -> Floats:
+    """Carry the surprise of an actor's first time with a value on to what follows, half of it after 8 hours."""
+    pairs = group(pair(f.actor, value))
+    first = np.empty(pairs.size, dtype=np.int64)
+    first[pairs.order] = pairs.order[pairs.start]
+    hours = (f.time_us - f.time_us[first]) / (HOUR_S * 1e6)
+    return np.where(value >= 0, first_time[first] / (1.0 + hours / 8.0), 0.0)
 
 
 def _young(f: _Frame, age: Ints) -> Floats:
@@ -284,6 +332,13 @@ def _place_features(f: _Frame, events: pl.DataFrame) -> tuple[dict[str, Floats],
         "network_new_tenant": network_tenant,
         "address_new_actor": np.where(network_actor > 0, 0.0, address_actor),
         "agent_new_actor": agent_actor,
+        "network_rare_actor": _rare_for_actor(f, network),
+        "network_rare_tenant": np.where(
+            network >= 0, -np.log((by_network.count() + 0.5) / (f.by_tenant.total(network >= 0) + 1.0)), 0.0
+        ),
+        "network_young": _fading(f, network, network_actor),
+        "agent_rare_actor": _rare_for_actor(f, agent),
+        "agent_young": _fading(f, agent, agent_actor),
         "network_jump": np.where(jump, jump_surprise * closeness, 0.0),
         "network_gap_s": np.where((before >= 0) & (network >= 0) & (network != network[before]), minutes * 60.0, -1.0),
         "network_failures": np.where(failing_actors > 1, np.log1p(network_failures), 0.0),
@@ -307,6 +362,7 @@ def _rate_features(f: _Frame, entity: Ints) -> dict[str, Floats]:
     failures_1h = f.window.total(first[HOUR_S], f.failed)
     same = group(pair(pair(f.actor, f.kind), f.failed.astype(np.int64)))
     repeats = windows(same, f.time_us, HOUR_S)
+    repeated = repeats.count(repeats.first(HOUR_S)) - 1
     before = f.by_actor.previous()
     gap_s = np.where(before >= 0, (f.time_us - f.time_us[before]) / 1e6, -1.0)
     longest = f.by_actor.running_max(np.where(before >= 0, gap_s, 0.0))
@@ -325,6 +381,7 @@ def _rate_features(f: _Frame, entity: Ints) -> dict[str, Floats]:
         "burst_24h": unusual(count[DAY_S], 0.5),
         "spread_entities_1h": unusual(entities, 0.5),
         "spread_types_1h": unusual(kinds, 0.3),
+        "repeats_burst": np.clip(excess(same, group(f.kind), np.log1p(repeated), 0.5), 0.0, 12.0),
         "failure_rare": np.where(f.failed, failure_rare, 0.0),
         "failures_burst": np.where(failures_1h > 1, unusual(failures_1h, 0.3), 0.0),
         "success_after_failures": np.where(~f.failed & (failures_before >= 3), np.log1p(failures_before), 0.0),
@@ -337,7 +394,7 @@ def _rate_features(f: _Frame, entity: Ints) -> dict[str, Floats]:
         "types_1h": kinds.astype(np.float64),
         "failures_10m": failures_10m.astype(np.float64),
         "failures_1h": failures_1h.astype(np.float64),
-        "repeats_1h": repeats.count(repeats.first(HOUR_S)).astype(np.float64) - 1.0,
+        "repeats_1h": repeated.astype(np.float64),
     }
 
 
@@ -371,7 +428,10 @@ def _details_features(f: _Frame, details: pl.Series) -> dict[str, Floats]:
     largest = np.where(known, np.maximum(of_actor, np.minimum(of_kind, of_actor + 1.0)), 0.0)
     enough = (group(f.kind).count() >= 5) & (size >= 0)
     jump = np.where(enough, np.maximum(log_size - np.maximum(largest, 1.0), 0.0), 0.0)
+    whole = np.clip(np.round(np.maximum(size, 0.0)), 0.0, 1e12).astype(np.int64)
+    amount = np.log1p(f.window.total(f.window.first(DAY_S), whole))
     return {
+        "amount_24h": np.where(size > 0, np.clip(excess(f.by_actor, f.by_tenant, amount, 0.5), 0.0, 12.0), 0.0),
         "size": size,
         "size_before": np.where(known & (largest > 0), 10.0**largest - 1.0, -1.0),
         "size_jump": jump,
@@ -422,7 +482,11 @@ def _session_features(f: _Frame, known: dict[str, Floats]) -> dict[str, Floats]:
     firsts = np.round(sum((known[name] for name in _FIRSTS), zero) * FIXED).astype(np.int64)
     odd = sum((known[name] for name in _ODD), 0.5 * known["type_few_actors"]) * (known["risk"] + 0.15)
     once = np.where(_fresh(pair(f.actor, f.kind), f.time_us, HOUR_S), np.round(odd * FIXED), 0.0).astype(np.int64)
+    # A thief beside the owner: what the owner does from the usual network dilutes nothing here.
+    here = group(f.place)
+    near = windows(here, f.time_us, HOUR_S)
     return {
+        "suspicion_place": (near.total(near.first(HOUR_S), once) - once) / FIXED,
         "novelty_1h": f.window.total(start, firsts) / FIXED / by_root,
         "suspicion_1h": (f.window.total(start, once) - once) / FIXED / by_root,
     }
@@ -441,7 +505,9 @@ def compute_features(events: pl.DataFrame) -> pl.DataFrame:
     kind = codes(ordered["event_type"])
     failed = ordered["outcome"].fill_null("").str.contains(FAILURE_WORDS).to_numpy().astype(bool)
     by_actor = group(actor)
+    network = codes(ordered["ip_index"].str.slice(0, 16))
     frame = _Frame(
+        place=pair(actor, network + 1),
         time_us=time_us,
         actor=actor,
         kind=kind,
