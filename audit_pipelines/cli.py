@@ -19,6 +19,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from audit_pipelines.cli_evaluate import evaluate
 from audit_pipelines.cli_users import users_app
 from audit_pipelines.db.database import Database, reach_database
 from audit_pipelines.errors import AuditError, ConfigurationError, TamperedError, ValidationError
@@ -43,6 +44,7 @@ app.add_typer(ledger_app, name="ledger")
 app.add_typer(users_app, name="users")
 archives_app = typer.Typer(help="Months that left the database.", no_args_is_help=True)
 app.add_typer(archives_app, name="archives")
+app.command()(evaluate)
 
 out = Console()
 err = Console(stderr=True)

@@ -15,7 +15,7 @@ from typing import Any, Final
 from audit_pipelines.db.embedded import EmbeddedPostgres
 from audit_pipelines.installation import Installation, open_installation
 from audit_pipelines.settings import Settings
-from benchmarks import peers
+from benchmarks import peers, quality
 from benchmarks.history import checkpoint_figures, growth_figures, verify_figures
 from benchmarks.ingest import batch_figures, single_figures
 from benchmarks.machine import machine
@@ -80,6 +80,7 @@ _PARTS: Final[Mapping[str, Callable[[Installation, int], Sequence[Any]]]] = {
     "singles": _figures(lambda installation, _: single_figures(installation)),
     "history": _figures(_history),
     "peers": _peers,
+    "quality": lambda _installation, _scale: quality.measure(lambda told: print(told, flush=True)),
 }
 
 

@@ -80,9 +80,9 @@ def code_version() -> str:
     package = Path(__file__).parents[1]
     state = hashlib.sha256()
     for folder in _DECIDING:
-        for path in sorted((package / folder).glob("*.py")):
+        for path in sorted((package / folder).rglob("*.py")):
             content = path.read_bytes()
-            state.update(f"{folder}/{path.name}\0{len(content)}\0".encode() + content)
+            state.update(f"{path.relative_to(package)}\0{len(content)}\0".encode() + content)
     return f"{product_version()}+{state.hexdigest()[:12]}"
 
 

@@ -1,19 +1,46 @@
 """`event_scores`: every event of every tenant, each scored by a model that knew nothing but its past.
 
-Which models those are is decided in `training`; how a model scores, in `intelligence.detectors`.
+Which models those are is decided in `walk_forward`; how a model scores, in `intelligence.detectors`. An event is scored
+again when its features changed or another model is now the newest before it.
 """
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+from uuid import UUID
 
 import polars as pl
 
 from audit_pipelines.derive import lineage
-from audit_pipelines.derive.accesses import unscored
+from audit_pipelines.derive.accesses import IS_ACCESS, unscored
 from audit_pipelines.derive.locks import exclusive
 from audit_pipelines.derive.models import RegisteredModel, load
-from audit_pipelines.derive.training import ordered_features, walk_forward_models
-from audit_pipelines.derive.window import Redo, TenantUpdate, TenantWindow, tenant_windows, write
+from audit_pipelines.derive.ordered import current, end_of, parts_before, place_of, rewrite, with_parts
+from audit_pipelines.derive.walk_forward import Trail, walk_forward_models
+from audit_pipelines.derive.window import Redo, TenantUpdate, TenantWindow, tenant_windows
 from audit_pipelines.installation import Installation
-from audit_pipelines.intelligence.detectors import Detector, score
-from audit_pipelines.lake.datasets import Lake
+from audit_pipelines.intelligence.detectors import READS, Detector, score
+from audit_pipelines.lake.datasets import Lake, Stamp, behind
+from audit_pipelines.lake.versions import BEGINNING, Bound, Piece, Version, VersionPart, planned_rows
+
+Models = Sequence[tuple[int, RegisteredModel]]
+
+_IDENTITY: Final = ("tenant_id", "seq", "event_id", "occurred_at", "actor_ref")
+_KINDS: Final = ("event_type", "entity_type")
+_FEATURES: Final = "features"
+_MODELS: Final = "models"
+
+
+@dataclass(frozen=True)
+class _Scoring:
+    """One tenant's events and models, as they are now."""
+
+    installation: Installation
+    lake: Lake
+    window: TenantWindow
+    trail: Trail
+    models: Models
 
 
 def score_events(installation: Installation, *, run_id: str, redo: Redo | None = None) -> list[TenantUpdate]:
@@ -26,10 +53,10 @@ def score_events(installation: Installation, *, run_id: str, redo: Redo | None =
     done = []
     with exclusive(installation.database, "event_scores"):
         for window in tenant_windows(lake, redo):
-            features = ordered_features(lake, window.tenant_id)
+            trail = Trail.of(lake, window.tenant_id)
             with installation.database.connection("audit_pipeline") as conn:
-                models = walk_forward_models(conn, installation, window.tenant_id, features, run_id=run_id)
-            done.append(_score_tenant(installation, lake, window, features, models, run_id=run_id, redo=redo))
+                models = walk_forward_models(conn, installation, window.tenant_id, trail, run_id=run_id)
+            done.append(_score_tenant(_Scoring(installation, lake, window, trail, models), run_id=run_id, redo=redo))
     return done
 
 
@@ -38,42 +65,105 @@ def detector(installation: Installation, digest: str) -> Detector:
     return Detector.from_arrays(load(installation, "anomaly_detector", digest).arrays)
 
 
-def _score_tenant(
-    installation: Installation,
-    lake: Lake,
-    window: TenantWindow,
-    features: pl.DataFrame,
-    models: list[tuple[int, RegisteredModel]],
-    *,
-    run_id: str,
-    redo: Redo | None = None,
-) -> TenantUpdate:
-    beside = tuple(lineage.file_input("model", model.model_id, model.digest) for _, model in models)
+def _score_tenant(these: _Scoring, *, run_id: str, redo: Redo | None = None) -> TenantUpdate:
+    lake, window, trail, models = these.lake, these.window, these.trail, these.models
     stamp = window.stamp(*(model.digest for _, model in models))
-    if redo is None and lake.stamp("event_scores", window.tenant_id) == stamp:
-        return TenantUpdate(window.tenant_id, lake.read("event_scores", window.tenant_id, ("seq",)).height, None)
-    accesses = unscored(lake.events(window.tenant_id))
-    frame = pl.concat([score_by_past(installation, features, models), accesses]).sort("occurred_at", "seq")
-    written = write(
-        installation, lake, "event_scores", window, frame, stamp=stamp, beside=beside, run_id=run_id, redo=redo
+    version = current(lake, "event_scores", window, redo)
+    changed = _first_change(these, version)
+    if version and changed is None and Stamp.from_json(version.stamp) == stamp:
+        return TenantUpdate(window.tenant_id, version.rows, None)
+    keep = parts_before(version, changed) if version else []
+    pieces = _pieces(these, end_of(keep)) if changed else ()
+    notes = {
+        _FEATURES: trail.version.mark if trail.version else "",
+        _MODELS: [[place, model.digest] for place, model in models],
+    }
+    return rewrite(
+        these.installation, lake, "event_scores", window,
+        keep=keep, pieces=pieces, join=partial(_joined, version),
+        stamp=stamp, changed=changed, notes=notes, run_id=run_id, redo=redo,
+        beside=tuple(lineage.file_input("model", model.model_id, model.digest) for _, model in models),
+    )  # fmt: skip
+
+
+def _first_change(these: _Scoring, version: Version | None) -> Bound | None:
+    """Return the place of the first event whose score may be another one now."""
+    if version is None:
+        return BEGINNING
+    trail = these.trail
+    bounds = [trail.version.changed_since(str(version.notes[_FEATURES])) if trail.version else None]
+    new = these.lake.events(
+        these.window.tenant_id,
+        from_seq=Stamp.from_json(version.stamp).through_seq + 1,
+        columns=("occurred_at", "seq", *_KINDS),
     )
-    return TenantUpdate(window.tenant_id, written.rows, written)
+    bounds.append(place_of(new.filter(IS_ACCESS)))
+    place = _first_other({at: model.digest for at, model in these.models}, dict(version.notes[_MODELS]))
+    if place is not None and place < trail.rows:
+        bounds.append(place_of(trail.slice(place, place + 1, ("occurred_at", "seq"))))
+    return min((bound for bound in bounds if bound), default=None)
 
 
-def score_by_past(
-    installation: Installation, features: pl.DataFrame, models: list[tuple[int, RegisteredModel]]
-) -> pl.DataFrame:
-    """Score ordered features with the models of `walk_forward_models`, each from its place to that of the next."""
+def _first_other(now: dict[int, str], before: dict[int, str]) -> int | None:
+    """Return the first place from which another model scores than before."""
+    scores_now = scored_before = ""
+    for place in sorted({*now, *before}):
+        scores_now, scored_before = now.get(place, scores_now), before.get(place, scored_before)
+        if scores_now != scored_before:
+            return place
+    return None
+
+
+def _pieces(these: _Scoring, since: Bound) -> Iterator[Piece]:
+    lake, tenant_id = these.lake, these.window.tenant_id
+    scored = lake.read("event_features", tenant_id, ("occurred_at", "seq"), where=behind(since))
+    accesses = lake.events_after(tenant_id, since, columns=(*_IDENTITY, *_KINDS)).filter(IS_ACCESS)
+    places = pl.concat([scored, accesses.select("occurred_at", "seq")]).sort("occurred_at", "seq")
+    place, at = these.trail.rows - scored.height, 0
+    for rows in planned_rows(places.height):
+        last = places[at + rows - 1]
+        until = int(last["occurred_at"].dt.epoch("us").item()), int(last["seq"].item())
+        own = behind(since) & ~behind(until)
+        features = lake.read("event_features", tenant_id, (*_IDENTITY, *READS), where=own)
+        found = score_by_past(these.installation, features, these.models, place)
+        yield Piece(pl.concat([found, unscored(accesses.filter(own))]).sort("occurred_at", "seq"))
+        place, at, since = place + features.height, at + rows, until
+
+
+def _joined(version: Version | None, parts: Sequence[VersionPart], piece: Piece) -> Piece:
+    return piece if version is None else Piece(with_parts(version, parts, piece.frame))
+
+
+def score_by_past(installation: Installation, features: pl.DataFrame, models: Models, first: int) -> pl.DataFrame:
+    """Score ordered features, the first of which is at place `first`, each by the newest model fitted before it."""
     pieces = []
-    # Without models there is no event to score: a tenant whose trail is only read.
-    ends = [place for place, _ in models[1:]] + [features.height] * bool(models)
+    ends = [place for place, _ in models[1:]] + [first + features.height] * bool(models)
     for (place, model), end in zip(models, ends, strict=True):
-        piece = features.slice(place, end - place)
-        pieces.append(
-            piece.select("tenant_id", "seq", "event_id", "occurred_at", "actor_ref").with_columns(
-                score=pl.Series(score(detector(installation, model.digest), piece), dtype=pl.Float64),
-                model_id=pl.lit(model.model_id),
+        start = max(place - first, 0)
+        piece = features.slice(start, max(min(end, first + features.height) - first - start, 0))
+        if piece.height:
+            pieces.append(
+                piece.select(_IDENTITY).with_columns(
+                    score=pl.Series(score(detector(installation, model.digest), piece), dtype=pl.Float64),
+                    model_id=pl.lit(model.model_id),
+                )
             )
-        )
-    empty = features.select("tenant_id", "seq", "event_id", "occurred_at", "actor_ref").clear()
+    empty = features.select(_IDENTITY).clear()
     return pl.concat(pieces) if pieces else empty.with_columns(score=pl.lit(0.0), model_id=pl.lit(""))
+
+
+def changed_ranges(lake: Lake, tenant_id: UUID, mark: str | None) -> tuple[list[tuple[int, int]], str]:
+    """Return the ranges of `seq` (both ends inclusive) whose scores may be others than those of the version with this
+    mark, and the mark of the present version; everything where the mark is None or unknown.
+    """
+    version = lake.version("event_scores", tenant_id)
+    if version is None:
+        return [], ""
+    bound = version.changed_since(mark) if mark else BEGINNING
+    if bound is None:
+        return [], version.mark
+    at_or_behind = behind((bound[0], bound[1] - 1))
+    seqs = lake.read("event_scores", tenant_id, ("seq",), where=at_or_behind)["seq"].sort()
+    runs = pl.DataFrame({"seq": seqs}).with_columns(run=pl.col("seq") - pl.int_range(pl.len()))
+    ranges = runs.group_by("run").agg(first=pl.col("seq").min(), last=pl.col("seq").max()).sort("first")
+    return list(ranges.select("first", "last").iter_rows()), version.mark

@@ -3,14 +3,13 @@
 The last event's `row_hash` stands for everything before it, so "nothing new" is one comparison, not a scan.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from uuid import UUID
 
 import polars as pl
 
 from audit_pipelines.derive import lineage
-from audit_pipelines.derive.locks import exclusive
 from audit_pipelines.installation import Installation
 from audit_pipelines.lake.datasets import Dataset, Lake, Stamp, Written
 
@@ -58,37 +57,6 @@ def tenant_windows(lake: Lake, redo: Redo | None = None) -> Iterator[TenantWindo
         last = max(parts, key=lambda part: part.last_seq)
         heads = pl.scan_parquet(last.path, hive_partitioning=False).select("row_hash").tail(1).collect()
         yield TenantWindow(tenant_id, last.last_seq, heads.item())
-
-
-def refresh(
-    installation: Installation,
-    dataset: Dataset,
-    compute: Callable[[TenantWindow], pl.DataFrame],
-    *,
-    run_id: str,
-    inputs: Callable[[TenantWindow], tuple[dict[str, object], ...]] = lambda _: (),
-    redo: Redo | None = None,
-) -> list[TenantUpdate]:
-    """Make `dataset` anew for each tenant whose events, inputs or code changed since its file was written.
-
-    `inputs` names what goes in beside the events, such as models (see `lineage.file_input`).
-    """
-    lake = Lake(installation.settings.lake_dir)
-    done = []
-    with exclusive(installation.database, dataset):
-        for window in tenant_windows(lake, redo):
-            beside = inputs(window)
-            stamp = window.stamp(*(str(each["digest"]) for each in beside))
-            if redo is None and lake.stamp(dataset, window.tenant_id) == stamp:
-                rows = lake.read(dataset, window.tenant_id, ("tenant_id",)).height
-                done.append(TenantUpdate(window.tenant_id, rows, None))
-                continue
-            frame = compute(window)
-            written = write(
-                installation, lake, dataset, window, frame, stamp=stamp, beside=beside, run_id=run_id, redo=redo
-            )
-            done.append(TenantUpdate(window.tenant_id, written.rows, written))
-    return done
 
 
 def write(

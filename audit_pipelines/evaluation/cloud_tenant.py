@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import Final
 
-from audit_pipelines.evaluation.labelled import Label, Labelled
+from audit_pipelines.evaluation.labelled import BENIGN, Label, Labelled
 from audit_pipelines.evaluation.story import Network, Notebook, Weighted, gaps, network, pick, some, working_days
 
 _ACCOUNT: Final = "302716459821"
@@ -28,7 +28,10 @@ _SERVICES: Final[dict[str, tuple[Weighted, float, float]]] = {
     # role: what it calls, calls an hour, share that is refused
     "app-web": ({"sts:AssumeRole": 1, "s3:GetObject": 6, "dynamodb:GetItem": 4, "kms:Decrypt": 3}, 12, 0.01),
     "app-worker": ({"sqs:ReceiveMessage": 4, "s3:PutObject": 2, "kms:GenerateDataKey": 2, "sns:Publish": 1}, 10, 0.01),
-    "etl": ({"s3:ListObjects": 4, "s3:GetObject": 6, "glue:StartJobRun": 0.3, "athena:StartQueryExecution": 1}, 5, 0.02),
+    "etl": (
+        {"s3:ListObjects": 4, "s3:GetObject": 6, "glue:StartJobRun": 0.3, "athena:StartQueryExecution": 1},
+        5, 0.02,
+    ),
     "eks-nodes": ({"ec2:DescribeInstances": 5, "ecr:GetAuthorizationToken": 3, "ecr:BatchGetImage": 2}, 9, 0.0),
     "autoscaling": ({"ec2:DescribeInstances": 3, "ec2:RunInstances": 0.3, "ec2:TerminateInstances": 0.3}, 3, 0.02),
     "monitoring": (
@@ -60,9 +63,10 @@ _HABITS: Final[dict[str, Weighted]] = {
     },
 }  # fmt: skip
 _SCAN: Final = (
-    "iam:ListUsers", "iam:ListRoles", "iam:ListPolicies", "s3:ListBuckets", "ec2:DescribeInstances", "rds:DescribeDBInstances",
-    "lambda:ListFunctions", "ec2:DescribeSecurityGroups", "kms:ListKeys", "ec2:DescribeSnapshots", "iam:GetAccountSummary",
-    "cloudtrail:DescribeTrails", "secretsmanager:ListSecrets", "ec2:DescribeVpcs", "eks:ListClusters",
+    "iam:ListUsers", "iam:ListRoles", "iam:ListPolicies", "s3:ListBuckets", "ec2:DescribeInstances",
+    "rds:DescribeDBInstances", "lambda:ListFunctions", "ec2:DescribeSecurityGroups", "kms:ListKeys",
+    "ec2:DescribeSnapshots", "iam:GetAccountSummary", "cloudtrail:DescribeTrails", "secretsmanager:ListSecrets",
+    "ec2:DescribeVpcs", "eks:ListClusters",
 )  # fmt: skip
 _KINDS: Final = {
     "s3": "bucket", "ec2": "instance", "iam": "role", "lambda": "function", "rds": "db_instance", "kms": "key",
@@ -83,11 +87,11 @@ class _Account:
 
     def call(
         self, moment: datetime, actor: str, name: str, place: Network | None, agent: str, *,
-        entity: str | None = None, denied: bool = False, label: Label = Label(), details: dict[str, object] | None = None,
-        spread: int = 0,
+        entity: str | None = None, denied: bool = False, label: Label = BENIGN,
+        details: dict[str, object] | None = None, spread: int = 0,
     ) -> datetime:  # fmt: skip
         """Write one call down and return its moment."""
-        service = name.split(":")[0]
+        service = name.partition(":")[0]
         kind = _KINDS.get(service)
         number = int(self.rng.random() ** 2 * 40)
         thing = (kind, entity or f"{kind}-{number}") if kind else ("account", _ACCOUNT)
@@ -102,7 +106,7 @@ class _Account:
 
 
 def _reads(name: str) -> bool:
-    return name.split(":")[1].startswith(("Get", "List", "Describe", "Batch", "Lookup", "Receive", "Filter"))
+    return name.partition(":")[2].startswith(("Get", "List", "Describe", "Batch", "Lookup", "Receive", "Filter"))
 
 
 def cloud_tenant(seed: int) -> Labelled:
@@ -123,7 +127,9 @@ def cloud_tenant(seed: int) -> Labelled:
         first = 1 if account.small else 6
         day = first + (number + account.rng.random()) * (account.days - first - 1) / len(attacks)
         technique = attack.__name__.strip("_")
-        attack(account, account.book.moment(int(day), account.rng.uniform(0, 23)), Label("attack", technique, technique))
+        attack(
+            account, account.book.moment(int(day), account.rng.uniform(0, 23)), Label("attack", technique, technique)
+        )
     return account.book.finish()
 
 
@@ -178,7 +184,9 @@ def _nightly_scan(account: _Account) -> None:
         moment = account.book.moment(day, 2 + rng.random() * 0.2)
         for name in _SCAN * rng.randint(2, 4):
             moment += gaps(rng, 2)
-            account.call(moment, f"{_ROLE}/security-audit", name, place, _AGENTS[1], denied=rng.random() < 0.08, spread=3)
+            account.call(
+                moment, f"{_ROLE}/security-audit", name, place, _AGENTS[1], denied=rng.random() < 0.08, spread=3
+            )
 
 
 def _deployments(account: _Account) -> None:
@@ -250,7 +258,12 @@ def _logging_off(account: _Account, moment: datetime, label: Label) -> None:
 
 def _snapshot_shared(account: _Account, moment: datetime, label: Label) -> None:
     actor, agent, place = _steal(account, "developer", "operator")
-    names = ["ec2:DescribeSnapshots", "ec2:DescribeVolumes", "ec2:CreateSnapshot", *(["ec2:ModifySnapshotAttribute"] * 2)]
+    names = [
+        "ec2:DescribeSnapshots",
+        "ec2:DescribeVolumes",
+        "ec2:CreateSnapshot",
+        *(["ec2:ModifySnapshotAttribute"] * 2),
+    ]
     _run(account, moment, label, actor, agent, place, names)
 
 
@@ -261,18 +274,30 @@ def _login_without_factor(account: _Account, moment: datetime, label: Label) -> 
         account.call(moment, actor, "signin:ConsoleLogin", place, _AGENTS[4], denied=True, label=label)
         moment += gaps(rng, 20)
     account.call(moment, actor, "signin:ConsoleLogin", place, _AGENTS[4], details={"MFAUsed": "No"}, label=label)
-    _run(account, moment, label, actor, _AGENTS[4], place, some(rng, _SCAN, 3, 8) + ["iam:UpdateLoginProfile"])
+    _run(account, moment, label, actor, _AGENTS[4], place, [*some(rng, _SCAN, 3, 8), "iam:UpdateLoginProfile"])
 
 
 def _new_actor(account: _Account, moment: datetime, label: Label) -> None:
     rng = account.rng
-    names = [*some(rng, _SCAN, 4, 12), "secretsmanager:GetSecretValue", "ssm:GetParameters", "secretsmanager:GetSecretValue"]
-    _run(account, moment, label, f"{_USER}/support-{rng.randint(10, 99)}", rng.choice(_AGENTS), network(rng), names, 0.2)
+    names = [
+        *some(rng, _SCAN, 4, 12),
+        "secretsmanager:GetSecretValue",
+        "ssm:GetParameters",
+        "secretsmanager:GetSecretValue",
+    ]
+    _run(
+        account, moment, label, f"{_USER}/support-{rng.randint(10, 99)}", rng.choice(_AGENTS), network(rng), names, 0.2
+    )
 
 
 def _miner(account: _Account, moment: datetime, label: Label) -> None:
     actor, agent, place = _steal(account, "developer", "analyst")
-    names = ["ec2:DescribeInstances", "ec2:CreateKeyPair", "ec2:CreateSecurityGroup", "ec2:AuthorizeSecurityGroupIngress"]
+    names = [
+        "ec2:DescribeInstances",
+        "ec2:CreateKeyPair",
+        "ec2:CreateSecurityGroup",
+        "ec2:AuthorizeSecurityGroupIngress",
+    ]
     names += ["ec2:RunInstances"] * account.rng.randint(2, 8)
     _run(account, moment, label, actor, agent, place, names, 0.2)
 
@@ -282,7 +307,13 @@ def _own_desk(account: _Account, moment: datetime, label: Label) -> None:
     actor, agent, _ = _steal(account, "developer", "analyst")
     starts = account.people[actor][3]
     moment = moment.replace(hour=int(starts) + account.rng.randint(1, 5))
-    names = ["iam:ListRoles", "iam:UpdateAssumeRolePolicy", "sts:AssumeRole", "iam:AttachUserPolicy", "iam:CreateAccessKey"]
+    names = [
+        "iam:ListRoles",
+        "iam:UpdateAssumeRolePolicy",
+        "sts:AssumeRole",
+        "iam:AttachUserPolicy",
+        "iam:CreateAccessKey",
+    ]
     _run(account, moment, label, actor, agent, account.office, names, 0.15, 60)
 
 

@@ -18,13 +18,13 @@ import msgspec
 
 from audit_pipelines.errors import ValidationError
 from audit_pipelines.evaluation.cloud_tenant import cloud_tenant
-from audit_pipelines.evaluation.labelled import Label, Labelled, LabelledEvent, Truth, moved
+from audit_pipelines.evaluation.labelled import BENIGN, Label, Labelled, LabelledEvent, Truth, moved
 from audit_pipelines.evaluation.office_tenant import office_tenant
 from audit_pipelines.generator.generate import generate
 from audit_pipelines.importers import FORMATS
 from audit_pipelines.importers.run import content_id
-from audit_pipelines.ledger.event import Event
 from audit_pipelines.importers.source import Fault, FoundFile, Record, find_files, read_records
+from audit_pipelines.ledger.event import Event
 
 LABELS_FILE: Final = "labels.csv"
 
@@ -66,7 +66,7 @@ def demo_tenant(seed: int) -> Labelled:
     labels = {
         each.event_id: Label("attack" if each.core else "ignored", each.kind, each.incident_id) for each in story.truth
     }
-    events = tuple(LabelledEvent(each, labels.get(each.event_id or "", Label())) for each in story.events)
+    events = tuple(LabelledEvent(each, labels.get(each.event_id or "", BENIGN)) for each in story.events)
     return Labelled(f"demo:{seed}", events)
 
 
@@ -87,7 +87,7 @@ def read_labelled(path: Path, product: str | None = None) -> Labelled:
     number = 0
     for record in _records([path]):
         number += 1
-        label = labels.get(number, Label())
+        label = labels.get(number, BENIGN)
         each = LabelledEvent(_parsed(record, product), label)
         event_id = each.event.event_id or ""
         if event_id in kept and (label.truth == "benign" or kept[event_id].label.truth == "attack"):
@@ -117,7 +117,7 @@ def read_attacks(folder: Path, product: str | None = None) -> list[Attack]:
         for record in _records([found.path]):
             event = _parsed(record, product)
             events[event.event_id] = LabelledEvent(event, Label("attack", technique, technique))
-        attacks.append(Attack(technique, tuple(sorted(events.values(), key=lambda each: _moment(each)))))
+        attacks.append(Attack(technique, tuple(sorted(events.values(), key=_moment))))
     return attacks
 
 
@@ -186,8 +186,10 @@ def _parsed(record: Record, product: str | None) -> Event:
             faults.append(f"{name}: {error}")
         else:
             # Equal records without an id of their own are several events, as an import counts them.
-            return event if event.event_id else msgspec.structs.replace(
-                event, event_id=f"{content_id(record.raw, 1)}:{record.number}"
+            return (
+                event
+                if event.event_id
+                else msgspec.structs.replace(event, event_id=f"{content_id(record.raw, 1)}:{record.number}")
             )
     raise ValidationError(str(record.fault(f"no importer reads it: {'; '.join(faults)}")))
 

@@ -40,12 +40,15 @@ class Label:
     incident: str | None = None
 
 
+BENIGN: Final = Label()
+
+
 @dataclass(frozen=True)
 class LabelledEvent:
     """One event with its label, before the lake's form."""
 
     event: Event
-    label: Label = Label()
+    label: Label = BENIGN
 
 
 @dataclass(frozen=True)

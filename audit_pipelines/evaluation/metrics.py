@@ -112,10 +112,10 @@ def group_rows(
     rank = np.empty(len(scores), dtype=np.int64)
     rank[ranking(scores)] = np.arange(1, len(scores) + 1)
     members: dict[str, list[int]] = {}
-    for at in np.flatnonzero(attack):
+    for at in np.flatnonzero(attack).tolist():
         name = groups[at]
         if name is not None:
-            members.setdefault(name, []).append(int(at))
+            members.setdefault(name, []).append(at)
     rows = []
     for name, places in sorted(members.items()):
         alerts = [seconds[at] for at in places if scores[at] >= threshold]

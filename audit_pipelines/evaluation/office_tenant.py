@@ -13,10 +13,12 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import Final
 
-from audit_pipelines.evaluation.labelled import Label, Labelled
+from audit_pipelines.evaluation.labelled import BENIGN, Label, Labelled
 from audit_pipelines.evaluation.story import Network, Notebook, Weighted, gaps, network, pick, some, working_days
 
-_DESK: Final = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/122.0.0.0 Safari/537.36 Edg/122.0.0.0"
+_DESK: Final = (
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/122.0.0.0 Safari/537.36 Edg/122.0.0.0"
+)
 _PHONE: Final = "Outlook-iOS/2.0"
 _SYNC: Final = "Microsoft SkyDriveSync 24.020.0128.0003 ship; Windows NT 10.0 (22631)"
 _CLIENTS: Final = (_DESK, "Mozilla/5.0 (X11; Linux x86_64) Chrome/121.0.0.0", "python-requests/2.31.0", "axios/1.6.7")
@@ -52,11 +54,11 @@ class _Tenant:
 
     def record(
         self, moment: datetime, actor: str, name: str, place: Network | None, agent: str | None, *,
-        failed: bool = False, label: Label = Label(), details: dict[str, object] | None = None, size: int | None = None,
+        failed: bool = False, label: Label = BENIGN, details: dict[str, object] | None = None, size: int | None = None,
         entity: str | None = None,
     ) -> datetime:  # fmt: skip
         """Write one record down and return its moment."""
-        workload = name.split(":")[0]
+        workload = name.partition(":")[0]
         kind = _KINDS.get(workload, "tenant")
         thing = entity or (actor if kind == "mailbox" else f"{kind}-{actor[:6]}-{int(self.rng.random() ** 2 * 60)}")
         said: dict[str, object] = {"Workload": workload, "UserType": "Regular", **(details or {})}
@@ -69,7 +71,7 @@ class _Tenant:
         return moment
 
     def sign_in(
-        self, moment: datetime, actor: str, place: Network, agent: str, *, failed: bool = False, label: Label = Label()
+        self, moment: datetime, actor: str, place: Network, agent: str, *, failed: bool = False, label: Label = BENIGN
     ) -> None:
         """Write a sign-in down."""
         name = "AzureActiveDirectory:UserLoginFailed" if failed else "AzureActiveDirectory:UserLoggedIn"
@@ -95,7 +97,8 @@ def office_tenant(seed: int) -> Labelled:
 
 def _work(tenant: _Tenant, number: int) -> None:
     rng = tenant.rng
-    actor = f"{rng.choice('abcdefghijklmnop')}.{rng.choice(('stone', 'vega', 'frey', 'okoro', 'lund'))}{number}@firm.example"
+    surname = rng.choice(("stone", "vega", "frey", "okoro", "lund"))
+    actor = f"{rng.choice('abcdefghijklmnop')}.{surname}{number}@firm.example"
     home, mobile, starts = network(rng), [network(rng) for _ in range(3)], rng.uniform(6, 9.5)
     admin = number < 3
     tenant.people[actor] = (admin, home, starts)
@@ -208,7 +211,12 @@ def _role_granted(tenant: _Tenant, moment: datetime, label: Label) -> None:
     actor = _somebody(tenant, admin=True)
     moment, place, agent = _enter(tenant, moment, label, actor)
     names = ["AzureActiveDirectory:Add user.", "AzureActiveDirectory:Add member to role.", *some(
-        tenant.rng, ("AzureActiveDirectory:Update conditional access policy.", "AzureActiveDirectory:Disable Strong Authentication."), 1, 2
+        tenant.rng,
+        (
+            "AzureActiveDirectory:Update conditional access policy.",
+            "AzureActiveDirectory:Disable Strong Authentication.",
+        ),
+        1, 2,
     )]  # fmt: skip
     _do(tenant, moment, label, actor, place, agent, names)
 
@@ -216,7 +224,11 @@ def _role_granted(tenant: _Tenant, moment: datetime, label: Label) -> None:
 def _audit_off(tenant: _Tenant, moment: datetime, label: Label) -> None:
     actor = _somebody(tenant, admin=True)
     moment, place, agent = _enter(tenant, moment, label, actor)
-    names = ["Exchange:Set-AdminAuditLogConfig", "Exchange:Set-MailboxAuditBypassAssociation", "Exchange:New-TransportRule"]
+    names = [
+        "Exchange:Set-AdminAuditLogConfig",
+        "Exchange:Set-MailboxAuditBypassAssociation",
+        "Exchange:New-TransportRule",
+    ]
     _do(tenant, moment, label, actor, place, agent, names)
 
 

@@ -28,7 +28,7 @@ _HBOS_BINS: Final = 10
 _HBOS_ALPHA: Final = 0.1
 _HBOS_TOLERANCE: Final = 0.5
 # LOF is quadratic: beyond this many rows it is fitted on an even sample, and all rows are compared with that.
-_LOF_ROWS: Final = 20_000
+_LOF_ROWS: Final = 5_000
 _LOF_NEIGHBOURS: Final = 100
 
 
@@ -50,7 +50,13 @@ def plain_counts(events: pl.DataFrame) -> Floats:
             fresh = (before.is_null() | (pl.col("occurred_at") - before > length)) & pl.col(column).is_not_null()
             columns.append(fresh.cast(pl.Int64).alias(f"_{name}_{span}"))
     ordered = ordered.with_columns(columns, _one=pl.lit(1, dtype=pl.Int64))
-    sums = {"events": "_one", "types": "_types", "entities": "_entities", "networks": "_networks", "failures": "_failed"}
+    sums = {
+        "events": "_one",
+        "types": "_types",
+        "entities": "_entities",
+        "networks": "_networks",
+        "failures": "_failed",
+    }
     rolled = []
     for name in COUNTS[:-3]:
         what, span = name.split("_")
@@ -92,8 +98,8 @@ def ecod(rows: Floats) -> Floats:
         right[:, column] = -np.log((count - np.searchsorted(ordered, rows[:, column], side="left")) / count)
     centred = rows - rows.mean(axis=0)
     variance = (centred**2).mean(axis=0)
-    skewed = np.sign(np.where(variance > 0, (centred**3).mean(axis=0) / np.maximum(variance, 1e-300) ** 1.5, 0.0))
-    by_skew = left * -np.sign(skewed - 1) + right * np.sign(skewed + 1)
+    skewed = (centred**3).mean(axis=0) / np.where(variance > 0, variance, 1.0) ** 1.5
+    by_skew = left * -np.sign(np.sign(skewed) - 1) + right * np.sign(np.sign(skewed) + 1)
     return np.asarray(np.maximum(np.maximum(left, right), by_skew).sum(axis=1), dtype=np.float64)
 
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any, Final
 
-from audit_pipelines.evaluation.labelled import Label, Labelled, LabelledEvent
+from audit_pipelines.evaluation.labelled import BENIGN, Label, Labelled, LabelledEvent
 from audit_pipelines.ledger.event import Event
 
 START: Final = datetime(2025, 3, 3, tzinfo=UTC)
@@ -63,7 +63,7 @@ class Notebook:
         agent: str | None,
         outcome: str = "success",
         details: dict[str, Any] | None = None,
-        label: Label = Label(),
+        label: Label = BENIGN,
     ) -> None:
         """Write one event down."""
         event = Event(

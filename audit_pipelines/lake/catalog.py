@@ -107,7 +107,7 @@ def _create_views(conn: "duckdb.DuckDBPyConnection", lake: Lake) -> list[str]:
 
 def _source(lake: Lake, dataset: str, schema: Mapping[str, pl.DataType]) -> str:
     """Return the query behind a dataset's view; an empty table with the same columns where there is no file yet."""
-    depth = "*/*" if dataset == "raw_events" else "*"
+    depth = "tenant_id=*/*" if dataset == "raw_events" else "tenant_id=*"
     if not any((lake.root / dataset).glob(f"{depth}/*.parquet")):
         columns = ", ".join(f"null::{_TYPES[kind]} as {name}" for name, kind in schema.items())
         return f"select {columns} where false"

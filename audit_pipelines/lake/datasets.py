@@ -8,16 +8,17 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 from uuid import UUID
 
 import polars as pl
 
 from audit_pipelines.files import replacing
 from audit_pipelines.intelligence.features import FEATURES, IDENTITY
+from audit_pipelines.lake.versions import MANIFEST, Bound, Version, read_version
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -121,6 +122,15 @@ SCHEMAS: Final[Mapping[Dataset, Mapping[str, pl.DataType]]] = {
     },
 }
 
+ORDER: Final[Mapping[Dataset, tuple[str, ...]]] = {
+    "event_features": ("occurred_at", "seq"),
+    "actor_features": ("day",),
+    "event_scores": ("occurred_at", "seq"),
+}
+"""Datasets in several parts, each by the columns that order its rows (see `versions`); the others are one file."""
+
+_READS: Final = 5
+
 _PART: Final = re.compile(r"part-(\d{20})-(\d{20})\.parquet")
 _STAMP: Final = "audit_pipelines"
 
@@ -146,6 +156,15 @@ class Stamp:
     code_version: str
     inputs: tuple[str, ...] = ()
     """Digests or ids of anything else that went in, such as models."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what is kept beside the data."""
+        return {**asdict(self), "inputs": list(self.inputs)}
+
+    @classmethod
+    def from_json(cls, said: Mapping[str, Any]) -> "Stamp":
+        """Rebuild a stamp from `to_json`."""
+        return cls(said["through_seq"], said["head"], said["code_version"], tuple(said["inputs"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +219,31 @@ class Lake:
         frame = pl.scan_parquet(paths, hive_partitioning=False).filter(pl.col("seq") >= from_seq)
         return frame.sort("seq").select(names).collect()
 
+    def row_hash(self, tenant_id: UUID, seq: int) -> str | None:
+        """Return the hash (hex) of a row, None where the lake has no such row."""
+        paths = [part.path for part in self.parts(tenant_id) if part.first_seq <= seq <= part.last_seq]
+        if not paths:
+            return None
+        found = pl.scan_parquet(paths, hive_partitioning=False).filter(pl.col("seq") == seq).select("row_hash")
+        return next(iter(found.collect()["row_hash"]), None)
+
+    def events_after(
+        self, tenant_id: UUID, bound: Bound, until: Bound | None = None, *, columns: tuple[str, ...] | None = None
+    ) -> pl.DataFrame:
+        """Read a tenant's raw events behind a place in the order of (occurred_at, seq), up to `until`, in that order.
+
+        Parts and row groups that lie before it by their statistics are not read.
+        """
+        paths = [part.path for part in self.parts(tenant_id)]
+        names = list(columns or RAW_EVENTS)
+        if not paths:
+            return pl.DataFrame(schema={name: RAW_EVENTS[name] for name in names})
+        frame = pl.scan_parquet(paths, hive_partitioning=False).filter(behind(bound))
+        if until is not None:
+            frame = frame.filter(~behind(until))
+        wanted = list(dict.fromkeys((*names, "occurred_at", "seq")))
+        return frame.select(wanted).collect().sort("occurred_at", "seq").select(names)
+
     def schema_faults(self, since: date, until: date) -> list[str]:
         """Return each part of `since <= day < until` whose columns or types are not those of RAW_EVENTS."""
         return [
@@ -210,28 +254,58 @@ class Lake:
         ]
 
     def dataset_path(self, dataset: Dataset, tenant_id: UUID) -> Path:
-        """Return the one file of a tenant's derived dataset."""
-        return self.root / dataset / f"tenant_id={tenant_id}" / "part.parquet"
+        """Return the one file that a tenant's derived dataset is, or that names its parts with their digests."""
+        return self._folder(dataset, tenant_id) / (MANIFEST if dataset in ORDER else "part.parquet")
 
-    def read(self, dataset: Dataset, tenant_id: UUID, columns: tuple[str, ...] | None = None) -> pl.DataFrame:
-        """Read a tenant's derived dataset; an empty frame with its columns where it was not made yet."""
+    def _folder(self, dataset: Dataset, tenant_id: UUID) -> Path:
+        return self.root / dataset / f"tenant_id={tenant_id}"
+
+    def version(self, dataset: Dataset, tenant_id: UUID) -> Version | None:
+        """Return what a dataset of several parts consists of, None where it was not made yet."""
+        return read_version(self._folder(dataset, tenant_id))
+
+    def files(self, dataset: Dataset, tenant_id: UUID) -> list[Path]:
+        """Return the Parquet files of a tenant's derived dataset, in order."""
+        if dataset in ORDER:
+            version = self.version(dataset, tenant_id)
+            return version.paths() if version else []
         path = self.dataset_path(dataset, tenant_id)
+        return [path] if path.exists() else []
+
+    def read(
+        self,
+        dataset: Dataset,
+        tenant_id: UUID,
+        columns: tuple[str, ...] | None = None,
+        *,
+        where: pl.Expr | None = None,
+    ) -> pl.DataFrame:
+        """Read a tenant's derived dataset, or the rows `where` something holds; row groups without any are skipped.
+
+        An empty frame with its columns where it was not made yet. What is replaced meanwhile is read again.
+        """
         schema = SCHEMAS[dataset]
         names = list(columns or schema)
-        if not path.exists():
-            return pl.DataFrame(schema={name: schema[name] for name in names})
-        return pl.read_parquet(path, columns=names, hive_partitioning=False)
+        for attempt in range(_READS):
+            paths = self.files(dataset, tenant_id)
+            if not paths:
+                return pl.DataFrame(schema={name: schema[name] for name in names})
+            try:
+                frame = pl.scan_parquet(paths, hive_partitioning=False, glob=False)
+                return (frame if where is None else frame.filter(where)).select(names).collect()
+            except FileNotFoundError:
+                if attempt == _READS - 1:
+                    raise
+        raise AssertionError("unreachable")
 
     def stamp(self, dataset: Dataset, tenant_id: UUID) -> Stamp | None:
-        """Return what a tenant's derived file was made of, None where there is none."""
+        """Return what a tenant's derived dataset was made of, None where there is none."""
+        if dataset in ORDER:
+            version = self.version(dataset, tenant_id)
+            return Stamp.from_json(version.stamp) if version else None
         path = self.dataset_path(dataset, tenant_id)
-        if not path.exists():
-            return None
-        text = pl.read_parquet_metadata(path).get(_STAMP)
-        if text is None:
-            return None
-        said = json.loads(text)
-        return Stamp(said["through_seq"], said["head"], said["code_version"], tuple(said["inputs"]))
+        text = pl.read_parquet_metadata(path).get(_STAMP) if path.exists() else None
+        return None if text is None else Stamp.from_json(json.loads(text))
 
     def replace(
         self,
@@ -242,7 +316,7 @@ class Lake:
         *,
         before: Callable[[Written], None] = lambda _: None,
     ) -> Written:
-        """Put a tenant's file in place of the one before, whole or not at all.
+        """Put a tenant's file of a dataset that is one file in place of the one before, whole or not at all.
 
         `before` is called when the bytes are known and before their name is, so that the record of a file exists
         before the file does. The columns must be those of SCHEMAS; their order and types are set here.
@@ -250,17 +324,18 @@ class Lake:
         path = self.dataset_path(dataset, tenant_id)
         schema = SCHEMAS[dataset]
         ordered = frame.select(pl.col(name).cast(kind) for name, kind in schema.items())
-        said = {
-            "through_seq": stamp.through_seq,
-            "head": stamp.head,
-            "code_version": stamp.code_version,
-            "inputs": list(stamp.inputs),
-        }
+        said = stamp.to_json()
         with replacing(path) as staging:
             ordered.write_parquet(staging, compression="zstd", metadata={_STAMP: json.dumps(said, sort_keys=True)})
             written = describe(staging, ordered.height, path)
             before(written)
         return written
+
+
+def behind(bound: Bound) -> pl.Expr:
+    """Return whether a row lies behind a place in the order of (occurred_at, seq)."""
+    moment = pl.lit(bound[0]).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+    return (pl.col("occurred_at") > moment) | ((pl.col("occurred_at") == moment) & (pl.col("seq") > bound[1]))
 
 
 def describe(staging: Path, rows: int, path: Path) -> Written:

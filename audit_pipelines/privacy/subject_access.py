@@ -9,6 +9,7 @@ import json
 import zipfile
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from heapq import merge
@@ -318,13 +319,13 @@ def _lake_rows(
     import pyarrow.compute as pc  # noqa: PLC0415 — 0.3 s that a server without a lake need not pay
     import pyarrow.parquet as pq  # noqa: PLC0415
 
-    path = Lake(installation.settings.lake_dir).dataset_path(dataset, person.tenant_id)
-    if not path.exists():
-        return
-    with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(10_000, columns=list(columns) if columns else None):
-            for row in batch.filter(pc.equal(batch["actor_ref"], str(person.ref))).to_pylist():
-                yield {name: value for name, value in row.items() if name not in {"tenant_id", "actor_ref"}}
+    paths = Lake(installation.settings.lake_dir).files(dataset, person.tenant_id)
+    # All are open before the first is read: a version that is replaced meanwhile is read to its end.
+    with ExitStack() as stack:
+        for file in [stack.enter_context(pq.ParquetFile(path)) for path in paths]:
+            for batch in file.iter_batches(10_000, columns=list(columns) if columns else None):
+                for row in batch.filter(pc.equal(batch["actor_ref"], str(person.ref))).to_pylist():
+                    yield {name: value for name, value in row.items() if name not in {"tenant_id", "actor_ref"}}
 
 
 def _processing(installation: Installation, person: Person) -> dict[str, Any]:

@@ -476,14 +476,18 @@ def test_what_is_derived_goes_on_after_a_month_was_dropped(api: Api, signer: htt
             return conn.execute("select seq, text_hash from audit_event_texts order by seq").fetchall()
 
     derive()
-    path = lake.dataset_path("event_features", tenant_id)
-    features, known, parts = pq.read_table(path), texts(), lake.parts(tenant_id)
+    features, known, parts = lake.read("event_features", tenant_id), texts(), lake.parts(tenant_id)
     retain(installation, run_id="a test")
     assert pending_days(installation)[0] == datetime.now(UTC).date()
     derive()
-    assert (pq.read_table(path).equals(features), texts(), lake.parts(tenant_id)) == (True, known, parts)
+    assert (lake.read("event_features", tenant_id).equals(features), texts(), lake.parts(tenant_id)) == (
+        True,
+        known,
+        parts,
+    )
     more = [Event(event_type="a.b", entity_type="c", entity_id="d", actor=CAROL) for _ in range(3)]
     installation.ledger.append(tenant_id, more)
     derive()
-    assert (len(texts()), pq.read_table(path).slice(0, features.num_rows).equals(features)) == (len(known) + 3, True)
+    after = lake.read("event_features", tenant_id)
+    assert (len(texts()), after.head(features.height).equals(features)) == (len(known) + 3, True)
     assert [day for day in count_days(installation, month(OLDER).date(), until) if day.ledger != day.lake] == []

@@ -170,7 +170,8 @@ def test_risk_of_a_frame_follows_its_rows():
 def test_actor_features_sum_up_a_day():
     monday = [event(0), event(1, kind="file:write", outcome="denied"), event(2, entity_id="f2", ip_index=None)]
     tuesday = [event(1440 + 600), event(1440, actor="bob")]
-    days = actor_features(frame([*monday, *tuesday]))
+    events = frame([*monday, *tuesday])
+    days = actor_features(events, compute_features(events))
     counts = ("events", "failures", "event_types", "entities", "networks", "first_times")
     assert days.select(counts).row(0, named=True) == {
         "events": 3, "failures": 1, "event_types": 2, "entities": 2, "networks": 1, "first_times": 2,

@@ -59,25 +59,25 @@ def test_events_are_read_from_a_seq_on(lake: Lake) -> None:
 
 def test_a_dataset_is_replaced_with_its_stamp(lake: Lake) -> None:
     tenant_id = uuid.uuid4()
-    frame = pl.DataFrame({"seq": [1], "score": [0.5]}).with_columns(
-        *(pl.lit(None).alias(name) for name in SCHEMAS["event_scores"] if name not in ("seq", "score"))
+    frame = pl.DataFrame({"seq": [1], "risk": ["low"]}).with_columns(
+        *(pl.lit(None).alias(name) for name in SCHEMAS["event_tags"] if name not in ("seq", "risk"))
     )
     stamp = Stamp(1, "ab", "1.0", ("m1", "m2"))
     recorded: list[Written] = []
-    written = lake.replace("event_scores", tenant_id, frame, stamp, before=recorded.append)
+    written = lake.replace("event_tags", tenant_id, frame, stamp, before=recorded.append)
     assert recorded == [written]
-    assert lake.stamp("event_scores", tenant_id) == stamp
-    assert lake.read("event_scores", tenant_id).schema == pl.Schema(SCHEMAS["event_scores"])
-    assert lake.read("event_tags", tenant_id).is_empty()
+    assert lake.stamp("event_tags", tenant_id) == stamp
+    assert lake.read("event_tags", tenant_id).schema == pl.Schema(SCHEMAS["event_tags"])
+    assert lake.read("models", tenant_id).is_empty()
 
 
 def test_a_file_whose_record_fails_never_appears(lake: Lake) -> None:
     def fail(_: Written) -> None:
         raise RuntimeError("the record was refused")
 
-    frame = pl.DataFrame(schema=dict(SCHEMAS["event_scores"]))
+    frame = pl.DataFrame(schema=dict(SCHEMAS["event_tags"]))
     with pytest.raises(RuntimeError, match="refused"):
-        lake.replace("event_scores", uuid.uuid4(), frame, Stamp(0, "", ""), before=fail)
+        lake.replace("event_tags", uuid.uuid4(), frame, Stamp(0, "", ""), before=fail)
     assert not list(lake.root.rglob("*.parquet"))
 
 

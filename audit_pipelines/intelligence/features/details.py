@@ -1,0 +1,130 @@
+"""What the details say: short values that are new or rare, sizes beyond any before, and what opens something to all."""
+
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from audit_pipelines.intelligence.features.facts import Facts, Feature, by_distinct
+from audit_pipelines.intelligence.novelty import excess, first_times, novelty
+from audit_pipelines.intelligence.past import Floats, Ints, Keys, number, pair
+
+FEATURES: Final = (
+    Feature("details_new_actor", "a value in the details that this actor never had there before", "nats"),
+    Feature("details_new_tenant", "a value in the details that nobody had there before", "nats"),
+    Feature("details_rare_actor", "how much rarer the details are for this actor than for the tenant", "nats"),
+    Feature(
+        "words_new_actor",
+        "first time the actor does just this: kind, outcome and words of the details",
+        "nats",
+    ),
+    Feature("amount_24h", "numbers in the details summed over 24 hours against what is usual", "standard deviations"),
+    Feature("size_jump", "the largest number in the details beyond the largest before it", "powers of ten"),
+    Feature("exposed", "the details open something to everybody or grant everything", "0 or 1", "meaning"),
+    Feature("size", "largest count of rows, bytes or the like in the details; -1 without one", "as logged", "evidence"),
+    Feature(
+        "size_before", "largest such number of the actor's and the kind's past; -1 without one", "as logged", "evidence"
+    ),
+)
+
+# A leaf of the details whose value is a short word or a flag. Values with long runs of digits are identifiers and
+# moments: always new, so never surprising, and most of the cost.
+_LEAF: Final = r'"\w{1,40}":(?:"[A-Za-z][A-Za-z0-9_ .:/*+-]{0,31}"|true|false)'
+_LEAVES_PER_EVENT: Final = 32
+_COUNTED: Final = "row|byte|count|size|record|object|item|file|message|total|quantity|amount|volume|length"
+# Whole words of a key in snake or camel case: `row_count`, `bytesTransferredOut`, `numRows`, but not `accountId`.
+_CAMEL: Final = "|".join(each.title() for each in _COUNTED.split("|"))
+_SIZE: Final = rf'"(?:\w+_)?(?:(?:{_COUNTED})s?|\w*[a-z](?:{_CAMEL})s?)(?:[_A-Z]\w*)?":"?(\d{{1,15}})\b'
+# Everybody as principal or source, every action, full administration, or a flag that says public.
+_EXPOSED: Final = "|".join(
+    (
+        r"(?i)0\.0\.0\.0/0",
+        r"::/0",
+        r'\\?"principal\\?":\s*(?:\{\\?"aws\\?":\s*)?\[?\\?"\*',
+        r'\\?"action\\?":\s*\\?"\*\\?"',
+        r'"(?:group|groupname|userid|groups)":\s*"all"',
+        r"allusers",
+        r"allauthenticatedusers",
+        r"administratoraccess",
+        r'"\w*public\w*":\s*true',
+        r"anonymous",
+    )
+)
+
+
+def compute(f: Facts) -> dict[str, Floats]:
+    """Compute the family."""
+    details = f.events["details"]
+    size_text = details.str.extract_all(_SIZE).list.eval(pl.element().str.extract(r"(\d+)$", 1).cast(pl.Float64))
+    size = size_text.list.max().fill_null(-1.0).to_numpy()
+    log_size = np.log10(1.0 + np.maximum(size, 0.0))
+    of_actor, of_kind = (_largest(past.largest("size", log_size.view(np.int64))) for past in (f.by_actor, f.by_kind))
+    known = (of_actor >= 0) & (of_kind >= 0)
+    largest = np.where(known, np.maximum(of_actor, np.minimum(of_kind, of_actor + 1.0)), 0.0)
+    enough = (f.by_kind.count() >= 5) & (size >= 0)
+    jump = np.where(enough, np.maximum(log_size - np.maximum(largest, 1.0), 0.0), 0.0)
+    # A sum of whole numbers stays exact; nobody's day holds more than 10^15 of anything.
+    whole = np.minimum(np.maximum(size, 0.0), 1e12).astype(np.int64)
+    amount = np.log1p(f.window.total("amount", f.since_24h, whole))
+    unusual = np.clip(excess("amount", f.by_actor, f.tenant, amount, 0.5), 0.0, 12.0)
+    return {
+        "amount_24h": np.where(size > 0, unusual, 0.0),
+        "size": size,
+        "size_before": np.where(known & (largest > 0), 10.0**largest - 1.0, -1.0),
+        "size_jump": jump,
+        "exposed": details.str.contains(_EXPOSED).fill_null(False).to_numpy().astype(np.float64),
+        **_leaves(f, details),
+    }
+
+
+def _largest(bits: Ints) -> Floats:
+    # Floats from 0 up are ordered as the integers of the same bits.
+    return np.where(bits >= 0, np.maximum(bits, 0).view(np.float64), -1.0)
+
+
+def _leaves(f: Facts, details: pl.Series) -> dict[str, Floats]:
+    """Judge each short value in the details by its key: new or rare for the actor, new for the tenant."""
+    size = len(f.actor)
+    found = details.str.extract_all(_LEAF).list.head(_LEAVES_PER_EVENT)
+    counts = found.list.len().fill_null(0).to_numpy().astype(np.int64)
+    row = np.repeat(np.arange(size, dtype=np.int64), counts)
+    leaves = found.explode(empty_as_null=False, keep_nulls=False) if len(row) else pl.Series([], dtype=pl.String)
+    leaf, _ = f.stretch.keys(leaves)
+    key, _ = f.stretch.keys(by_distinct(leaves, lambda each: each.str.extract(r'^"(\w+)"', 1)))
+    actor_key = pair(f.actor[row], key)
+    by_actor_key = f.stretch.group("actor, leaf key", actor_key)
+    by_key, by_leaf = f.stretch.group("leaf key", key), f.stretch.group("leaf", leaf)
+    own = f.stretch.group("actor, leaf", pair(actor_key, leaf)).count()
+    everyone = by_leaf.count()
+    share_all = (everyone + 0.5) / (by_key.count() + 1.0)
+    share = (own + 4.0 * share_all) / (by_actor_key.count() + 4.0)
+    rarer = np.clip(np.log(share_all) - np.log(share), 0.0, 6.0)
+    starts = (np.cumsum(counts) - counts)[counts > 0]
+    words = _mixed_words(f, leaf, starts, counts > 0)
+    _, words_new = first_times("actor, words", f.by_actor, f.actor, words)
+    return {
+        "details_new_actor": _most(novelty("leaves of actor", by_actor_key, own == 0), starts, counts),
+        "details_new_tenant": _most(novelty("leaves of tenant", by_key, everyone == 0), starts, counts),
+        "details_rare_actor": _most(rarer, starts, counts),
+        "words_new_actor": words_new,
+    }
+
+
+def _most(values: Floats, starts: Ints, counts: Ints) -> Floats:
+    """Return the largest value among each event's leaves, 0 without any."""
+    out = np.zeros(len(counts))
+    if len(starts):
+        out[counts > 0] = np.maximum.reduceat(values, starts)
+    return out
+
+
+def _mixed_words(f: Facts, leaf: Keys, starts: Ints, has: "np.ndarray[tuple[int], np.dtype[np.bool_]]") -> Keys:
+    """Return a key of what an event says once names, identifiers and numbers are left out.
+
+    The sum of the leaves' keys, so that their order does not matter: the event's text without what makes it unique.
+    """
+    entity_kind, _ = f.stretch.keys(f.events["entity_type"])
+    said = np.zeros(len(has), dtype=np.uint64)
+    if len(starts):
+        said[has] = np.add.reduceat(leaf, starts)
+    return pair(pair(pair(f.kind, entity_kind), number(f.failed)), said)

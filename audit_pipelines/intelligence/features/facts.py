@@ -1,0 +1,113 @@
+"""What several families of features share: the keys of a stretch of events, and groupings by them.
+
+Names of groupings and fields are what is carried from stretch to stretch; give each a name of its own.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+import numpy as np
+import polars as pl
+
+from audit_pipelines.intelligence.past import Flags, Floats, Group, Ints, Keys, State, Stretch, Windows, pair
+from audit_pipelines.intelligence.risk import FAILURE_WORDS
+
+TEN_MINUTES_S: Final = 600.0
+HOUR_S: Final = 3600.0
+DAY_S: Final = 86400.0
+
+Role = Literal["surprise", "meaning", "evidence"]
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One numeric column of `compute_features`.
+
+    Role `surprise`: the detector learns from it, larger is odder. `meaning`: what the event could do. `evidence`:
+    a plain number that reasons are told with and that the detector does not learn from.
+    """
+
+    name: str
+    meaning: str
+    unit: str
+    role: Role = "surprise"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A stretch of one tenant's events in order, regrouped in the ways that several families need."""
+
+    events: pl.DataFrame
+    stretch: Stretch
+    actor: Keys
+    kind: Keys
+    """Of the event's type."""
+    entity: Keys
+    failed: Flags
+    by_actor: Group
+    by_kind: Group
+    by_pair: Group
+    """By actor and kind."""
+    window: Windows
+    """The actor's last 24 hours."""
+    since_10m: Ints
+    since_1h: Ints
+    """By place in `window`, where the actor's last hour begins; `since_10m` and `since_24h` alike."""
+    since_24h: Ints
+    since_pair_s: Floats
+    """Seconds since the actor last did this kind; infinite for the first time."""
+    known: dict[str, Floats] = field(default_factory=dict)
+    """Features of the families before this one."""
+
+    @property
+    def time_us(self) -> Ints:
+        """`occurred_at` in microseconds."""
+        return self.stretch.time_us
+
+    @property
+    def tenant(self) -> Group:
+        """All events as one group."""
+        return self.stretch.everyone
+
+
+def facts(ordered: pl.DataFrame, state: State) -> Facts:
+    """Regroup events that come after `state`, ordered by (occurred_at, seq). Events without an actor are one actor."""
+    time_us = ordered["occurred_at"].dt.epoch("us").to_numpy().astype(np.int64)
+    stretch = Stretch(ordered.height, time_us, state)
+    actor, _ = stretch.keys(ordered["actor_ref"].fill_null(""))
+    kind, _ = stretch.keys(ordered["event_type"])
+    entity_id, _ = stretch.keys(ordered["entity_id"])
+    entity_kind, _ = stretch.keys(ordered["entity_type"])
+    outcomes = ordered["outcome"].fill_null("")
+    by_pair = stretch.group("actor, kind", pair(actor, kind))
+    window = stretch.windows("actor", actor, DAY_S)
+    return Facts(
+        events=ordered,
+        stretch=stretch,
+        actor=actor,
+        kind=kind,
+        entity=pair(entity_kind, entity_id),
+        failed=by_distinct(outcomes, lambda each: each.str.contains(FAILURE_WORDS)).to_numpy().astype(bool),
+        by_actor=stretch.group("actor", actor),
+        by_kind=stretch.group("kind", kind),
+        by_pair=by_pair,
+        window=window,
+        since_10m=window.first(TEN_MINUTES_S),
+        since_1h=window.first(HOUR_S),
+        since_24h=window.first(DAY_S),
+        since_pair_s=since(by_pair, "time", time_us),
+    )
+
+
+def by_distinct(values: pl.Series, of: Callable[[pl.Series], pl.Series]) -> pl.Series:
+    """Return `of` each text, asked once per distinct text; null stays null."""
+    distinct = values.unique().drop_nulls()
+    table = pl.DataFrame({"value": distinct, "answer": of(distinct)})
+    return pl.DataFrame({"value": values}).join(table, on="value", how="left", maintain_order="left")["answer"]
+
+
+def since(past: Group, name: str, time_us: Ints) -> Floats:
+    """Return the seconds since the row before in the group; infinite for its first row."""
+    before, has = past.previous(name, time_us)
+    return np.where(has, (time_us - before) / 1e6, np.inf)

@@ -1,0 +1,461 @@
+"""The past as numbers that can be carried: counts, sums, maxima and last values per group, and rows of the last day.
+
+Rows are one tenant's events ordered by (occurred_at, seq), taken in stretches: what a stretch leaves behind is a layer,
+and a `State` is all layers so far. Every answer for a row comes from the rows before it, and bit by bit the same
+however the rows were split into stretches: sums run over integers, because a float sum would carry how it was
+bracketed. Nothing here knows what a column means; `features` does.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from audit_pipelines.errors import ValidationError
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+Keys = npt.NDArray[np.uint64]
+
+_GOLDEN: Final = np.uint64(0x9E3779B97F4A7C15)
+_MIX: Final = np.uint64(0xD6E8FEB86659FD93)
+_COUNT: Final = "n"
+_TENANT: Final = np.zeros(1, dtype=np.uint64)
+
+
+def _mixed(value: Keys) -> Keys:
+    value = (value ^ (value >> np.uint64(32))) * _MIX
+    return np.asarray(value ^ (value >> np.uint64(32)), dtype=np.uint64)
+
+
+def pair(left: Keys, right: Keys) -> Keys:
+    """Give one key to each pair of keys; the order of the two matters."""
+    return _mixed(_mixed(left * _GOLDEN + right) + right)
+
+
+def number(values: npt.NDArray[np.integer | np.bool_]) -> Keys:
+    """Give one key to each number."""
+    return _mixed(values.astype(np.int64).view(np.uint64) * _GOLDEN + _GOLDEN)
+
+
+def log2(values: Ints) -> Ints:
+    """Return the whole part of the binary logarithm of numbers from 1 to 2^53; 0 for 0."""
+    exponent: Ints = np.frexp(values.astype(np.float64))[1].astype(np.int64)
+    return np.maximum(exponent - 1, 0)
+
+
+@dataclass(frozen=True)
+class Table:
+    """What is known of the groups of one grouping that occurred in a stretch, as of its end."""
+
+    keys: Keys
+    """Ascending."""
+    values: Mapping[str, Ints]
+    """By field, in the order of `keys`."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What a stretch of rows left behind."""
+
+    tables: Mapping[str, Table]
+    """By grouping."""
+    tails: Mapping[str, Mapping[str, Ints]]
+    """By windows: the rows that a later window may still reach, as `key`, `time_us` and the values summed over."""
+
+    def to_arrays(self) -> dict[str, npt.NDArray[np.int64]]:
+        """Return everything as plain arrays of 64-bit integers, named by what they are."""
+        arrays: dict[str, Ints] = {}
+        for name, table in self.tables.items():
+            arrays[f"table|{name}|"] = table.keys.view(np.int64)
+            arrays |= {f"table|{name}|{each}": values for each, values in table.values.items()}
+        for name, columns in self.tails.items():
+            arrays |= {f"tail|{name}|{each}": values for each, values in columns.items()}
+        return arrays
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[np.int64]]) -> "Layer":
+        """Rebuild a layer from `to_arrays`; raises ValidationError where the names are not those of a layer."""
+        keys: dict[str, Keys] = {}
+        values: dict[str, dict[str, Ints]] = {}
+        tails: dict[str, dict[str, Ints]] = {}
+        for name, array in arrays.items():
+            kind, _, rest = name.partition("|")
+            group, _, column = rest.rpartition("|")
+            if kind == "tail":
+                tails.setdefault(group, {})[column] = array
+            elif kind == "table" and column:
+                values.setdefault(group, {})[column] = array
+            elif kind == "table":
+                keys[group] = array.view(np.uint64)
+            else:
+                raise ValidationError(f"expected arrays of a state, got one named {name!r}; derive the features anew")
+        return cls({name: Table(keys[name], values.get(name, {})) for name in keys}, tails)
+
+
+def merge(older: Layer, newer: Layer) -> Layer:
+    """Return the layer that two adjacent stretches leave behind together."""
+    tables = dict(older.tables)
+    for name, table in newer.tables.items():
+        before = older.tables.get(name)
+        tables[name] = table if before is None else _merged(before, table)
+    return Layer(tables, newer.tails)
+
+
+def _merged(older: Table, newer: Table) -> Table:
+    place = np.searchsorted(newer.keys, older.keys)
+    place[place == len(newer.keys)] = 0
+    stays = np.flatnonzero(newer.keys[place] != older.keys) if len(newer.keys) else np.arange(len(older.keys))
+    keys = np.concatenate((older.keys[stays], newer.keys))
+    order = np.argsort(keys, kind="stable")
+    fields = {*older.values, *newer.values}
+    return Table(
+        keys[order],
+        {each: np.concatenate((_column(older, each)[stays], _column(newer, each)))[order] for each in sorted(fields)},
+    )
+
+
+def _column(table: Table, name: str) -> Ints:
+    found = table.values.get(name)
+    return np.zeros(len(table.keys), dtype=np.int64) if found is None else found
+
+
+@dataclass(frozen=True)
+class State:
+    """Everything that later rows need to know of the rows so far."""
+
+    seed: int = 0
+    """Of the hash that makes keys of texts, 0 <= seed < 2^64. Whoever does not know it cannot make two texts meet."""
+    layers: tuple[Layer, ...] = ()
+    """Oldest first; of a group that occurs in several, the newest holds."""
+
+    def after(self, layer: Layer) -> "State":
+        """Return the state with one more layer."""
+        return State(self.seed, (*self.layers, layer))
+
+    def compact(self) -> "State":
+        """Return the same state in one layer."""
+        layers = list(self.layers)
+        while len(layers) > 1:
+            newer = layers.pop()
+            layers[-1] = merge(layers[-1], newer)
+        return State(self.seed, tuple(layers))
+
+
+class Stretch:
+    """Some rows after a state: groups rows by keys, answers from the past, and gathers what is to be carried on."""
+
+    def __init__(self, rows: int, time_us: Ints, state: State) -> None:
+        self.rows = rows
+        self.time_us = time_us
+        self.state = state
+        self._groups: dict[str, Group] = {}
+        self._windows: dict[str, Windows] = {}
+        self.everyone = self.group("", None)
+        """All rows of the tenant as one group."""
+
+    def keys(self, values: pl.Series) -> tuple[Keys, Flags]:
+        """Return a key for each text, and which rows have one."""
+        return values.hash(self.state.seed).to_numpy(), values.is_not_null().to_numpy()
+
+    def group(self, name: str, key: Keys | None) -> "Group":
+        """Group rows by key. The name is the grouping's own: what is carried is found again by it."""
+        if name in self._groups:
+            raise ValidationError(f"expected a name of its own for each grouping, got {name!r} twice")
+        self._groups[name] = Group(self, name, self.rows if key is None else len(key), key)
+        return self._groups[name]
+
+    def windows(self, name: str, key: Keys, longest_s: float, time_us: Ints | None = None) -> "Windows":
+        """Prepare sliding windows of up to `longest_s` seconds over rows of each key: all rows, or those with times."""
+        if name in self._windows:
+            raise ValidationError(f"expected a name of its own for each windows, got {name!r} twice")
+        self._windows[name] = Windows(self.state, name, key, self.time_us if time_us is None else time_us, longest_s)
+        return self._windows[name]
+
+    def layer(self) -> Layer:
+        """Return what these rows leave behind, to be asked when everything was computed."""
+        return Layer(
+            {name: each.table() for name, each in self._groups.items()},
+            {name: each.tail() for name, each in self._windows.items()},
+        )
+
+
+class Group:
+    """Rows regrouped by key, time order kept within each group: the base of every count of the past."""
+
+    def __init__(self, stretch: Stretch, name: str, rows: int, key: Keys | None) -> None:
+        self.stretch = stretch
+        self.rows = rows
+        self.order, first = _grouped(key) if key is not None and rows else _one_group(rows)
+        """Row numbers, group after group."""
+        self.heads: Ints = np.flatnonzero(first).astype(np.int64)
+        """Places in `order` where the groups begin."""
+        self.of_place: Ints = np.cumsum(first, dtype=np.int64) - 1
+        """For each place in `order`, the number of its group."""
+        self.start: Ints = self.heads[self.of_place]
+        """For each place in `order`, the place where its group begins."""
+        self.ends: Ints = np.append(self.heads[1:], rows)[: len(self.heads)].astype(np.int64)
+        self._keys = key[self.order[self.heads]] if key is not None else _TENANT[: min(rows, 1)]
+        self._before: list[tuple[Table, Ints, Ints]] = _found(stretch.state, name, self._keys)
+        self._after: dict[str, Ints] = {}
+        self._known: dict[str, Ints] = {}
+        self._fields = {each for table, _, _ in self._before for each in table.values}
+        self._earlier = self.carried(_COUNT)
+        self._after[_COUNT] = self._earlier + self.ends - self.heads
+        self._count: Ints | None = None
+
+    def carried(self, name: str, *, otherwise: int = 0) -> Ints:
+        """Return a field of each group as of the end of the stretch before."""
+        if name not in self._known:
+            values = np.full(len(self._keys), otherwise, dtype=np.int64)
+            for table, place, here in self._before:
+                if name in table.values:
+                    values[here] = table.values[name][place]
+            self._known[name] = values
+        return self._known[name]
+
+    def table(self) -> Table:
+        """Return what is to be carried of the groups of these rows."""
+        rest = {each: self.carried(each) for each in self._fields - self._after.keys()}
+        return Table(self._keys, self._after | rest)
+
+    def _leave(self, name: str, values: Ints) -> None:
+        if name in self._after:
+            raise ValidationError(f"expected a name of its own for each field, got {name!r} twice")
+        self._after[name] = values
+
+    def by_row(self, by_place: npt.NDArray[np.int64]) -> Ints:
+        """Return what is given by place in the order of rows."""
+        out = np.empty(self.rows, dtype=np.int64)
+        out[self.order] = by_place
+        return out
+
+    def place(self) -> Ints:
+        """Return by place how many rows of its group are earlier."""
+        return np.arange(self.rows, dtype=np.int64) - self.start + self._earlier[self.of_place]
+
+    def count(self) -> Ints:
+        """Return for each row how many earlier rows share its group."""
+        if self._count is None:
+            self._count = self.by_row(self.place())
+        return self._count
+
+    def _running(self, values: npt.NDArray[np.integer | np.bool_]) -> Ints:
+        total = np.zeros(self.rows + 1, dtype=np.int64)
+        np.cumsum(values[self.order], out=total[1:])
+        return total
+
+    def first(self, name: str, values: Ints) -> Ints:
+        """Return for each row the value of the first row that its group ever had."""
+        value = np.where(self._earlier > 0, self.carried(name), values[self.order[self.heads]])
+        self._leave(name, value)
+        return self.by_row(value[self.of_place])
+
+    def total(self, name: str, values: npt.NDArray[np.integer | np.bool_]) -> Ints:
+        """Return for each row the sum of `values` over the earlier rows of its group."""
+        running, before = self._running(values), self.carried(name)
+        self._leave(name, before + running[self.ends] - running[self.heads])
+        return self.by_row(running[:-1] + (before - running[self.heads])[self.of_place])
+
+    def previous(self, name: str, values: Ints | Keys) -> tuple[Ints, Flags]:
+        """Return for each row the value of the row before it in its group, and whether there is one."""
+        before = np.empty(self.rows, dtype=np.int64)
+        ordered = values.view(np.int64)[self.order]
+        before[1:] = ordered[:-1]
+        before[self.heads] = self.carried(name)
+        self._leave(name, ordered[self.ends - 1])
+        return self.by_row(before), self.count() > 0
+
+    def largest(self, name: str, values: Ints) -> Ints:
+        """Return for each row the largest of `values`, which are >= 0, over the earlier rows of its group; -1 for none.
+
+        Carried one higher, so that 0 stands for no row.
+        """
+        before = self.carried(name)
+        distinct, rank = np.unique(values[self.order], return_inverse=True)
+        # Ranks lifted group by group, so that one running maximum over all of them never looks back across a border.
+        lift = self.of_place * len(distinct)
+        so_far = distinct[np.maximum.accumulate(rank + lift) - lift] + 1
+        earlier = np.zeros(self.rows, dtype=np.int64)
+        earlier[1:] = so_far[:-1]
+        earlier[self.heads] = 0
+        self._leave(name, np.maximum(before, so_far[self.ends - 1]))
+        return self.by_row(np.maximum(earlier, before[self.of_place])) - 1
+
+    def recent(self, name: str, values: npt.NDArray[np.integer | np.bool_] | None, rows: Ints) -> Ints:
+        """Return for some rows the sum of `values` over the later part of their group's past; None counts the rows.
+
+        A group with 2^k to 2^(k+1) - 1 earlier rows answers from its row 2^(k-1) on: between a half and three
+        quarters of its past. The half itself would need every row; this needs two sums, those at the last two powers.
+        """
+        by_row = np.empty(self.rows, dtype=np.int64)
+        by_row[self.order] = np.arange(self.rows, dtype=np.int64)
+        at = by_row[rows]
+        past = at - self.start[at] + self._earlier[self.of_place[at]]
+        since = _power_before(past)
+        if values is None:
+            return past - since
+        running = self._running(values)
+        sums = _Sums(
+            self._earlier,
+            running[self.heads],
+            self.carried(f"{name} in all"),
+            self.carried(f"{name} at the power before"),
+            self.carried(f"{name} at the last power"),
+        )
+        groups = np.arange(len(self.heads), dtype=np.int64)
+        size = self._after[_COUNT]
+        self._leave(f"{name} in all", sums.total + running[self.ends] - running[self.heads])
+        for which, power in (("power before", _power_before(size)), ("last power", np.int64(1) << log2(size))):
+            self._leave(f"{name} at the {which}", sums.at(groups, power, running, self.heads))
+        of = self.of_place[at]
+        now = running[at] - sums.running[of] + sums.total[of]
+        return now - sums.at(of, since, running, self.heads)
+
+    def leaders(self, name: str, label: Keys, weight: Ints) -> tuple[Ints, Flags]:
+        """Return for each row the label that was heaviest in its group's earlier rows, and whether there is one.
+
+        `weight` is >= 0; of equal ones the first to get there leads.
+        """
+        best, who = f"{name} weight", f"{name} label"
+        heaviest = self.largest(best, weight)
+        takes = (weight > heaviest)[self.order]
+        holder = np.where(takes, np.arange(self.rows, dtype=np.int64), self.heads[self.of_place] - 1)
+        holder = np.maximum.accumulate(holder)
+        ordered = label.view(np.int64)[self.order]
+        carried = self.carried(who)
+        now = np.where(holder >= self.start, ordered[np.maximum(holder, 0)], carried[self.of_place])
+        before = np.empty(self.rows, dtype=np.int64)
+        before[1:] = now[:-1]
+        before[self.heads] = carried
+        self._leave(who, now[self.ends - 1])
+        return self.by_row(before), heaviest >= 0
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """Sums of one field per group as they stood when the stretch began, to be asked for a place within the group."""
+
+    earlier: Ints
+    running: Ints
+    """The running sum of the stretch where each group begins."""
+    total: Ints
+    power_before: Ints
+    last_power: Ints
+
+    def at(self, group: Ints, place: Ints, running: Ints, heads: Ints) -> Ints:
+        """Return the sum over the first `place` rows of each group; a place before the stretch is a carried power."""
+        earlier = self.earlier[group]
+        local = heads[group] + np.maximum(place - earlier, 0)
+        here = running[local] - self.running[group] + self.total[group]
+        carried = np.where(place < (np.int64(1) << log2(earlier)), self.power_before[group], self.last_power[group])
+        return np.where(place >= earlier, here, carried)
+
+
+def _power_before(places: Ints) -> Ints:
+    """Return 2^(k-1) for places from 2^k up to 2^(k+1) - 1, and 0 for 0 and 1."""
+    return (np.int64(1) << log2(places)) >> np.int64(1)
+
+
+def _one_group(rows: int) -> tuple[Ints, Flags]:
+    first = np.zeros(rows, dtype=bool)
+    first[:1] = True
+    return np.arange(rows, dtype=np.int64), first
+
+
+def _grouped(key: Keys) -> tuple[Ints, Flags]:
+    """Return the stable order by key, and which places begin a group.
+
+    The row's number takes the place of the key's lowest bits: sorting plain numbers is ten times as fast as sorting
+    indices by them. Where two keys differ in those bits alone, once in a thousand histories, indices are sorted.
+    """
+    bits = np.uint64(len(key).bit_length())
+    low = (np.uint64(1) << bits) - np.uint64(1)
+    both = np.sort((key & ~low) | np.arange(len(key), dtype=np.uint64))
+    order = (both & low).astype(np.int64)
+    ordered = key[order]
+    first = np.ones(len(key), dtype=bool)
+    first[1:] = ordered[1:] != ordered[:-1]
+    if (first[1:] & ((both[1:] >> bits) == (both[:-1] >> bits))).any():
+        order = np.argsort(key, kind="stable").astype(np.int64)
+        ordered = key[order]
+        first[1:] = ordered[1:] != ordered[:-1]
+    return order, first
+
+
+def _found(state: State, name: str, keys: Keys) -> list[tuple[Table, Ints, Ints]]:
+    """Return for each layer where groups are found, newest last: its table, places there, numbers of the groups."""
+    found = []
+    for layer in state.layers:
+        table = layer.tables.get(name)
+        if table is None or not len(table.keys) or not len(keys):
+            continue
+        # Both ascend: the shorter is looked up in the longer.
+        short, long = (keys, table.keys) if len(keys) < len(table.keys) else (table.keys, keys)
+        place = np.minimum(np.searchsorted(long, short), len(long) - 1)
+        same = np.flatnonzero(long[place] == short)
+        there, here = (place[same], same) if short is keys else (same, place[same])
+        found.append((table, there.astype(np.int64), here.astype(np.int64)))
+    return found
+
+
+class Windows:
+    """Sliding windows over the rows of each key, the row itself included, reaching back into the stretches before."""
+
+    def __init__(self, state: State, name: str, key: Keys, time_us: Ints, longest_s: float) -> None:
+        tail = state.layers[-1].tails.get(name) if state.layers else None
+        self._tail: Mapping[str, Ints] = tail or {}
+        self._longest_us = int(longest_s * 1e6)
+        earlier = self._tail.get("time_us", np.zeros(0, dtype=np.int64))
+        self._earlier = len(earlier)
+        self._time_us = np.concatenate((earlier, time_us))
+        carried = self._tail.get("key", np.zeros(0, dtype=np.int64)).view(np.uint64)
+        self._key = np.concatenate((carried, key))
+        self._values: dict[str, Ints] = {}
+        rows = len(self._key)
+        self._order, first = _grouped(self._key) if rows else _one_group(0)
+        self._heads: Ints = np.flatnonzero(first).astype(np.int64)
+        of_place = np.cumsum(first, dtype=np.int64) - 1
+        self._start = self._heads[of_place]
+        milliseconds = (self._time_us // 1000)[self._order]
+        own = milliseconds - milliseconds[self._start]
+        ends = np.append(self._heads[1:], rows)[: len(self._heads)].astype(np.int64)
+        span = own[ends - 1] + int(longest_s * 1000) + 1
+        # Each group shifted past the one before it, so that one binary search serves all.
+        offset = np.concatenate((np.zeros(1, dtype=np.int64), np.cumsum(span)))[: len(self._heads)]
+        self._clock = own + offset[of_place]
+
+    def first(self, seconds: float) -> Ints:
+        """Return by place the first place inside the window (t - seconds, t] of its group."""
+        found: Ints = np.searchsorted(self._clock, self._clock - int(seconds * 1000), side="right").astype(np.int64)
+        return np.maximum(found, self._start, out=found)
+
+    def count(self, first: Ints) -> Ints:
+        """Return for each row the number of rows in its window."""
+        return self._by_row(np.arange(len(self._order), dtype=np.int64) - first + 1)
+
+    def total(self, name: str, first: Ints, values: npt.NDArray[np.integer | np.bool_]) -> Ints:
+        """Return for each row the sum of `values` over its window."""
+        every = self._values.get(name)
+        if every is None:
+            carried = self._tail.get(name, np.zeros(self._earlier, dtype=np.int64))
+            every = self._values[name] = np.concatenate((carried, values.astype(np.int64)))
+        running = np.zeros(len(self._order) + 1, dtype=np.int64)
+        np.cumsum(every[self._order], out=running[1:])
+        return self._by_row(running[1:] - running[first])
+
+    def tail(self) -> dict[str, Ints]:
+        """Return the rows that a window of a later row may reach."""
+        last = self._time_us[-1] if len(self._time_us) else 0
+        keep = slice(int(np.searchsorted(self._time_us, last - self._longest_us - 1000)), None)
+        columns = {"key": self._key.view(np.int64), "time_us": self._time_us, **self._values}
+        return {name: values[keep] for name, values in columns.items()}
+
+    def _by_row(self, by_place: Ints) -> Ints:
+        out = np.empty(len(self._order), dtype=np.int64)
+        out[self._order] = by_place
+        return out[self._earlier :]
