@@ -43,6 +43,8 @@ _SURPRISE_WEIGHT: Final = 0.1
 
 # A tenant's own past outweighs the prior once it holds more events than these.
 _FEATURE_PRIOR: Final = 40.0
+_ANCHORED: Final = 0.5
+_ANCHOR_SCALE: Final = 5.0
 _CALIBRATION_PRIOR: Final = 300.0
 _CALIBRATION_SCALE: Final = 4.5
 _TAIL_SHARE: Final = 0.02
@@ -343,6 +345,9 @@ def _score(detector: Detector, inputs: _Inputs) -> Floats:
         above = np.where(raw > start, beyond * np.exp(-np.maximum(raw - start, 0.0) / excess), above)
     prior = _CALIBRATION_PRIOR * np.exp(-raw / _CALIBRATION_SCALE)
     share = np.minimum((above + prior) / (detector.fitted_events + _CALIBRATION_PRIOR), 1.0)
+    # Half by the place in the tenant's own past, half by an absolute scale: the past alone would call an attack usual
+    # once another one is in it, and would order events of before and after a new model as if they were equals.
+    share = share ** (1.0 - _ANCHORED) * np.exp(-raw / _ANCHOR_SCALE * _ANCHORED)
     scores = np.asarray(1.0 - share**_EXPONENT, dtype=np.float64)
     return np.minimum(scores, _COLD_CAP) if detector.fitted_events < _FIRST_BLOCK else scores
 

@@ -23,6 +23,10 @@ Row = Mapping[str, float | str | None]
 REASONS_AT_MOST: Final = 6
 _WORTH_TELLING: Final = 1.5
 _HARMFUL: Final = 0.4
+# What lasts through a visit says less to a reader than the jump or the first time that began it.
+_TELLING: Final = dict.fromkeys(
+    ("network_rare_actor", "network_rare_tenant", "network_young", "agent_rare_actor", "agent_young"), 0.5
+)
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ def explain(features: pl.DataFrame, detector: Detector) -> list[tuple[Reason, ..
 def _reasons(row: Row, tails: np.ndarray[tuple[int], np.dtype[np.float64]]) -> tuple[Reason, ...]:
     found: list[tuple[float, str]] = []
     for family in FAMILIES.values():
-        odd = max(family.features, key=lambda name: tails[SURPRISES.index(name)])
+        odd = max(family.features, key=lambda name: tails[SURPRISES.index(name)] * _TELLING.get(name, 1.0))
         found.append((family.weight * float(tails[SURPRISES.index(odd)]), odd))
     total = sum(weight for weight, _ in found) or 1.0
     risk = _number(row, "risk")
