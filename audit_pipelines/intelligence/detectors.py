@@ -14,7 +14,6 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from sklearn.ensemble import IsolationForest
 
 from audit_pipelines.errors import ValidationError
 from audit_pipelines.intelligence.evidence import BESIDE, Evidence, log_odds, shipped
@@ -381,6 +380,8 @@ def _fit(inputs: _Inputs, seed: int, events: int) -> Detector:
 
 def _with_forest(detector: Detector, tails: Floats) -> Detector:
     """Grow an isolation forest (Liu, Ting, Zhou 2008) on the tails and keep it as arrays."""
+    from sklearn.ensemble import IsolationForest  # noqa: PLC0415 - 2 s that loading the asset graph need not pay
+
     grown = IsolationForest(n_estimators=_TREES, max_samples=min(_SAMPLE, len(tails)), random_state=detector.seed)
     trees = [each.tree_ for each in grown.fit(tails).estimators_]
     feature = np.zeros((len(trees), 2**_DEPTH - 1), dtype=np.int32)
