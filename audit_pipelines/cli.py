@@ -19,6 +19,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from audit_pipelines.cli_anomalies import alerts_app, anomaly_app
+from audit_pipelines.cli_evaluate import evaluate
 from audit_pipelines.cli_import import import_events
 from audit_pipelines.cli_models import models_app, train
 from audit_pipelines.cli_progress import progress_bar
@@ -50,6 +51,7 @@ app.add_typer(anomaly_app, name="anomaly")
 app.add_typer(alerts_app, name="alerts")
 archives_app = typer.Typer(help="Months that left the database.", no_args_is_help=True)
 app.add_typer(archives_app, name="archives")
+app.command()(evaluate)
 
 out = Console()
 err = Console(stderr=True)

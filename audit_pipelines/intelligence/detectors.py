@@ -1,5 +1,7 @@
-"""How odd an event is, as one calibrated score: surprise (tails of each feature, an isolation forest) times meaning.
+"""How odd an event is, as one calibrated score: three detectors over the same tails, joined.
 
+Surprise times meaning (the tails of families of features), an isolation forest (odd combinations of this tenant), and
+evidence (combinations that mean harm anywhere, trees over the tails).
 Fitted on the past of one tenant, kept as plain arrays, the same bit by bit for the same input and seed. A detector
 without any past is a prior and scores too, so that the first event of a tenant has a sane score. What the features
 mean is in `features`; why an event scored high is told by `reasons`; storing a detector is the registry's.
@@ -13,9 +15,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from sklearn.ensemble import IsolationForest
 
 from audit_pipelines.errors import ValidationError
+from audit_pipelines.intelligence.evidence import BESIDE, Evidence, log_odds, shipped
 from audit_pipelines.intelligence.features import SURPRISES
 
 Floats = npt.NDArray[np.float64]
@@ -34,10 +36,17 @@ _DEPTH: Final = 8
 _CHUNK: Final = 8192
 _FOREST_WEIGHT: Final = 0.5
 
+# How the log odds of an attack and the surprise join. Most events have log odds below -8: nothing to add there.
+_ODDS_FROM: Final = 8.0
+_ODDS_WEIGHT: Final = 4.0
+_SURPRISE_WEIGHT: Final = 0.1
+
 # A tenant's own past outweighs the prior once it holds more events than these.
 _FEATURE_PRIOR: Final = 40.0
+_ANCHORED: Final = 0.5
+_ANCHOR_SCALE: Final = 5.0
 _CALIBRATION_PRIOR: Final = 300.0
-_CALIBRATION_SCALE: Final = 8.0
+_CALIBRATION_SCALE: Final = 4.5
 _TAIL_SHARE: Final = 0.02
 _TAIL_FEWEST: Final = 5
 
@@ -47,8 +56,7 @@ _REPEAT_DAMPING: Final = 0.04
 _EXPOSED_HARM: Final = 0.25
 _EXPOSED_FROM_RISK: Final = 0.3
 
-_BESIDE: Final = ("risk", "exposed", "repeats_1h", "tenant_events")
-READS: Final[tuple[str, ...]] = (*SURPRISES, *_BESIDE)
+READS: Final[tuple[str, ...]] = (*SURPRISES, *BESIDE, "tenant_events")
 """The columns of features that a detector reads."""
 
 _FIRST_BLOCK: Final = 50
@@ -65,20 +73,37 @@ class Family:
 
 
 FAMILIES: Final[dict[str, Family]] = {
-    "kind": Family(1.5, ("type_rare_tenant", "type_few_actors", "type_new_tenant", "type_new_actor")),
+    "kind": Family(
+        1.5,
+        (
+            "type_rare_tenant", "type_few_actors", "type_new_tenant", "type_new_actor", "type_new_peers",
+            "type_few_peers",
+        ),
+    ),
     "who": Family(
         1.0,
         (
             "actor_young", "network_new_actor", "network_new_tenant", "address_new_actor", "agent_new_actor",
+            "network_rare_actor", "network_rare_tenant", "network_young", "agent_rare_actor", "agent_young",
             "network_jump", "silence",
         ),
     ),
-    "habit": Family(0.5, ("type_rare_actor", "sequence_rare", "kind_new_actor", "entity_new_actor", "hour_rare")),
-    "details": Family(0.7, ("details_new_actor", "details_new_tenant", "details_rare_actor", "size_jump")),
-    "volume": Family(1.0, ("burst_10m", "burst_1h", "burst_24h", "spread_entities_1h", "spread_types_1h")),
+    "habit": Family(
+        0.5, ("type_rare_actor", "sequence_rare", "unlike_24h", "kind_new_actor", "entity_new_actor", "hour_rare")
+    ),
+    "details": Family(
+        0.7, ("details_new_actor", "details_new_tenant", "details_rare_actor", "words_new_actor", "size_jump")
+    ),
+    "volume": Family(
+        1.0,
+        (
+            "burst_10m", "burst_1h", "burst_24h", "volume_day", "repeats_burst", "amount_24h", "spread_entities_1h",
+            "spread_types_1h",
+        ),
+    ),
     "failure": Family(1.0, ("failure_rare", "failures_burst", "success_after_failures", "network_failures")),
     "session": Family(1.0, ("novelty_1h",)),
-    "before": Family(1.0, ("suspicion_1h",)),
+    "before": Family(1.0, ("suspicion_1h", "suspicion_place")),
 }  # fmt: skip
 
 # What a tenant without history is taken to be like: share of events where the feature is above 0, and its mean there.
@@ -87,7 +112,10 @@ _USUAL: Final[dict[str, tuple[float, float]]] = {
     "type_rare_actor": (0.5, 0.7), "actor_young": (0.5, 1.2), "entity_new_actor": (0.3, 0.7), "hour_rare": (0.4, 0.7),
     "details_new_actor": (0.3, 1.5), "details_new_tenant": (0.3, 1.5), "details_rare_actor": (0.5, 0.7),
     "burst_10m": (0.6, 1.0), "burst_1h": (0.6, 1.0), "burst_24h": (0.6, 1.0), "spread_entities_1h": (0.6, 1.0),
-    "spread_types_1h": (0.6, 1.0), "novelty_1h": (0.6, 3.0), "suspicion_1h": (0.6, 3.0),
+    "spread_types_1h": (0.6, 1.0), "novelty_1h": (0.6, 3.0), "suspicion_1h": (0.6, 3.0), "suspicion_place": (0.6, 3.0),
+    "network_rare_tenant": (1.0, 1.5), "network_rare_actor": (0.5, 0.7), "agent_rare_actor": (0.5, 0.7),
+    "unlike_24h": (0.3, 0.7), "type_few_peers": (0.9, 0.7), "words_new_actor": (0.3, 1.0), "volume_day": (0.5, 0.7),
+    "repeats_burst": (0.5, 0.7), "amount_24h": (0.3, 0.7),
 }  # fmt: skip
 _USUAL_ELSE: Final = (0.1, 1.5)
 
@@ -111,6 +139,10 @@ class Detector:
     """[trees, 2^depth] path length at each end, the expected rest of the path included."""
     forest_grid: Floats
     """The forest's isolation of past events (0..1) at the places of `_places`; empty without a forest."""
+    evidence_feature: Numbers
+    """[trees, 7], [trees, 7] and [trees, 8]: the trees of `evidence`, kept so that a score can be made again."""
+    evidence_threshold: npt.NDArray[np.float32]
+    evidence_value: Floats
     raw_grid: Floats
     """Uncalibrated scores of past events at the places of `_places`."""
     tail: Floats
@@ -233,17 +265,21 @@ class _Inputs:
     matrix: Floats
     harm: Floats
     """Possible harm by meaning, damped for repeats and for a tenant without much past; multiplies the surprise."""
+    beside: Floats
+    """[events, BESIDE] as the trees of `evidence` see them."""
 
     @classmethod
     def of(cls, features: pl.DataFrame) -> "_Inputs":
-        risk, exposed, repeats, known = (features[name].to_numpy().astype(np.float64) for name in _BESIDE)
+        beside = features.select(BESIDE).to_numpy().astype(np.float64)
+        risk, exposed, _, repeats = beside.T
+        known = features["tenant_events"].to_numpy().astype(np.float64)
         harm = 1.0 + np.clip(risk + _EXPOSED_HARM * exposed * (risk >= _EXPOSED_FROM_RISK), 0.0, 1.0)
         mature = (known + 1.0) / (known + 1.0 + _MATURE_EVENTS)
         matrix = features.select(SURPRISES).to_numpy().astype(np.float64)
-        return cls(matrix, harm * mature / (1.0 + _REPEAT_DAMPING * np.log1p(repeats)))
+        return cls(matrix, harm * mature / (1.0 + _REPEAT_DAMPING * np.log1p(repeats)), beside)
 
     def part(self, which: slice | npt.NDArray[np.int64]) -> "_Inputs":
-        return _Inputs(self.matrix[which], self.harm[which])
+        return _Inputs(self.matrix[which], self.harm[which], self.beside[which])
 
 
 def _check(detector: Detector) -> None:
@@ -299,8 +335,17 @@ def _surprise(detector: Detector, tails: Floats) -> Floats:
     return total
 
 
+def _raw(detector: Detector, inputs: _Inputs, tails: Floats) -> Floats:
+    """Join the detectors into one number that orders events; larger is more suspicious, 0 or more."""
+    evidence = Evidence(detector.evidence_feature, detector.evidence_threshold, detector.evidence_value)
+    odds = log_odds(evidence, tails, inputs.beside)
+    return (
+        np.maximum(odds + _ODDS_FROM, 0.0) * _ODDS_WEIGHT + _surprise(detector, tails) * inputs.harm * _SURPRISE_WEIGHT
+    )
+
+
 def _score(detector: Detector, inputs: _Inputs) -> Floats:
-    raw = _surprise(detector, _tails(detector, inputs.matrix)) * inputs.harm
+    raw = _raw(detector, inputs, _tails(detector, inputs.matrix))
     above = _above(detector.raw_grid, detector.fitted_events, raw)
     if len(detector.tail):
         # Counts say little where few past events lie; an exponential tail ranks there and between models.
@@ -308,15 +353,20 @@ def _score(detector: Detector, inputs: _Inputs) -> Floats:
         above = np.where(raw > start, beyond * np.exp(-np.maximum(raw - start, 0.0) / excess), above)
     prior = _CALIBRATION_PRIOR * np.exp(-raw / _CALIBRATION_SCALE)
     share = np.minimum((above + prior) / (detector.fitted_events + _CALIBRATION_PRIOR), 1.0)
+    # Half by the place in the tenant's own past, half by an absolute scale: the past alone would call an attack usual
+    # once another one is in it, and would order events of before and after a new model as if they were equals.
+    share = share ** (1.0 - _ANCHORED) * np.exp(-raw / _ANCHOR_SCALE * _ANCHORED)
     scores = np.asarray(1.0 - share**_EXPONENT, dtype=np.float64)
     return np.minimum(scores, _COLD_CAP) if detector.fitted_events < _FIRST_BLOCK else scores
 
 
 def _fit(inputs: _Inputs, seed: int, events: int) -> Detector:
     none = np.zeros((0, 0))
+    trees = shipped()
     detector = Detector(
         names=SURPRISES, seed=seed, fitted_events=events, grid=np.zeros((len(SURPRISES), 0)),
         forest_feature=none.astype(np.int32), forest_threshold=none.astype(np.float32), forest_length=none,
+        evidence_feature=trees.feature, evidence_threshold=trees.threshold, evidence_value=trees.value,
         forest_grid=none.ravel(), raw_grid=none.ravel(), tail=none.ravel(),
     )  # fmt: skip
     if not events:
@@ -327,7 +377,7 @@ def _fit(inputs: _Inputs, seed: int, events: int) -> Detector:
     tails = _tails(detector, inputs.matrix)
     detector = _with_forest(detector, tails)
     detector = replace(detector, forest_grid=np.sort(_isolation(detector, tails))[places])
-    raw = np.sort(_surprise(detector, tails) * inputs.harm)
+    raw = np.sort(_raw(detector, inputs, tails))
     beyond = int(held * _TAIL_SHARE)
     tail = np.zeros(0)
     if beyond >= _TAIL_FEWEST:
@@ -339,6 +389,8 @@ def _fit(inputs: _Inputs, seed: int, events: int) -> Detector:
 
 def _with_forest(detector: Detector, tails: Floats) -> Detector:
     """Grow an isolation forest (Liu, Ting, Zhou 2008) on the tails and keep it as arrays."""
+    from sklearn.ensemble import IsolationForest  # noqa: PLC0415 - 2 s that loading the asset graph need not pay
+
     grown = IsolationForest(n_estimators=_TREES, max_samples=min(_SAMPLE, len(tails)), random_state=detector.seed)
     trees = [each.tree_ for each in grown.fit(tails).estimators_]
     feature = np.zeros((len(trees), 2**_DEPTH - 1), dtype=np.int32)

@@ -1,6 +1,7 @@
 """Why an event scored high, in words with the numbers, for people who decide what to do next.
 
-Reads the same tails the detector adds up, so a reason cannot disagree with the score; judges nothing itself. Texts name
+Reads the same tails that all the detectors read, so a reason is never about something the score did not see; judges
+nothing itself. Texts name
 no person: actors and entities are references in the ledger, and a reader with the right sees names beside them.
 """
 
@@ -22,6 +23,10 @@ Row = Mapping[str, float | str | None]
 REASONS_AT_MOST: Final = 6
 _WORTH_TELLING: Final = 1.5
 _HARMFUL: Final = 0.4
+# What lasts through a visit says less to a reader than the jump or the first time that began it.
+_TELLING: Final = dict.fromkeys(
+    ("network_rare_actor", "network_rare_tenant", "network_young", "agent_rare_actor", "agent_young"), 0.5
+)
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,7 @@ def explain(features: pl.DataFrame, detector: Detector) -> list[tuple[Reason, ..
 def _reasons(row: Row, tails: np.ndarray[tuple[int], np.dtype[np.float64]]) -> tuple[Reason, ...]:
     found: list[tuple[float, str]] = []
     for family in FAMILIES.values():
-        odd = max(family.features, key=lambda name: tails[SURPRISES.index(name)])
+        odd = max(family.features, key=lambda name: tails[SURPRISES.index(name)] * _TELLING.get(name, 1.0))
         found.append((family.weight * float(tails[SURPRISES.index(odd)]), odd))
     total = sum(weight for weight, _ in found) or 1.0
     risk = _number(row, "risk")
@@ -150,16 +155,36 @@ _TEXTS: Final[dict[str, Callable[[Row], str]]] = {
     "type_few_actors": lambda r: f"{_type(r)} is done by few: {_few(r)}",
     "sequence_rare": lambda r: f"{_type(r)} seldom follows what the actor did {_gap(r)} before",
     "actor_young": lambda r: f"actor is new: {_known_for(r)}, in a tenant of {_tenant_past(r)}",
+    "type_new_peers": lambda r: f"first {_type(r)} among {_many(r, 'peers', 'peer')} of this actor",
+    "type_few_peers": lambda r: (
+        f"{_type(r)} is done by {_count(r, 'type_peers')} of {_many(r, 'peers', 'peer')} of this actor"
+    ),
+    "unlike_24h": lambda r: (
+        f"what this actor did in 24 hours ({_many(r, 'events_24h', 'event')}) fits others of this tenant better"
+    ),
     "entity_new_actor": lambda r: f"this actor never touched this {r['entity_type']} before ({_known_for(r)})",
     "kind_new_actor": lambda r: f"this actor never touched any {r['entity_type']} before ({_known_for(r)})",
     "network_new_actor": lambda r: f"first time this actor comes from this network ({_known_for(r)})",
     "network_new_tenant": lambda r: f"network never seen before in {_tenant_past(r)} of this tenant",
     "address_new_actor": lambda r: f"first time this actor comes from this address ({_known_for(r)})",
     "agent_new_actor": lambda r: f"first time this actor uses this family of client ({_known_for(r)})",
+    "network_rare_actor": lambda r: f"this actor seldom comes from this network ({_known_for(r)})",
+    "network_rare_tenant": lambda r: f"network hardly seen in {_tenant_past(r)} of this tenant",
+    "network_young": lambda r: (
+        f"this actor came from this network for the first time a short while ago ({_known_for(r)})"
+    ),
+    "agent_rare_actor": lambda r: f"this actor seldom uses this family of client ({_known_for(r)})",
+    "agent_young": lambda r: f"this actor took up this family of client a short while ago ({_known_for(r)})",
     "network_jump": lambda r: f"new network, {_gap(r, 'network_gap_s')} after an event from another one",
     "details_new_actor": lambda r: f"a value in the details is new for this actor ({_known_for(r)})",
     "details_new_tenant": lambda r: f"a value in the details was never seen in {_tenant_past(r)} of this tenant",
     "details_rare_actor": lambda _: "a value in the details is usual for others and rare for this actor",
+    "words_new_actor": lambda r: f"first {_type(r)} of this actor with just these details ({_known_for(r)})",
+    "amount_24h": lambda r: (
+        f"{_many(r, 'events_24h', 'event')} in 24 hours add up to more than usual, this one {_count(r, 'size')}"
+    ),
+    "volume_day": lambda r: f"{_many(r, 'events_day', 'event')} on this day so far, more than this actor's usual days",
+    "repeats_burst": lambda r: f"{int(_number(r, 'repeats_1h')) + 1:,} times {_type(r)} in 1 hour, more than usual",
     "hour_rare": lambda r: f"unusual time for this actor: {_clock(r)}",
     "silence": lambda r: f"first event after {_gap(r)} of silence",
     "burst_10m": lambda r: f"{_many(r, 'events_10m', 'event')} in 10 minutes, more than usual for this actor",
@@ -175,6 +200,7 @@ _TEXTS: Final[dict[str, Callable[[Row], str]]] = {
     "novelty_1h": lambda r: (
         f"unusually many first times among {_many(r, 'events_1h', 'event')} of this actor in 1 hour"
     ),
+    "suspicion_place": lambda _: "other odd events of this actor from this network in the hour before",
     "suspicion_1h": lambda r: (
         f"other odd events of this actor in the hour before ({_many(r, 'events_1h', 'event')} in all)"
     ),

@@ -26,7 +26,14 @@ _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 # Compounds whose parts would mislead: a log group is no group of people.
 _COMPOUNDS: Final = (
     (re.compile(r"\blog (?:group|stream)s?\b"), "log"),
-    (re.compile(r"\bsecurity (?:group|rule)s?\b"), "firewall"),
+    (re.compile(r"\b(?:security (?:group|rule)|network acl)s?\b"), "firewall"),
+    # How a copy of a disk is handed to another account: its attributes say who may take it.
+    (re.compile(r"\bmodify (?:db )?(?:cluster )?(snapshot|image) attributes?\b"), r"share \1"),
+    (re.compile(r"\b(?:protected branch|branch protection)(?:e?s)?\b"), "policy"),
+    (re.compile(r"\bsecure links?\b"), "link"),
+    (re.compile(r"\buser session start\b"), "login"),
+    (re.compile(r"\bcreate pods? exec\b"), "exec pod"),
+    (re.compile(r"\bnew compliance search(?: action)?\b"), "export mail"),
     (re.compile(r"\b(?:auto ?scaling|target|placement|node|consumer) groups?\b"), "cluster"),
     (re.compile(r"\b(?:resource|subnet|parameter|option|work|cache) groups?\b"), "settings"),
     (re.compile(r"\b(?:multi ?factor|two ?factor|second factor|strong auth\w*)\b"), "mfa"),
@@ -87,7 +94,7 @@ _THINGS: Final[dict[Thing, re.Pattern[str]]] = {
     ),
     "perimeter": _stems(
         "firewall ingress egress vpc whitelist allowlist blocklist subnet route dns peering ip$ cidr "
-        "conditional serial ports?$ restriction endpoint domain gateway mirror"
+        "conditional serial ports?$ restriction endpoint domain gateway mirror zones?$"
     ),
     "mail": _stems("inbox transport forwarding journal connector mailbox$"),
     "account": _stems("users?$ account identit organi[sz]ation profile guest tenant device application apps?$"),
@@ -98,7 +105,7 @@ _THINGS: Final[dict[Thing, re.Pattern[str]]] = {
     ),
     "code": _stems(
         "function code$ script command webhook workflow pipeline instance container cluster pods?$ jobs?$ "
-        "layer session extension plugin hook runner model$ integration"
+        "layer session extension plugin hook runner model$ integration flows?$ daemonset deployment"
     ),
 }
 

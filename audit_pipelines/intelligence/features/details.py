@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from audit_pipelines.intelligence.features.facts import Facts, Feature
-from audit_pipelines.intelligence.novelty import first_times, novelty
+from audit_pipelines.intelligence.novelty import excess, first_times, novelty
 from audit_pipelines.intelligence.past import Floats, Ints, Keys, number, pair
 
 FEATURES: Final = (
@@ -17,8 +17,8 @@ FEATURES: Final = (
         "words_new_actor",
         "first time the actor does just this: kind, outcome and words of the details",
         "nats",
-        "evidence",
     ),
+    Feature("amount_24h", "numbers in the details summed over 24 hours against what is usual", "standard deviations"),
     Feature("size_jump", "the largest number in the details beyond the largest before it", "powers of ten"),
     Feature("exposed", "the details open something to everybody or grant everything", "0 or 1", "meaning"),
     Feature("size", "largest count of rows, bytes or the like in the details; -1 without one", "as logged", "evidence"),
@@ -69,7 +69,12 @@ def compute(f: Facts) -> dict[str, Floats]:
     largest = np.where(known, np.maximum(of_actor, np.minimum(of_kind, of_actor + 1.0)), 0.0)
     enough = (f.by_kind.count() >= 5) & (size >= 0)
     jump = np.where(enough, np.maximum(log_size - np.maximum(largest, 1.0), 0.0), 0.0)
+    # A sum of whole numbers stays exact; nobody's day holds more than 10^15 of anything.
+    whole = np.minimum(np.maximum(size, 0.0), 1e12).astype(np.int64)
+    amount = np.log1p(f.window.total("amount", f.since_24h, whole))
+    unusual = np.clip(excess("amount", f.by_actor, f.tenant, amount, 0.5), 0.0, 12.0)
     return {
+        "amount_24h": np.where(size > 0, unusual, 0.0),
         "size": size,
         "size_before": np.where(known & (largest > 0), 10.0**largest - 1.0, -1.0),
         "size_jump": jump,

@@ -15,6 +15,7 @@ FEATURES: Final = (
     Feature("type_rare_actor", "how much rarer the kind is for this actor than what the actor usually does", "nats"),
     Feature("type_few_actors", "how few of the tenant's actors ever did it", "nats"),
     Feature("sequence_rare", "how unusual the kind is right after the actor's event before it", "nats"),
+    Feature("unlike_24h", "how much better 24 hours of kinds of event fit others of the tenant than the actor", "nats"),
     Feature("actor_young", "how rare it is that so new an actor acts in this tenant", "nats"),
     Feature("kind_new_actor", "first time the actor touches an entity of this kind", "nats"),
     Feature("actor_events", "events of the actor before this one", "events", "evidence"),
@@ -52,6 +53,7 @@ def compute(f: Facts) -> dict[str, Floats]:
         "type_rare_actor": np.maximum(rare_actor - (usual + 4.0 * usual_all) / (actor_events + 4.0), 0.0),
         "type_few_actors": np.maximum(few, 0.0),
         "sequence_rare": _sequence(f, share),
+        "unlike_24h": _unlike(f),
         "actor_young": _young(f),
         "kind_new_actor": kind_new,
         "actor_events": actor_events.astype(np.float64),
@@ -74,6 +76,22 @@ def _sequence(f: Facts, share: Floats) -> Floats:
     follows = f.stretch.group("kind, kind", pair(previous, f.kind)).count()
     after = f.stretch.group("kind before", previous).count()
     return np.where(has, rarity(follows, after, share, 4.0), 0.0)
+
+
+def _unlike(f: Facts) -> Floats:
+    """Sum over 24 hours how much likelier each kind of event is of the tenant's other actors than of this one.
+
+    The ratio of naive Bayes masquerade detection (Maxion, Townsend 2002), by the root of the events. Signed, so that
+    what an actor always does speaks for the actor: a masquerader differs throughout, a whim does not. An actor of whom
+    little is known is neither like nor unlike itself.
+    """
+    actor_events, type_actor_events = f.by_actor.count(), f.by_pair.count()
+    others = (f.by_kind.count() - type_actor_events + 0.5) / (f.tenant.count() - actor_events + 1.0)
+    own = (type_actor_events + 4.0 * others) / (actor_events + 4.0)
+    known = np.minimum(actor_events / 30.0, 1.0)
+    ratio = np.round((np.log(others) - np.log(own)) * known * FIXED).astype(np.int64)
+    total = f.window.total("unlike", f.since_24h, ratio) / FIXED
+    return np.maximum(total / np.sqrt(f.window.count(f.since_24h)), 0.0)
 
 
 def _young(f: Facts) -> Floats:

@@ -12,8 +12,8 @@ from audit_pipelines.intelligence.novelty import novelty
 from audit_pipelines.intelligence.past import Floats, pair
 
 FEATURES: Final = (
-    Feature("type_new_peers", "first time anybody of the actor's peers does this kind of event", "nats", "evidence"),
-    Feature("type_few_peers", "how few of the actor's peers ever did it", "nats", "evidence"),
+    Feature("type_new_peers", "first time anybody of the actor's peers does this kind of event", "nats"),
+    Feature("type_few_peers", "how few of the actor's peers ever did it", "nats"),
     Feature("peers", "actors whose most usual kind of event was the same at some time", "actors", "evidence"),
     Feature("type_peers", "peers that did this kind before this event", "actors", "evidence"),
 )

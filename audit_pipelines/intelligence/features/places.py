@@ -6,8 +6,9 @@ import numpy as np
 import polars as pl
 
 from audit_pipelines.intelligence.features.facts import HOUR_S, Facts, Feature, by_distinct, since
-from audit_pipelines.intelligence.novelty import first_times, novelty
-from audit_pipelines.intelligence.past import Flags, Floats, Ints, Keys, pair
+from audit_pipelines.intelligence.features.kinds import rarity
+from audit_pipelines.intelligence.novelty import FIXED, first_times, novelty
+from audit_pipelines.intelligence.past import Flags, Floats, Group, Ints, Keys, pair
 
 FEATURES: Final = (
     Feature("entity_new_actor", "first time the actor touches this entity", "nats"),
@@ -15,6 +16,11 @@ FEATURES: Final = (
     Feature("network_new_tenant", "first time anybody comes from this network", "nats"),
     Feature("address_new_actor", "first time the actor comes from this address", "nats"),
     Feature("agent_new_actor", "first time the actor uses this family of client", "nats"),
+    Feature("network_rare_actor", "how much rarer the network is than where the actor usually comes from", "nats"),
+    Feature("network_rare_tenant", "how rare the network is in the tenant's past", "nats"),
+    Feature("network_young", "the first time from this network, hours ago and fading", "nats"),
+    Feature("agent_rare_actor", "how much rarer the family of client is than what the actor usually uses", "nats"),
+    Feature("agent_young", "the first time with this family of client, hours ago and fading", "nats"),
     Feature("network_jump", "another network than minutes before, weighed by how often the actor changes", "nats"),
     Feature("network_failures", "failures of several actors from one network in 1 hour", "ln(1 + failures)"),
     Feature(
@@ -34,16 +40,22 @@ def compute(f: Facts) -> dict[str, Floats]:
     has_entity = f.events["entity_id"].is_not_null().to_numpy() & f.events["entity_type"].is_not_null().to_numpy()
 
     _, entity_actor = first_times("actor, entity", f.by_actor, f.actor, f.entity, has_entity)
-    _, network_actor = first_times("actor, network", f.by_actor, f.actor, network, known)
+    by_network = f.stretch.group("network", network)
+    network_actor, network_lasting = _lasting("network", f, network, known, by_network)
     _, address_actor = first_times("actor, address", f.by_actor, f.actor, address, known)
-    _, agent_actor = first_times("actor, agent", f.by_actor, f.actor, agent, has_agent)
-    new_network = (f.stretch.group("network", network).count() == 0) & known
+    by_agent = f.stretch.group("agent", agent)
+    agent_actor, agent_lasting = _lasting("agent", f, agent, has_agent, by_agent)
+    networks = by_network.count()
+    placed = f.tenant.total("placed", known)
     return {
         "entity_new_actor": entity_actor,
         "network_new_actor": network_actor,
-        "network_new_tenant": novelty("networks of tenant", f.tenant, new_network, known),
+        "network_new_tenant": novelty("networks of tenant", f.tenant, (networks == 0) & known, known),
+        "network_rare_tenant": np.where(known, -np.log((networks + 0.5) / (placed + 1.0)), 0.0),
         "address_new_actor": np.where(network_actor > 0, 0.0, address_actor),
         "agent_new_actor": agent_actor,
+        **network_lasting,
+        **agent_lasting,
         **_jumps(f, network, known),
         **_failures(f, network, known),
     }
@@ -57,6 +69,27 @@ def client_family(agents: pl.Series) -> pl.Series:
         .str.replace_all(r"[^a-z]+", " ")
         .str.slice(0, 80)
     )
+
+
+def _lasting(name: str, f: Facts, value: Keys, has: Flags, everyone: Group) -> tuple[Floats, dict[str, Floats]]:
+    """Return how surprising a value's first time with its actor is, and what of it lasts through the events after it.
+
+    An intruder is new with the first event and no less strange with the tenth: how rare the value still is for the
+    actor, beyond how rare the actor's values usually are, and the first surprise itself, half of it after 8 hours.
+    """
+    met = f.stretch.group(f"actor, {name}", pair(f.actor, value))
+    count = met.count()
+    first_time = novelty(f"actor, {name}", f.by_actor, (count == 0) & has, has)
+    share = (everyone.count() + 0.5) / (f.tenant.total(f"{name} known", has) + 1.0)
+    seen = f.by_actor.total(f"{name} known", has)
+    rare = np.where(has, rarity(count, seen, share, 4.0), 0.0)
+    usual = f.by_actor.total(f"{name} rarity", np.round(rare * FIXED).astype(np.int64)) / FIXED
+    first = met.first("surprise", np.round(first_time * FIXED).astype(np.int64)) / FIXED
+    hours = (f.time_us - met.first("since", f.time_us)) / (HOUR_S * 1e6)
+    return first_time, {
+        f"{name}_rare_actor": np.where(has, np.maximum(rare - (usual + 4.0) / (seen + 4.0), 0.0), 0.0),
+        f"{name}_young": np.where(has, first / (1.0 + hours / 8.0), 0.0),
+    }
 
 
 def _jumps(f: Facts, network: Keys, known: Flags) -> dict[str, Floats]:

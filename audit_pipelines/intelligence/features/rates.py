@@ -19,8 +19,8 @@ FEATURES: Final = (
         "volume_day",
         "events of the day so far against whole days of the actor's past",
         "standard deviations",
-        "evidence",
     ),
+    Feature("repeats_burst", "events of one kind in 1 hour against what is usual for it", "standard deviations"),
     Feature("failure_rare", "a failure, by an actor that seldom fails", "nats"),
     Feature("failures_burst", "failures in 1 hour against what is usual for the actor", "standard deviations"),
     Feature("success_after_failures", "a success right after a run of failures", "ln(1 + failures)"),
@@ -53,6 +53,8 @@ def compute(f: Facts) -> dict[str, Floats]:
     failures_10m = f.window.total("failed", f.since_10m, f.failed)
     failures_1h = f.window.total("failed", f.since_1h, f.failed)
     same = f.stretch.windows("actor, kind, outcome", pair(pair(f.actor, f.kind), number(f.failed)), HOUR_S)
+    repeats = same.count(same.first(HOUR_S)) - 1
+    repeats_burst = excess("repeats", f.by_pair, f.by_kind, np.log1p(repeats), 0.5)
     gap = since(f.by_actor, "time", f.time_us)
     gap_s = np.where(np.isfinite(gap), gap, -1.0)
     longest = f.by_actor.largest("gap", np.maximum(np.round(gap_s * 1e6), 0.0).astype(np.int64)) / 1e6
@@ -84,7 +86,8 @@ def compute(f: Facts) -> dict[str, Floats]:
         "types_1h": kinds.astype(np.float64),
         "failures_10m": failures_10m.astype(np.float64),
         "failures_1h": failures_1h.astype(np.float64),
-        "repeats_1h": same.count(same.first(HOUR_S)).astype(np.float64) - 1.0,
+        "repeats_1h": repeats.astype(np.float64),
+        "repeats_burst": np.clip(repeats_burst, 0.0, _MOST),
         **_days(f),
     }
 

@@ -6,12 +6,15 @@ import numpy as np
 
 from audit_pipelines.intelligence.features.facts import HOUR_S, Facts, Feature
 from audit_pipelines.intelligence.novelty import FIXED
-from audit_pipelines.intelligence.past import Floats
+from audit_pipelines.intelligence.past import Floats, pair
 from audit_pipelines.intelligence.risk import add_risk
 
 FEATURES: Final = (
     Feature("novelty_1h", "first times of the actor within 1 hour, by the root of its events", "nats"),
     Feature("suspicion_1h", "odd and harmful new things of the actor in the hour before this event", "nats by risk"),
+    Feature(
+        "suspicion_place", "the same, of the actor from this network alone, whatever it does elsewhere", "nats by risk"
+    ),
     Feature("risk", "possible harm, from the words of the event", "0..1", "meaning"),
 )
 
@@ -30,7 +33,11 @@ def compute(f: Facts) -> dict[str, Floats]:
     firsts = np.round(sum((f.known[name] for name in _FIRSTS), zero) * FIXED).astype(np.int64)
     odd = sum((f.known[name] for name in _ODD), 0.5 * f.known["type_few_actors"]) * (risk + 0.15)
     once = np.where(f.since_pair_s > HOUR_S, np.round(odd * FIXED), 0.0).astype(np.int64)
+    network, _ = f.stretch.keys(f.events["ip_index"].str.slice(0, 16))
+    here = f.stretch.windows("actor, network", pair(f.actor, network), HOUR_S)
     return {
+        # A thief beside the owner: what the owner does from the usual network dilutes nothing here.
+        "suspicion_place": (here.total("odd", here.first(HOUR_S), once) - once) / FIXED,
         "risk": risk,
         "novelty_1h": f.window.total("first times", f.since_1h, firsts) / FIXED / by_root,
         "suspicion_1h": (f.window.total("odd", f.since_1h, once) - once) / FIXED / by_root,

@@ -1,0 +1,94 @@
+"""How far a pattern of surprises and meaning looks like an attack: small trees, grown once, the same for every tenant.
+
+Surprises alone say that something is odd; which oddities together mean harm was learnt from made-up tenants and from
+replayed attacks (`benchmarks/evidence.py` grows the trees anew). The trees see tails, never names, so they know no
+product, tool or tenant, and they are monotone: no event gets less suspicious by being odder or more harmful. What a
+tail is, and how this joins the other detectors, is decided in `detectors`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from audit_pipelines.errors import ValidationError
+from audit_pipelines.intelligence.features import SURPRISES
+
+Floats = npt.NDArray[np.float64]
+Singles = npt.NDArray[np.float32]
+
+BESIDE: Final = ("risk", "exposed", "failed", "repeats_1h")
+"""What the trees see beside the tails."""
+INPUTS: Final = (*SURPRISES, *BESIDE)
+MONOTONE: Final = (*(1 for _ in SURPRISES), 1, 1, 0, -1)
+"""In which direction each of INPUTS may move the outcome: up, either way (0), or down."""
+DEPTH: Final = 3
+
+_FILE: Final = "evidence.npz"
+# Beyond e^-25 a tail says nothing more, and no training set holds enough to tell.
+_TAIL_AT_MOST: Final = 25.0
+_CHUNK: Final = 8192
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Complete trees of depth 3 as plain arrays: node i leads to 2 i + 1 and 2 i + 2, to the right where above."""
+
+    feature: npt.NDArray[np.int32]
+    """[trees, 7] which of INPUTS a node splits on."""
+    threshold: Singles
+    """[trees, 7] infinite below a leaf."""
+    value: Floats
+    """[trees, 8] what each end adds to the log odds of an attack."""
+
+
+@lru_cache(maxsize=1)
+def shipped() -> Evidence:
+    """Return the trees of this release.
+
+    Raises ValidationError when they were grown for other inputs.
+    """
+    with files(__package__).joinpath(_FILE).open("rb") as file, np.load(file, allow_pickle=False) as stored:
+        return from_arrays(dict(stored))
+
+
+def from_arrays(arrays: Mapping[str, npt.NDArray[Any]]) -> Evidence:
+    """Rebuild trees from plain arrays; `inputs` names what they see.
+
+    Raises ValidationError when that is not what this version computes.
+    """
+    named = tuple(str(name) for name in arrays["inputs"])
+    if named != INPUTS:
+        odd = sorted(set(named) ^ set(INPUTS))
+        raise ValidationError(
+            f"expected trees over the {len(INPUTS)} inputs of this version, got {len(named)} ({', '.join(odd[:5])}); "
+            "grow them anew with benchmarks/evidence.py"
+        )
+    return Evidence(arrays["feature"], arrays["threshold"], arrays["value"])
+
+
+def inputs(tails: Floats, beside: Floats) -> Singles:
+    """Return [INPUTS, events] as the trees see them, from tails [events, SURPRISES] and the columns of BESIDE."""
+    out = np.empty((len(INPUTS), len(tails)), dtype=np.float32)
+    np.minimum(tails.T, _TAIL_AT_MOST, out=out[: len(SURPRISES)], casting="same_kind")
+    out[len(SURPRISES) :] = beside.T
+    return out
+
+
+def log_odds(evidence: Evidence, tails: Floats, beside: Floats) -> Floats:
+    """Return the log odds of an attack for each event, each from its own row alone."""
+    out = np.zeros(len(tails))
+    for start in range(0, len(tails), _CHUNK):
+        here = slice(start, start + _CHUNK)
+        seen = inputs(tails[here], beside[here])
+        for feature, threshold, value in zip(evidence.feature, evidence.threshold, evidence.value, strict=True):
+            # Whole columns against one number: no gathering until the end, which makes a tree cost 20 µs a chunk.
+            above = [seen[each] > limit for each, limit in zip(feature, threshold, strict=True)]
+            second = np.where(above[0], above[2], above[1])
+            third = np.where(above[0], np.where(above[2], above[6], above[5]), np.where(above[1], above[4], above[3]))
+            out[here] += value.take(above[0] * np.int8(4) + second * np.int8(2) + third)
+    return out
