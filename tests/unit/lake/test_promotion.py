@@ -9,7 +9,7 @@ from audit_pipelines.derive.drift import ClassDrift, kolmogorov_smirnov
 from audit_pipelines.derive.models import RegisteredModel
 from audit_pipelines.derive.promotion import Measure, compare
 from audit_pipelines.intelligence.detectors import Detector, fit
-from audit_pipelines.intelligence.features import FEATURES
+from audit_pipelines.intelligence.features import FEATURES, SURPRISES
 
 OLD = RegisteredModel("anomaly_detector:old", "ab" * 32, 1000, "cd" * 32)
 MEASURES = (Measure("agreement", 0.03), Measure("log_loss", 0.1, "lower"))
@@ -36,13 +36,15 @@ def test_what_falls_behind_by_more_than_its_tolerance_is_put_aside(new: dict[str
 
 
 def made_up(events: int, *, odd: float = 0.0, seed: int = 1) -> pl.DataFrame:
-    """Quiet features, and a share of the later fifth far out."""
+    """Quiet features, and a share of the later fifth that is odd in every way."""
     random = np.random.default_rng(seed)
     columns: dict[str, object] = {"seq": np.arange(events), "occurred_at": np.arange(events)}
+    strange = (np.arange(events) >= events * 0.8) & (random.random(events) < odd)
     for name in (each.name for each in FEATURES):
-        values = random.exponential(0.5, events)
-        if odd and name == "type_new_actor":
-            values[int(events * 0.8) :][random.random(events - int(events * 0.8)) < odd] += 20.0
+        # As in real trails, most of what an event does is nothing new.
+        values = random.exponential(0.5, events) * (random.random(events) < 0.2)
+        if name in SURPRISES:
+            values[strange] += 20.0
         columns[name] = values
     columns["risk"], columns["tenant_events"] = np.full(events, 0.3), np.arange(events, dtype=np.float64)
     return pl.DataFrame(columns)
