@@ -35,7 +35,7 @@ up: $(STAMP) ## run everything: Postgres, API, Dagster
 
 test: $(STAMP) ## all tests
 	@$(BIN)/pytest tests/unit tests/property -n 2
-	@$(BIN)/pytest tests/integration tests/pipeline -n 2 --dist loadfile
+	@$(BIN)/pytest tests/integration tests/pipeline tests/detection -n 2 --dist loadfile
 
 test-unit: $(STAMP) ## the tests that need no database
 	@$(BIN)/pytest tests/unit tests/property

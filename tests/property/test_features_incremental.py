@@ -16,7 +16,7 @@ from audit_pipelines.intelligence.past import Layer, State, Stretch, merge, numb
 from audit_pipelines.lake.arrays import map_arrays, write_arrays
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(histories(), st.lists(st.integers(0, 60), max_size=6), st.booleans())
 def test_features_in_pieces_are_those_of_the_whole(history, cuts, merged):
     events, _ = history
@@ -38,8 +38,8 @@ def test_features_in_pieces_are_those_of_the_whole(history, cuts, merged):
     assert split.equals(whole), [each.name for each in FEATURES if not split[each.name].equals(whole[each.name])]
 
 
-@settings(max_examples=30, deadline=None)
-@given(histories(), st.integers(1, 7))
+@settings(max_examples=12, deadline=None)
+@given(histories(), st.integers(3, 11))
 def test_stretches_of_any_length_give_the_same(history, stretch):
     events, _ = history
     whole = compute_features(events)
