@@ -40,6 +40,10 @@ _FOREST_WEIGHT: Final = 0.5
 _ODDS_FROM: Final = 8.0
 _ODDS_WEIGHT: Final = 4.0
 _SURPRISE_WEIGHT: Final = 0.1
+# Surprise beyond all measure alerts whatever the trees make of it, but ranks no higher than just over the threshold:
+# the first act of a harmful kind that anybody of the tenant ever did has no company yet that could be evidence.
+_SURPRISE_ALONE: Final = 0.33
+_ALONE_AT_MOST: Final = 25.0
 
 # A tenant's own past outweighs the prior once it holds more events than these.
 _FEATURE_PRIOR: Final = 40.0
@@ -346,9 +350,9 @@ def _raw(detector: Detector, inputs: _Inputs, tails: Floats) -> Floats:
     """Join the detectors into one number that orders events; larger is more suspicious, 0 or more."""
     evidence = Evidence(detector.evidence_feature, detector.evidence_threshold, detector.evidence_value)
     odds = log_odds(evidence, tails, inputs.beside)
-    return (
-        np.maximum(odds + _ODDS_FROM, 0.0) * _ODDS_WEIGHT + _surprise(detector, tails) * inputs.harm * _SURPRISE_WEIGHT
-    )
+    surprise = _surprise(detector, tails) * inputs.harm
+    joint = np.maximum(odds + _ODDS_FROM, 0.0) * _ODDS_WEIGHT + surprise * _SURPRISE_WEIGHT
+    return np.asarray(np.maximum(joint, np.minimum(surprise * _SURPRISE_ALONE, _ALONE_AT_MOST)), dtype=np.float64)
 
 
 def _score(detector: Detector, inputs: _Inputs) -> Floats:
