@@ -182,9 +182,7 @@ def test_actor_features_sum_up_a_day():
 
 
 def test_doing_what_others_do_for_days_is_unlike_the_actor():
-    past = [
-        event(i * 30, actor=("ann", "bob")[i % 2], kind=("file:read", "billing:close")[i % 2]) for i in range(400)
-    ]
+    past = [event(i * 30, actor=("ann", "bob")[i % 2], kind=("file:read", "billing:close")[i % 2]) for i in range(400)]
     swapped = [event(24_000 + day * 1440, kind="billing:close") for day in range(5)]
     values = compute_features(frame([*past, *swapped]))["unlike_7d"].to_list()
     assert max(values[100:400]) < 1.0
