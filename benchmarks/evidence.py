@@ -1,6 +1,6 @@
 """Growing the trees of `intelligence/evidence.npz`: `python -m benchmarks.evidence`, about ten minutes on two cores.
 
-The committed file is what this prints as written, bit by bit, on the machine it was grown on.
+Prints the digest of what it wrote, to compare with the committed file.
 
 Needs scikit-learn alone; the real logs, where they are at hand (AUDIT_TEST_DATA), add the half of the replayed
 techniques and the earlier half of the hospital's trail that development may see. Seeds, techniques and events used
@@ -47,9 +47,8 @@ _BENIGN_EACH: Final = 6_000
 _ATTACKS_WEIGH: Final = 100.0
 _BENIGN_WEIGH: Final = 20_000.0
 _HOSPITAL: Final = "hospital, earlier half"
-# Everywhere but in these two an attack breaks in. The demo's insiders do what they may, and two clerks in seven hundred
-# events of the hospital do nothing forbidden under each other's name: with equal weights both are lost among the rest
-# (AP of other demo seeds 0.68 instead of 0.72).
+# The demo's insiders do what they may, and two clerks in seven hundred events of the hospital do nothing forbidden
+# under each other's name: with equal weights both are lost among intruders (AP of other demo seeds 0.68, not 0.72).
 _DEMO_WEIGHS: Final = 3.0
 _HOSPITAL_WEIGHS: Final = 15.0
 _OUT: Final = Path(evidence.__file__).with_name("evidence.npz")
