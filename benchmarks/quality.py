@@ -25,9 +25,9 @@ from audit_pipelines.evaluation.labelled import Label, Labelled, LabelledEvent
 from audit_pipelines.evaluation.peers import PEERS
 from benchmarks.evidence import DATA, may_be_seen
 
-DEMO_SEEDS: Final = range(201, 211)
-CLOUD_SEEDS: Final = range(201, 205)
-OFFICE_SEEDS: Final = range(201, 205)
+DEMO_SEEDS: Final = range(301, 311)
+CLOUD_SEEDS: Final = range(301, 305)
+OFFICE_SEEDS: Final = range(301, 305)
 _INCIDENT_ACTOR: Final = "MordorNginxStack-BankingWAFRole"
 
 

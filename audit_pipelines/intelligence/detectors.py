@@ -40,10 +40,14 @@ _FOREST_WEIGHT: Final = 0.5
 _ODDS_FROM: Final = 8.0
 _ODDS_WEIGHT: Final = 4.0
 _SURPRISE_WEIGHT: Final = 0.1
+# Surprise beyond all measure alerts whatever the trees make of it, but ranks no higher than just over the threshold:
+# the first act of a harmful kind that anybody of the tenant ever did has no company yet that could be evidence.
+_SURPRISE_ALONE: Final = 0.33
+_ALONE_AT_MOST: Final = 25.0
 
 # A tenant's own past outweighs the prior once it holds more events than these.
 _FEATURE_PRIOR: Final = 40.0
-_ANCHORED: Final = 0.5
+_ANCHORED: Final = 0.7
 _ANCHOR_SCALE: Final = 5.0
 _CALIBRATION_PRIOR: Final = 300.0
 _CALIBRATION_SCALE: Final = 4.5
@@ -83,13 +87,18 @@ FAMILIES: Final[dict[str, Family]] = {
     "who": Family(
         1.0,
         (
-            "actor_young", "network_new_actor", "network_new_tenant", "address_new_actor", "agent_new_actor",
+            "actor_young", "actor_fresh", "network_new_actor", "network_new_tenant", "address_new_actor",
+            "agent_new_actor",
             "network_rare_actor", "network_rare_tenant", "network_young", "agent_rare_actor", "agent_young",
             "network_jump", "silence",
         ),
     ),
     "habit": Family(
-        0.5, ("type_rare_actor", "sequence_rare", "unlike_24h", "kind_new_actor", "entity_new_actor", "hour_rare")
+        0.5,
+        (
+            "type_rare_actor", "sequence_rare", "unlike_24h", "unlike_7d", "kind_new_actor", "entity_new_actor",
+            "strange_1h", "strange_place", "hour_rare",
+        ),
     ),
     "details": Family(
         0.7, ("details_new_actor", "details_new_tenant", "details_rare_actor", "words_new_actor", "size_jump")
@@ -97,8 +106,8 @@ FAMILIES: Final[dict[str, Family]] = {
     "volume": Family(
         1.0,
         (
-            "burst_10m", "burst_1h", "burst_24h", "volume_day", "repeats_burst", "amount_24h", "spread_entities_1h",
-            "spread_types_1h",
+            "burst_10m", "burst_1h", "burst_24h", "volume_day", "repeats_burst", "amount_24h", "amounts_1h",
+            "amounts_24h", "spread_entities_1h", "spread_types_1h",
         ),
     ),
     "failure": Family(1.0, ("failure_rare", "failures_burst", "success_after_failures", "network_failures")),
@@ -115,7 +124,9 @@ _USUAL: Final[dict[str, tuple[float, float]]] = {
     "spread_types_1h": (0.6, 1.0), "novelty_1h": (0.6, 3.0), "suspicion_1h": (0.6, 3.0), "suspicion_place": (0.6, 3.0),
     "network_rare_tenant": (1.0, 1.5), "network_rare_actor": (0.5, 0.7), "agent_rare_actor": (0.5, 0.7),
     "unlike_24h": (0.3, 0.7), "type_few_peers": (0.9, 0.7), "words_new_actor": (0.3, 1.0), "volume_day": (0.5, 0.7),
-    "repeats_burst": (0.5, 0.7), "amount_24h": (0.3, 0.7),
+    "repeats_burst": (0.5, 0.7), "amount_24h": (0.3, 0.7), "unlike_7d": (0.3, 1.5), "actor_fresh": (0.5, 1.2),
+    "strange_1h": (0.4, 1.5), "strange_place": (0.4, 1.5), "amounts_1h": (0.3, 0.7),
+    "amounts_24h": (0.3, 0.7),
 }  # fmt: skip
 _USUAL_ELSE: Final = (0.1, 1.5)
 
@@ -339,9 +350,9 @@ def _raw(detector: Detector, inputs: _Inputs, tails: Floats) -> Floats:
     """Join the detectors into one number that orders events; larger is more suspicious, 0 or more."""
     evidence = Evidence(detector.evidence_feature, detector.evidence_threshold, detector.evidence_value)
     odds = log_odds(evidence, tails, inputs.beside)
-    return (
-        np.maximum(odds + _ODDS_FROM, 0.0) * _ODDS_WEIGHT + _surprise(detector, tails) * inputs.harm * _SURPRISE_WEIGHT
-    )
+    surprise = _surprise(detector, tails) * inputs.harm
+    joint = np.maximum(odds + _ODDS_FROM, 0.0) * _ODDS_WEIGHT + surprise * _SURPRISE_WEIGHT
+    return np.asarray(np.maximum(joint, np.minimum(surprise * _SURPRISE_ALONE, _ALONE_AT_MOST)), dtype=np.float64)
 
 
 def _score(detector: Detector, inputs: _Inputs) -> Floats:
@@ -353,8 +364,9 @@ def _score(detector: Detector, inputs: _Inputs) -> Floats:
         above = np.where(raw > start, beyond * np.exp(-np.maximum(raw - start, 0.0) / excess), above)
     prior = _CALIBRATION_PRIOR * np.exp(-raw / _CALIBRATION_SCALE)
     share = np.minimum((above + prior) / (detector.fitted_events + _CALIBRATION_PRIOR), 1.0)
-    # Half by the place in the tenant's own past, half by an absolute scale: the past alone would call an attack usual
-    # once another one is in it, and would order events of before and after a new model as if they were equals.
+    # A part by the place in the tenant's own past, the rest by an absolute scale: the past alone would call an attack
+    # usual once another one is in it, and would order events of before and after a new model as if they were equals.
+    # On ten made-up and recorded tenants 0.3 to 0.7 % of benign events alert with either half or with this share.
     share = share ** (1.0 - _ANCHORED) * np.exp(-raw / _ANCHOR_SCALE * _ANCHORED)
     scores = np.asarray(1.0 - share**_EXPONENT, dtype=np.float64)
     return np.minimum(scores, _COLD_CAP) if detector.fitted_events < _FIRST_BLOCK else scores

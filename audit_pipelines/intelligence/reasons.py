@@ -162,6 +162,10 @@ _TEXTS: Final[dict[str, Callable[[Row], str]]] = {
     "unlike_24h": lambda r: (
         f"what this actor did in 24 hours ({_many(r, 'events_24h', 'event')}) fits others of this tenant better"
     ),
+    "unlike_7d": lambda _: "what this actor did in 7 days fits others of this tenant better",
+    "actor_fresh": lambda r: f"actor is known for a short time: {_known_for(r)}, in a tenant of {_tenant_past(r)}",
+    "strange_1h": lambda r: f"what this actor touched in 1 hour fits a stranger better ({_known_for(r)})",
+    "strange_place": lambda r: f"what was touched from this network in 1 hour fits a stranger better ({_known_for(r)})",
     "entity_new_actor": lambda r: f"this actor never touched this {r['entity_type']} before ({_known_for(r)})",
     "kind_new_actor": lambda r: f"this actor never touched any {r['entity_type']} before ({_known_for(r)})",
     "network_new_actor": lambda r: f"first time this actor comes from this network ({_known_for(r)})",
@@ -183,6 +187,8 @@ _TEXTS: Final[dict[str, Callable[[Row], str]]] = {
     "amount_24h": lambda r: (
         f"{_many(r, 'events_24h', 'event')} in 24 hours add up to more than usual, this one {_count(r, 'size')}"
     ),
+    "amounts_1h": lambda r: f"larger numbers than usual for what was done in 1 hour, this one {_count(r, 'size')}",
+    "amounts_24h": lambda r: f"larger numbers than usual for what was done in 24 hours, this one {_count(r, 'size')}",
     "volume_day": lambda r: f"{_many(r, 'events_day', 'event')} on this day so far, more than this actor's usual days",
     "repeats_burst": lambda r: f"{int(_number(r, 'repeats_1h')) + 1:,} times {_type(r)} in 1 hour, more than usual",
     "hour_rare": lambda r: f"unusual time for this actor: {_clock(r)}",

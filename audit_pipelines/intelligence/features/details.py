@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from audit_pipelines.intelligence.features.facts import Facts, Feature
-from audit_pipelines.intelligence.novelty import excess, first_times, novelty
+from audit_pipelines.intelligence.novelty import FIXED, excess, first_times, novelty
 from audit_pipelines.intelligence.past import Floats, Ints, Keys, number, pair
 
 FEATURES: Final = (
@@ -19,6 +19,10 @@ FEATURES: Final = (
         "nats",
     ),
     Feature("amount_24h", "numbers in the details summed over 24 hours against what is usual", "standard deviations"),
+    Feature(
+        "amounts_1h", "numbers in the details of 1 hour against what is usual for each kind", "standard deviations"
+    ),
+    Feature("amounts_24h", "the same of 24 hours", "standard deviations"),
     Feature("size_jump", "the largest number in the details beyond the largest before it", "powers of ten"),
     Feature("exposed", "the details open something to everybody or grant everything", "0 or 1", "meaning"),
     Feature("size", "largest count of rows, bytes or the like in the details; -1 without one", "as logged", "evidence"),
@@ -73,7 +77,17 @@ def compute(f: Facts) -> dict[str, Floats]:
     whole = np.minimum(np.maximum(size, 0.0), 1e12).astype(np.int64)
     amount = np.log1p(f.window.total("amount", f.since_24h, whole))
     unusual = np.clip(excess("amount", f.by_actor, f.tenant, amount, 0.5), 0.0, 12.0)
+    rows = np.flatnonzero(size > 0)
+    sized = f.stretch.group("sized kind", f.kind[rows])
+    own = f.stretch.group("sized actor, kind", pair(f.actor[rows], f.kind[rows]))
+    beyond = np.zeros(len(size), dtype=np.int64)
+    beyond[rows] = np.round(np.clip(excess("size", own, sized, np.log(size[rows]), 0.5), -3.0, 6.0) * FIXED)
+    big: dict[str, Floats] = {}
+    for name, first in (("amounts_1h", f.since_1h), ("amounts_24h", f.since_24h)):
+        total = f.window.total("beyond", first, beyond) / FIXED
+        big[name] = np.maximum(total / np.sqrt(f.window.total("sized", first, size > 0) + 1.0), 0.0)
     return {
+        **big,
         "amount_24h": np.where(size > 0, unusual, 0.0),
         "size": size,
         "size_before": np.where(known & (largest > 0), 10.0**largest - 1.0, -1.0),

@@ -8,7 +8,7 @@ import polars as pl
 from audit_pipelines.intelligence.features.facts import HOUR_S, Facts, Feature, by_distinct, since
 from audit_pipelines.intelligence.features.kinds import rarity
 from audit_pipelines.intelligence.novelty import FIXED, first_times, novelty
-from audit_pipelines.intelligence.past import Flags, Floats, Group, Ints, Keys, pair
+from audit_pipelines.intelligence.past import Flags, Floats, Group, Ints, Keys, log2, number, pair
 
 FEATURES: Final = (
     Feature("entity_new_actor", "first time the actor touches this entity", "nats"),
@@ -22,6 +22,8 @@ FEATURES: Final = (
     Feature("agent_rare_actor", "how much rarer the family of client is than what the actor usually uses", "nats"),
     Feature("agent_young", "the first time with this family of client, hours ago and fading", "nats"),
     Feature("network_jump", "another network than minutes before, weighed by how often the actor changes", "nats"),
+    Feature("strange_1h", "how much better the entities of 1 hour fit somebody else than the actor", "nats"),
+    Feature("strange_place", "the same of 1 hour, of the actor from this network alone", "nats"),
     Feature("network_failures", "failures of several actors from one network in 1 hour", "ln(1 + failures)"),
     Feature(
         "network_gap_s", "seconds since the actor's event from another network; -1 without a change", "s", "evidence"
@@ -57,6 +59,7 @@ def compute(f: Facts) -> dict[str, Floats]:
         **network_lasting,
         **agent_lasting,
         **_jumps(f, network, known),
+        **_strange(f, network, has_entity),
         **_failures(f, network, known),
     }
 
@@ -89,6 +92,37 @@ def _lasting(name: str, f: Facts, value: Keys, has: Flags, everyone: Group) -> t
     return first_time, {
         f"{name}_rare_actor": np.where(has, np.maximum(rare - (usual + 4.0) / (seen + 4.0), 0.0), 0.0),
         f"{name}_young": np.where(has, first / (1.0 + hours / 8.0), 0.0),
+    }
+
+
+def _strange(f: Facts, network: Keys, has_entity: Flags) -> dict[str, Floats]:
+    """Sum how much likelier it is of a stranger than of the actor that an entity is new, or known, to the actor.
+
+    A stranger touches what the actor never did as often as the actor has left out the tenant's entities of the kind.
+    What is touched again within the hour counts once.
+    """
+    entity_kind, _ = f.stretch.keys(f.events["entity_type"])
+    met = f.stretch.group("actor, entity again", pair(f.actor, f.entity))
+    new = (met.count() == 0) & has_entity
+    counted = (since(met, "time", f.time_us) > HOUR_S) & has_entity
+    of_kind = f.stretch.group("entity kind", entity_kind)
+    own = f.stretch.group("actor, kind of entity", pair(f.actor, entity_kind))
+    first = (f.stretch.group("entity", f.entity).count() == 0) & has_entity
+    there = np.maximum(of_kind.total("entities", first), 1)
+    own_there, own_times = own.total("entities", new), own.total("times", counted)
+    left = np.clip(1.0 - own_there / (there + 1.0), 0.05, 0.95)
+    # Others of the tenant at the same age say how often something new is to be expected of so young a past.
+    age = f.stretch.group("entity kind, age", pair(entity_kind, number(log2(own_times + 1))))
+    usual = (age.total("new", new & counted) + left) / (age.total("times", counted) + 1.0)
+    own_share = np.clip((own_there + 4.0 * usual) / (own_times + 4.0), 0.02, 0.95)
+    # An actor's early entities were all new and say little of the later ones, so half is what others do at this age.
+    expected = np.clip(0.5 * (own_share + usual), 0.02, 0.95)
+    ratio = np.where(new, np.log(left / expected), np.log((1.0 - left) / (1.0 - expected)))
+    fixed = np.where(counted, np.round(np.clip(ratio, -2.0, 3.0) * FIXED), 0.0).astype(np.int64)
+    here = f.stretch.windows("actor, network, entities", pair(f.actor, network), HOUR_S)
+    return {
+        "strange_1h": np.maximum(f.window.total("strange", f.since_1h, fixed) / FIXED, 0.0),
+        "strange_place": np.maximum(here.total("strange", here.first(HOUR_S), fixed) / FIXED, 0.0),
     }
 
 

@@ -179,3 +179,37 @@ def test_actor_features_sum_up_a_day():
     assert len(days) == 3
     assert days.filter(actor_ref="ann")["off_hours_share"].to_list() == [0.0, 1.0]
     assert days.filter(actor_ref="ann")["first_times"].to_list() == [2, 0]
+
+
+def test_doing_what_others_do_for_days_is_unlike_the_actor():
+    past = [event(i * 30, actor=("ann", "bob")[i % 2], kind=("file:read", "billing:close")[i % 2]) for i in range(400)]
+    swapped = [event(24_000 + day * 1440, kind="billing:close") for day in range(5)]
+    values = compute_features(frame([*past, *swapped]))["unlike_7d"].to_list()
+    assert max(values[100:400]) < 1.0
+    assert values[-1] > values[-4] > 2.0
+
+
+def test_one_stranger_after_another_is_strange_and_the_usual_file_is_not():
+    files = [event(i * 30, entity_id=f"f{i % 5}") for i in range(300)]
+    others = [event(i * 30 + 5, actor=f"p{i % 9}", entity_id=f"g{i % 9}.{i // 9 % 6}") for i in range(300)]
+    past = sorted((*files, *others), key=lambda each: each["occurred_at"])
+    theft = [event(9_100 + i, entity_id=f"g{i}.0") for i in range(6)]
+    values = compute_features(frame([*past, *theft, event(9_400, entity_id="f1")]))
+    assert values["strange_1h"][-2] > values["strange_1h"][-6] > 0.5
+    assert values["strange_1h"][-1] == 0.0
+    assert values["strange_place"][-2] > 2.0
+
+
+def test_larger_numbers_than_usual_for_the_kind_add_up():
+    past = [event(i * 30, kind="report:export", details=f'{{"rows":{50 + 30 * (i % 4)}}}') for i in range(100)]
+    exports = [event(3_100 + i, kind="report:export", details='{"rows":900}') for i in range(5)]
+    values = compute_features(frame([*past, *exports]))
+    assert values["amounts_1h"][-1] > values["amounts_1h"][-5] > 1.0
+    assert values["amounts_24h"][-1] > 2.0
+    assert values["amounts_1h"][:100].max() < 2.0
+
+
+def test_a_newcomer_is_fresh_for_hours_however_busy():
+    row = last([*quiet_past(), *(event(6_001 + i, actor="eve") for i in range(6))])
+    assert row["actor_fresh"] > 3.0
+    assert row["actor_fresh"] > last([*quiet_past(), event(6_100)])["actor_fresh"] + 2.0
