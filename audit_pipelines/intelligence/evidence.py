@@ -107,4 +107,5 @@ def ends(above: Sequence[Bits]) -> Bits:
     below_left = lower[0] ^ (left & (lower[0] ^ lower[1]))
     below_right = lower[2] ^ (right & (lower[2] ^ lower[3]))
     third = below_left ^ (first & (below_left ^ below_right))
-    return first * np.int8(4) + second * np.int8(2) + third
+    place: Bits = first * np.int8(4) + second * np.int8(2) + third
+    return place
