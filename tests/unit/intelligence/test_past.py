@@ -26,7 +26,7 @@ def test_logarithms_are_whole_at_powers_of_two_and_beside_them():
 
 
 def test_few_rows_are_told_what_all_rows_are_told(rng):
-    key, group = grouped(rng)
+    _, group = grouped(rng)
     marked, values = rng.random(ROWS) < 0.05, rng.integers(0, 9, ROWS)
     rows, counts, sums = group.totals_where("one", marked, values)
     assert sorted(rows.tolist()) == np.flatnonzero(marked).tolist()
