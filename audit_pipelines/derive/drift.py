@@ -18,7 +18,11 @@ from audit_pipelines.derive.accesses import NO_MODEL
 from audit_pipelines.installation import Installation
 from audit_pipelines.intelligence.features import SURPRISES
 from audit_pipelines.lake.datasets import Lake
+from audit_pipelines.lake.versions import Version
 
+SPREAD: Final = "spread"
+"""The note of a part of `event_scores` that says how its scores are spread."""
+_SPREAD_BINS: Final = 40
 _BINS: Final = 10
 _LEAST_EVENTS: Final = 200
 _RECENT_SHARE: Final = 0.2
@@ -162,34 +166,69 @@ def _shares(labels: pl.Series) -> dict[str, float]:
     return {label: count / len(told) for label, count in told.value_counts().iter_rows()}
 
 
+def spread(scores: pl.DataFrame) -> dict[str, list[int]]:
+    """Return what a part of `event_scores` notes of its scores, so that looking at all of them reads none of them."""
+    return {SPREAD: [int(count) for count in _counts(scores)]}
+
+
+def _counts(scores: pl.DataFrame) -> npt.NDArray[np.int64]:
+    scored = scores.filter(pl.col("model_id") != NO_MODEL)["score"].to_numpy()
+    return np.histogram(scored, _SPREAD_BINS, (0.0, 1.0))[0].astype(np.int64)
+
+
+def _spreads(version: Version | None) -> npt.NDArray[np.int64]:
+    """Return [parts, bins] of a tenant's scores; none of scores that an older version wrote."""
+    noted = [part.notes.get(SPREAD) for part in version.parts] if version else []
+    return np.array([] if None in noted else noted, dtype=np.int64).reshape(-1, _SPREAD_BINS)
+
+
 def score_drift(installation: Installation) -> list[ScoreDrift]:
-    """Compare the newest fifth of each tenant's scores with the rest; tenants with few events are left out."""
+    """Compare the newest fifth of each tenant's scores with the rest; tenants with few events are left out.
+
+    Reads one part: that in which the newest fifth begins.
+    """
     lake = Lake(installation.settings.lake_dir)
     found = []
     for tenant_id in lake.tenants():
-        scores = lake.read("event_scores", tenant_id, ("occurred_at", "seq", "score", "model_id"))
-        scores = scores.filter(pl.col("model_id") != NO_MODEL).sort("occurred_at", "seq")
-        recent = int(scores.height * _RECENT_SHARE)
-        if recent >= _LEAST_EVENTS:
-            earlier, newest = scores["score"].to_numpy()[:-recent], scores["score"].to_numpy()[-recent:]
-            found.append(ScoreDrift(tenant_id, recent, len(earlier), population_stability(earlier, newest)))
+        version = lake.version("event_scores", tenant_id)
+        counts = _spreads(version)
+        recent = int(counts.sum() * _RECENT_SHARE)
+        if version and recent >= _LEAST_EVENTS:
+            newest = _newest(version, counts, recent)
+            earlier = counts.sum(axis=0) - newest
+            psi = _stability(*(each.reshape(_BINS, -1).sum(axis=1) for each in (earlier, newest)))
+            found.append(ScoreDrift(tenant_id, recent, int(earlier.sum()), psi))
     return found
+
+
+def _newest(version: Version, counts: npt.NDArray[np.int64], rows: int) -> npt.NDArray[np.int64]:
+    """Return the spread of so many of the newest scores."""
+    newest = np.zeros(_SPREAD_BINS, dtype=np.int64)
+    for part, own in zip(reversed(version.parts), reversed(counts), strict=True):
+        if own.sum() > rows:
+            columns = pl.read_parquet(
+                version.folder / part.name, columns=["score", "model_id"], hive_partitioning=False
+            )
+            return newest + _counts(columns.filter(pl.col("model_id") != NO_MODEL).tail(rows))
+        newest += own
+        rows -= int(own.sum())
+    return newest
 
 
 def population_stability(before: npt.NDArray[np.float64], now: npt.NDArray[np.float64]) -> float:
     """Return the population stability index of scores in 0..1 over ten equal bins."""
-    shares = [
-        np.maximum(np.histogram(values, _BINS, (0.0, 1.0))[0] / max(len(values), 1), _FLOOR) for values in (before, now)
-    ]
+    return _stability(*(np.histogram(values, _BINS, (0.0, 1.0))[0] for values in (before, now)))
+
+
+def _stability(before: npt.NDArray[np.int64], now: npt.NDArray[np.int64]) -> float:
+    shares = [np.maximum(counts / max(int(counts.sum()), 1), _FLOOR) for counts in (before, now)]
     return float(((shares[1] - shares[0]) * np.log(shares[1] / shares[0])).sum())
 
 
-def score_histogram(installation: Installation, bins: int = 40) -> list[float]:
-    """Return log10(1 + events) of all tenants in equal bins of the score from 0 to 1."""
+def score_histogram(installation: Installation) -> list[float]:
+    """Return log10(1 + events) of all tenants in 40 equal bins of the score from 0 to 1, from what the parts note."""
     lake = Lake(installation.settings.lake_dir)
-    total = np.zeros(bins)
+    total = np.zeros(_SPREAD_BINS)
     for tenant_id in lake.tenants():
-        scored = lake.read("event_scores", tenant_id, ("score", "model_id")).filter(pl.col("model_id") != NO_MODEL)
-        scores = scored["score"].to_numpy()
-        total += np.histogram(scores, bins, (0.0, 1.0))[0]
+        total += _spreads(lake.version("event_scores", tenant_id)).sum(axis=0)
     return [float(value) for value in np.log10(1.0 + total)]

@@ -13,6 +13,7 @@ import polars as pl
 
 from audit_pipelines.derive import lineage
 from audit_pipelines.derive.accesses import IS_ACCESS, unscored
+from audit_pipelines.derive.drift import spread
 from audit_pipelines.derive.locks import exclusive
 from audit_pipelines.derive.models import RegisteredModel, load
 from audit_pipelines.derive.ordered import current, end_of, parts_before, place_of, rewrite, with_parts
@@ -126,12 +127,16 @@ def _pieces(these: _Scoring, since: Bound) -> Iterator[Piece]:
         own = behind(since) & ~behind(until)
         features = lake.read("event_features", tenant_id, (*_IDENTITY, *READS), where=own)
         found = score_by_past(these.installation, features, these.models, place)
-        yield Piece(pl.concat([found, unscored(accesses.filter(own))]).sort("occurred_at", "seq"))
+        yield _piece(pl.concat([found, unscored(accesses.filter(own))]).sort("occurred_at", "seq"))
         place, at, since = place + features.height, at + rows, until
 
 
 def _joined(version: Version | None, parts: Sequence[VersionPart], piece: Piece) -> Piece:
-    return piece if version is None else Piece(with_parts(version, parts, piece.frame))
+    return piece if version is None else _piece(with_parts(version, parts, piece.frame))
+
+
+def _piece(frame: pl.DataFrame) -> Piece:
+    return Piece(frame, notes=spread(frame))
 
 
 def score_by_past(installation: Installation, features: pl.DataFrame, models: Models, first: int) -> pl.DataFrame:

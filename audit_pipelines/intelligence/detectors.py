@@ -17,7 +17,7 @@ import numpy.typing as npt
 import polars as pl
 
 from audit_pipelines.errors import ValidationError
-from audit_pipelines.intelligence.evidence import BESIDE, Evidence, log_odds, shipped
+from audit_pipelines.intelligence.evidence import BESIDE, Evidence, ends, log_odds, shipped
 from audit_pipelines.intelligence.features import SURPRISES
 
 Floats = npt.NDArray[np.float64]
@@ -34,6 +34,7 @@ _TREES: Final = 48
 _SAMPLE: Final = 256
 _DEPTH: Final = 8
 _CHUNK: Final = 8192
+_AT_ONCE: Final = 1 << 15
 _FOREST_WEIGHT: Final = 0.5
 
 # How the log odds of an attack and the surprise join. Most events have log odds below -8: nothing to add there.
@@ -215,14 +216,16 @@ def sample_places(events: int) -> npt.NDArray[np.int64]:
 def score(detector: Detector, features: pl.DataFrame) -> Floats:
     """Score events in 0..1, in row order; SCORE_THRESHOLD_DEFAULT is met by about ALERT_BUDGET of the fitted past."""
     _check(detector)
-    inputs = _Inputs.of(features)
-    # Rows do not look at each other, and NumPy lets two threads go.
-    middle = len(inputs.harm) // 2
-    if middle < _CHUNK:
-        return _score(detector, inputs)
-    with ThreadPoolExecutor(1) as beside:
-        later = beside.submit(_score, detector, inputs.part(slice(middle, None)))
-        return np.concatenate((_score(detector, inputs.part(slice(0, middle))), later.result()))
+
+    def score_from(start: int) -> Floats:
+        return _score(detector, _Inputs.of(features.slice(start, _AT_ONCE)))
+
+    # Rows do not look at each other, and NumPy lets two threads go. A block's columns stay near the processor.
+    starts = range(0, max(features.height, 1), _AT_ONCE)
+    if len(starts) == 1:
+        return score_from(0)
+    with ThreadPoolExecutor(2) as threads:
+        return np.concatenate(list(threads.map(score_from, starts)))
 
 
 def contributions(detector: Detector, features: pl.DataFrame) -> Floats:
@@ -281,12 +284,12 @@ class _Inputs:
 
     @classmethod
     def of(cls, features: pl.DataFrame) -> "_Inputs":
-        beside = features.select(BESIDE).to_numpy().astype(np.float64)
+        beside = features.select(BESIDE).to_numpy().astype(np.float64, copy=False)
         risk, exposed, _, repeats = beside.T
         known = features["tenant_events"].to_numpy().astype(np.float64)
         harm = 1.0 + np.clip(risk + _EXPOSED_HARM * exposed * (risk >= _EXPOSED_FROM_RISK), 0.0, 1.0)
         mature = (known + 1.0) / (known + 1.0 + _MATURE_EVENTS)
-        matrix = features.select(SURPRISES).to_numpy().astype(np.float64)
+        matrix = features.select(SURPRISES).to_numpy().astype(np.float64, copy=False)
         return cls(matrix, harm * mature / (1.0 + _REPEAT_DAMPING * np.log1p(repeats)), beside)
 
     def part(self, which: slice | npt.NDArray[np.int64]) -> "_Inputs":
@@ -322,11 +325,15 @@ def _tails(detector: Detector, matrix: Floats) -> Floats:
     events = detector.fitted_events
     out = np.empty_like(matrix)
     for column, name in enumerate(SURPRISES):
-        x = matrix[:, column]
         share, mean = _USUAL.get(name, _USUAL_ELSE)
+        # Most of most features are 0: nothing happened, and all of them have the same tail.
+        rows = np.flatnonzero(matrix[:, column])
+        x = np.append(matrix[:, column].take(rows), 0.0)
         prior = np.where(x > 0, share * np.exp(-np.maximum(x, 0.0) / mean), 1.0)
         above = _above(detector.grid[column], events, x)
-        out[:, column] = -np.log((above + _FEATURE_PRIOR * prior) / (events + _FEATURE_PRIOR))
+        tail = -np.log((above + _FEATURE_PRIOR * prior) / (events + _FEATURE_PRIOR))
+        out[:, column] = tail[-1]
+        out[rows, column] = tail[:-1]
     return out
 
 
@@ -444,20 +451,29 @@ def _isolation(detector: Detector, tails: Floats) -> Floats:
     """Return how isolated each row is in the forest, in 0..1 (1 = isolated at once)."""
     usual = max(_average_path(min(_SAMPLE, detector.fitted_events)), 1.0)
     # scikit-learn splits on 32-bit values, so rows must be compared as such to fall on the same side.
-    rows32 = tails.astype(np.float32)
     out = np.zeros(len(tails))
+    features = detector.forest_feature.astype(np.int64)
     for start in range(0, len(tails), _CHUNK):
-        chunk = np.ascontiguousarray(rows32[start : start + _CHUNK].T)
+        chunk = tails[start : start + _CHUNK].T.astype(np.float32, order="C")
         count = chunk.shape[1]
-        flat, rows = chunk.ravel(), np.arange(count, dtype=np.int32)
+        flat, rows = chunk.ravel(), np.arange(count)
         total = np.zeros(count)
-        for feature, threshold, length in zip(
-            detector.forest_feature * np.int32(count), detector.forest_threshold, detector.forest_length, strict=True
-        ):
-            node = np.zeros(count, dtype=np.int32)
-            for _ in range(_DEPTH):
-                value = flat.take(feature.take(node) + rows)
-                node = 2 * node + 1 + (value > threshold.take(node))
-            total += length.take(node - (2**_DEPTH - 1))
+        for feature, threshold, length in zip(features, detector.forest_threshold, detector.forest_length, strict=True):
+            # The upper levels have few nodes: whole columns against one number are cheaper than gathering.
+            above = [
+                (chunk[each] > limit).view(np.int8) for each, limit in zip(feature[:7], threshold[:7], strict=True)
+            ]
+            node = ends(above).astype(np.int64)
+            node += 7
+            at = feature * count
+            for _ in range(3, _DEPTH):
+                place = at.take(node)
+                place += rows
+                higher = flat.take(place) > threshold.take(node)
+                node *= 2
+                node += 1
+                node += higher
+            node -= 2**_DEPTH - 1
+            total += length.take(node)
         out[start : start + _CHUNK] = np.exp2(-total / len(detector.forest_length) / usual)
     return out

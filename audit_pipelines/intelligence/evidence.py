@@ -6,7 +6,7 @@ product, tool or tenant, and they are monotone: no event gets less suspicious by
 tail is, and how this joins the other detectors, is decided in `detectors`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -20,6 +20,7 @@ from audit_pipelines.intelligence.features import SURPRISES
 
 Floats = npt.NDArray[np.float64]
 Singles = npt.NDArray[np.float32]
+Bits = npt.NDArray[np.int8]
 
 BESIDE: Final = ("risk", "exposed", "failed", "repeats_1h")
 """What the trees see beside the tails."""
@@ -82,13 +83,29 @@ def inputs(tails: Floats, beside: Floats) -> Singles:
 def log_odds(evidence: Evidence, tails: Floats, beside: Floats) -> Floats:
     """Return the log odds of an attack for each event, each from its own row alone."""
     out = np.zeros(len(tails))
+    # Many nodes ask the same of an event: the 1,120 of the shipped trees have 222 questions between them.
+    nodes = (evidence.feature.astype(np.int64) << np.int64(32)) | evidence.threshold.view(np.uint32)
+    asked, which = np.unique(nodes, return_inverse=True)
+    limits = (asked & np.int64(0xFFFFFFFF)).astype(np.uint32).view(np.float32)
+    questions = list(zip((asked >> np.int64(32)).tolist(), limits, strict=True))
+    trees = which.reshape(nodes.shape).tolist()
     for start in range(0, len(tails), _CHUNK):
         here = slice(start, start + _CHUNK)
         seen = inputs(tails[here], beside[here])
-        for feature, threshold, value in zip(evidence.feature, evidence.threshold, evidence.value, strict=True):
-            # Whole columns against one number: no gathering until the end, which makes a tree cost 20 µs a chunk.
-            above = [seen[each] > limit for each, limit in zip(feature, threshold, strict=True)]
-            second = np.where(above[0], above[2], above[1])
-            third = np.where(above[0], np.where(above[2], above[6], above[5]), np.where(above[1], above[4], above[3]))
-            out[here] += value.take(above[0] * np.int8(4) + second * np.int8(2) + third)
+        answers = [(seen[each] > limit).view(np.int8) for each, limit in questions]
+        total = out[here]
+        for tree, value in zip(trees, evidence.value, strict=True):
+            total += value.take(ends([answers[each] for each in tree]))
     return out
+
+
+def ends(above: Sequence[Bits]) -> Bits:
+    """Return where each event comes out, 0 to 7, of a tree's seven nodes: for each node, who is above its threshold."""
+    # Bits of 8,192 events are chosen in 1 µs each; `where` takes 20, gathering 30: left ^ (way & (left ^ right)).
+    first, left, right, *lower = above
+    second = left ^ (first & (left ^ right))
+    below_left = lower[0] ^ (left & (lower[0] ^ lower[1]))
+    below_right = lower[2] ^ (right & (lower[2] ^ lower[3]))
+    third = below_left ^ (first & (below_left ^ below_right))
+    place: Bits = first * np.int8(4) + second * np.int8(2) + third
+    return place

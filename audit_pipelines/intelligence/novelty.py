@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from audit_pipelines.intelligence.past import Flags, Floats, Group, Ints, Keys, log2, pair
+from audit_pipelines.intelligence.past import Flags, Floats, Group, Keys, log2, pair
 
 FIXED: Final = 1 << 16
 """Fixed-point scale for sums of real values: 1/65536 is finer than any feature needs and sums stay exact."""
@@ -40,9 +40,8 @@ def novelty(name: str, past: Group, new: Flags, counted: Flags | None = None) ->
     seen = past.count() if counted is None else past.total(f"{name} seen", counted)
     age = log2(seen + 1)
     same_age = past.stretch.few(f"{name} age", age if counted is None else np.where(counted, age, _UNCOUNTED))
-    age_new = same_age.total("new", new)
-    rows: Ints = np.flatnonzero(new).astype(np.int64)
-    seen, age_all, age_new = seen[rows], same_age.count()[rows], age_new[rows]
+    rows, age_all, age_new = same_age.totals_where("new", new, new)
+    seen = seen.take(rows)
     base = (age_new + 1.0 / (1.0 + seen)) / (age_all + 1.0)
     own_new = past.recent(f"{name} new", new, rows)
     own_all = past.recent(f"{name} all", counted, rows)

@@ -8,7 +8,8 @@ bracketed. Nothing here knows what a column means; `features` does.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from functools import cached_property
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -25,16 +26,24 @@ _GOLDEN: Final = np.uint64(0x9E3779B97F4A7C15)
 _MIX: Final = np.uint64(0xD6E8FEB86659FD93)
 _COUNT: Final = "n"
 _TENANT: Final = np.zeros(1, dtype=np.uint64)
+_LIFTABLE: Final = 1 << 62
 
 
 def _mixed(value: Keys) -> Keys:
-    value = (value ^ (value >> np.uint64(32))) * _MIX
-    return np.asarray(value ^ (value >> np.uint64(32)), dtype=np.uint64)
+    mixed: Keys = value >> np.uint64(32)
+    mixed ^= value
+    mixed *= _MIX
+    mixed ^= mixed >> np.uint64(32)
+    return mixed
 
 
 def pair(left: Keys, right: Keys) -> Keys:
     """Give one key to each pair of keys; the order of the two matters."""
-    return _mixed(_mixed(left * _GOLDEN + right) + right)
+    both: Keys = left * _GOLDEN
+    both += right
+    both = _mixed(both)
+    both += right
+    return _mixed(both)
 
 
 def number(values: npt.NDArray[np.integer | np.bool_]) -> Keys:
@@ -44,8 +53,10 @@ def number(values: npt.NDArray[np.integer | np.bool_]) -> Keys:
 
 def log2(values: Ints) -> Ints:
     """Return the whole part of the binary logarithm of numbers from 1 to 2^53; 0 for 0."""
-    exponent: Ints = np.frexp(values.astype(np.float64))[1].astype(np.int64)
-    return np.maximum(exponent - 1, 0)
+    # The exponent stands in the upper bits of a float, 1,023 higher: four times as fast as taking floats apart.
+    exponent: Ints = values.astype(np.float64).view(np.int64) >> np.int64(52)
+    exponent -= 1023
+    return np.maximum(exponent, 0, out=exponent)
 
 
 @dataclass(frozen=True)
@@ -197,16 +208,14 @@ class Group:
     def __init__(self, stretch: Stretch, name: str, rows: int, key: Keys | None, *, few: bool = False) -> None:
         self.stretch = stretch
         self.rows = rows
-        self.order, first = _grouped(key, few=few) if key is not None and rows else _one_group(rows)
+        self._whole = key is None or not rows
+        self.order, first = _one_group(rows) if key is None or not rows else _grouped(key, few=few)
         """Row numbers, group after group."""
         self.heads: Ints = np.flatnonzero(first).astype(np.int64)
         """Places in `order` where the groups begin."""
-        self.of_place: Ints = np.cumsum(first, dtype=np.int64) - 1
-        """For each place in `order`, the number of its group."""
-        self.start: Ints = self.heads[self.of_place]
-        """For each place in `order`, the place where its group begins."""
+        self._first = first
         self.ends: Ints = np.append(self.heads[1:], rows)[: len(self.heads)].astype(np.int64)
-        self._keys = key[self.order[self.heads]] if key is not None else _TENANT[: min(rows, 1)]
+        self._keys = key.take(self.order.take(self.heads)) if key is not None else _TENANT[: min(rows, 1)]
         self._before: list[tuple[Table, Ints, Ints]] = _found(stretch.state, name, self._keys)
         self._after: dict[str, Ints] = {}
         self._known: dict[str, Ints] = {}
@@ -214,6 +223,35 @@ class Group:
         self._earlier = self.carried(_COUNT)
         self._after[_COUNT] = self._earlier + self.ends - self.heads
         self._count: Ints | None = None
+
+    @cached_property
+    def of_place(self) -> Ints:
+        """For each place in `order`, the number of its group."""
+        numbers: Ints = np.cumsum(self._first, dtype=np.int64)
+        numbers -= 1
+        return numbers
+
+    @cached_property
+    def start(self) -> Ints:
+        """For each place in `order`, the place where its group begins."""
+        return self._each(self.heads)
+
+    @cached_property
+    def place_of(self) -> Ints:
+        """For each row, its place in `order`."""
+        if self._whole:
+            return self.order
+        places = np.empty(self.rows, dtype=np.int64)
+        places[self.order] = np.arange(self.rows, dtype=np.int64)
+        return places
+
+    def _each(self, of_group: Ints) -> Ints:
+        """Return by place what is given by group."""
+        return of_group.take(self.of_place)
+
+    def _ordered(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return by place what is given by row."""
+        return values if self._whole else values.take(self.order)
 
     def carried(self, name: str) -> Ints:
         """Return a field of each group as of the end of the stretch before, 0 where there is none."""
@@ -237,19 +275,17 @@ class Group:
 
     def of_group(self, values: npt.NDArray[np.uint64]) -> Keys:
         """Return for each row what is given by group, in the order of `heads`."""
-        out = np.empty(self.rows, dtype=np.uint64)
-        out[self.order] = values[self.of_place]
-        return out
+        return values.take(self.of_place.take(self.place_of))
 
     def by_row(self, by_place: npt.NDArray[np.int64]) -> Ints:
         """Return what is given by place in the order of rows."""
-        out = np.empty(self.rows, dtype=np.int64)
-        out[self.order] = by_place
-        return out
+        return by_place if self._whole else by_place.take(self.place_of)
 
     def place(self) -> Ints:
         """Return by place how many rows of its group are earlier."""
-        return np.arange(self.rows, dtype=np.int64) - self.start + self._earlier[self.of_place]
+        places = np.arange(self.rows, dtype=np.int64)
+        places -= self._each(self.heads - self._earlier)
+        return places
 
     def count(self) -> Ints:
         """Return for each row how many earlier rows share its group."""
@@ -258,26 +294,44 @@ class Group:
         return self._count
 
     def _running(self, values: npt.NDArray[np.integer | np.bool_]) -> Ints:
-        total = np.zeros(self.rows + 1, dtype=np.int64)
-        np.cumsum(values[self.order], out=total[1:])
+        total = np.empty(self.rows + 1, dtype=np.int64)
+        total[0] = 0
+        np.cumsum(self._ordered(values), out=total[1:])
         return total
 
     def first(self, name: str, values: Ints) -> Ints:
         """Return for each row the value of the first row that its group ever had."""
-        value = np.where(self._earlier > 0, self.carried(name), values[self.order[self.heads]])
+        value = np.where(self._earlier > 0, self.carried(name), values.take(self.order.take(self.heads)))
         self._leave(name, value)
-        return self.by_row(value[self.of_place])
+        return self.by_row(self._each(value))
 
     def total(self, name: str, values: npt.NDArray[np.integer | np.bool_]) -> Ints:
         """Return for each row the sum of `values` over the earlier rows of its group."""
         running, before = self._running(values), self.carried(name)
         self._leave(name, before + running[self.ends] - running[self.heads])
-        return self.by_row(running[:-1] + (before - running[self.heads])[self.of_place])
+        sums = self._each(before - running[self.heads])
+        sums += running[:-1]
+        return self.by_row(sums)
+
+    def totals_where(
+        self, name: str, marked: Flags, values: npt.NDArray[np.integer | np.bool_]
+    ) -> tuple[Ints, Ints, Ints]:
+        """Return which rows are marked, in any order, and for each the number and the sum of its group's earlier rows.
+
+        The same as `count` and `total` at those rows; much less work where they are few.
+        """
+        running, before = self._running(values), self.carried(name)
+        self._leave(name, before + running[self.ends] - running[self.heads])
+        places = np.flatnonzero(self._ordered(marked))
+        of = self.of_place.take(places)
+        counts = places + (self._earlier - self.heads).take(of)
+        sums = running.take(places) + (before - running[self.heads]).take(of)
+        return self.order.take(places), counts, sums
 
     def previous(self, name: str, values: Ints | Keys) -> tuple[Ints, Flags]:
         """Return for each row the value of the row before it in its group, and whether there is one."""
         before = np.empty(self.rows, dtype=np.int64)
-        ordered = values.view(np.int64)[self.order]
+        ordered = self._ordered(values.view(np.int64))
         before[1:] = ordered[:-1]
         before[self.heads] = self.carried(name)
         self._leave(name, ordered[self.ends - 1])
@@ -289,15 +343,21 @@ class Group:
         Carried one higher, so that 0 stands for no row.
         """
         before = self.carried(name)
-        distinct, rank = np.unique(values[self.order], return_inverse=True)
-        # Ranks lifted group by group, so that one running maximum over all of them never looks back across a border.
-        lift = self.of_place * len(distinct)
-        so_far = distinct[np.maximum.accumulate(rank + lift) - lift] + 1
+        ordered = self._ordered(values)
+        # Lifted group by group, so that one running maximum over all of them never looks back across a border.
+        step = int(ordered.max(initial=0)) + 1
+        if step * max(len(self.heads), 1) < _LIFTABLE:
+            lift = self.of_place * np.int64(step)
+            so_far = np.maximum.accumulate(ordered + lift) - lift + 1
+        else:
+            distinct, rank = np.unique(ordered, return_inverse=True)
+            lift = self.of_place * len(distinct)
+            so_far = distinct[np.maximum.accumulate(rank + lift) - lift] + 1
         earlier = np.zeros(self.rows, dtype=np.int64)
         earlier[1:] = so_far[:-1]
         earlier[self.heads] = 0
         self._leave(name, np.maximum(before, so_far[self.ends - 1]))
-        return self.by_row(np.maximum(earlier, before[self.of_place])) - 1
+        return self.by_row(np.maximum(earlier, self._each(before))) - 1
 
     def recent(self, name: str, values: npt.NDArray[np.integer | np.bool_] | None, rows: Ints) -> Ints:
         """Return for some rows the sum of `values` over the later part of their group's past; None counts the rows.
@@ -305,10 +365,9 @@ class Group:
         A group with 2^k to 2^(k+1) - 1 earlier rows answers from its row 2^(k-1) on: between a half and three
         quarters of its past. The half itself would need every row; this needs two sums, those at the last two powers.
         """
-        by_row = np.empty(self.rows, dtype=np.int64)
-        by_row[self.order] = np.arange(self.rows, dtype=np.int64)
-        at = by_row[rows]
-        past = at - self.start[at] + self._earlier[self.of_place[at]]
+        at = self.place_of.take(rows)
+        of = self.of_place.take(at)
+        past = at + (self._earlier - self.heads).take(of)
         since = _power_before(past)
         if values is None:
             return past - since
@@ -325,7 +384,6 @@ class Group:
         self._leave(f"{name} in all", sums.total + running[self.ends] - running[self.heads])
         for which, power in (("power before", _power_before(size)), ("last power", np.int64(1) << log2(size))):
             self._leave(f"{name} at the {which}", sums.at(groups, power, running, self.heads))
-        of = self.of_place[at]
         now = running[at] - sums.running[of] + sums.total[of]
         return now - sums.at(of, since, running, self.heads)
 
@@ -336,12 +394,12 @@ class Group:
         """
         best, who = f"{name} weight", f"{name} label"
         heaviest = self.largest(best, weight)
-        takes = (weight > heaviest)[self.order]
-        holder = np.where(takes, np.arange(self.rows, dtype=np.int64), self.heads[self.of_place] - 1)
+        takes = self._ordered(weight > heaviest)
+        holder = np.where(takes, np.arange(self.rows, dtype=np.int64), self.start - 1)
         holder = np.maximum.accumulate(holder)
-        ordered = label.view(np.int64)[self.order]
+        ordered = self._ordered(label.view(np.int64))
         carried = self.carried(who)
-        now = np.where(holder >= self.start, ordered[np.maximum(holder, 0)], carried[self.of_place])
+        now = np.where(holder >= self.start, ordered[np.maximum(holder, 0)], self._each(carried))
         before = np.empty(self.rows, dtype=np.int64)
         before[1:] = now[:-1]
         before[self.heads] = carried
@@ -398,7 +456,7 @@ def _grouped(key: Keys, *, few: bool = False) -> tuple[Ints, Flags]:
     both |= np.arange(len(key), dtype=np.uint64)
     both.sort()
     order = (both & low).view(np.int64)
-    ordered = key[order]
+    ordered = key.take(order)
     np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
     heads = np.flatnonzero(first)
     if ((both[heads[1:]] >> bits) == (both[heads[1:] - 1] >> bits)).any():
@@ -442,13 +500,17 @@ class Windows:
         self._heads: Ints = np.flatnonzero(first).astype(np.int64)
         of_place = np.cumsum(first, dtype=np.int64) - 1
         self._start = self._heads[of_place]
-        milliseconds = (self._time_us // 1000)[self._order]
-        own = milliseconds - milliseconds[self._start]
+        milliseconds = (self._time_us // 1000).take(self._order)
+        own = milliseconds - milliseconds.take(self._start)
         ends = np.append(self._heads[1:], rows)[: len(self._heads)].astype(np.int64)
         span = own[ends - 1] + int(longest_s * 1000) + 1
         # Each group shifted past the one before it, so that one binary search serves all.
         offset = np.concatenate((np.zeros(1, dtype=np.int64), np.cumsum(span)))[: len(self._heads)]
-        self._clock = own + offset[of_place]
+        self._clock = own + offset.take(of_place)
+        # Of the rows of this stretch alone: those carried are answered no more.
+        places = np.empty(rows, dtype=np.int64)
+        places[self._order] = np.arange(rows, dtype=np.int64)
+        self._place_of: Ints = places[self._earlier :]
 
     def first(self, seconds: float) -> Ints:
         """Return by place the first place inside the window (t - seconds, t] of its group."""
@@ -465,9 +527,10 @@ class Windows:
         if every is None:
             carried = self._tail.get(name, np.zeros(self._earlier, dtype=np.int64))
             every = self._values[name] = np.concatenate((carried, values.astype(np.int64)))
-        running = np.zeros(len(self._order) + 1, dtype=np.int64)
-        np.cumsum(every[self._order], out=running[1:])
-        return self._by_row(running[1:] - running[first])
+        running = np.empty(len(self._order) + 1, dtype=np.int64)
+        running[0] = 0
+        np.cumsum(every.take(self._order), out=running[1:])
+        return self._by_row(running[1:] - running.take(first))
 
     def tail(self) -> dict[str, Ints]:
         """Return the rows that a window of a later row may reach."""
@@ -477,6 +540,4 @@ class Windows:
         return {name: values[keep] for name, values in columns.items()}
 
     def _by_row(self, by_place: Ints) -> Ints:
-        out = np.empty(len(self._order), dtype=np.int64)
-        out[self._order] = by_place
-        return out[self._earlier :]
+        return by_place.take(self._place_of)

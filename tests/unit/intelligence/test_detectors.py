@@ -172,3 +172,10 @@ def test_oddness_is_monotone(features):
     tails = contributions(detector, pl.concat(steps))[:, SURPRISES.index("type_new_actor")]
     assert (np.diff(tails) >= 0).all()
     assert START + timedelta(days=9) < base["occurred_at"][0]
+
+
+def test_a_score_does_not_depend_on_the_rows_scored_with_it(features):
+    detector = fit(features, seed=0)
+    many = pl.concat([features] * (70_000 // features.height + 1))
+    alone = score(detector, features)
+    assert (score(detector, many).reshape(-1, features.height) == alone).all()
