@@ -50,7 +50,7 @@ _HOSPITAL: Final = "hospital, earlier half"
 # The demo's insiders do what they may, and two clerks in seven hundred events of the hospital do nothing forbidden
 # under each other's name: with equal weights both are lost among intruders (AP of other demo seeds 0.68, not 0.72).
 _DEMO_WEIGHS: Final = 3.0
-_HOSPITAL_WEIGHS: Final = 15.0
+_HOSPITAL_WEIGHS: Final = 2.0
 _OUT: Final = Path(evidence.__file__).with_name("evidence.npz")
 
 

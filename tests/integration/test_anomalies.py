@@ -25,8 +25,9 @@ from audit_pipelines.generator.generate import generate
 from audit_pipelines.installation import Installation, assemble
 from audit_pipelines.keyring import open_keyring
 from audit_pipelines.lake.catalog import build_catalog
-from audit_pipelines.lake.datasets import Lake
+from audit_pipelines.lake.datasets import ORDER, SCHEMAS, Lake
 from audit_pipelines.lake.export import export_window
+from audit_pipelines.lake.versions import BEGINNING, Draft, Piece
 from audit_pipelines.ledger.archives import DeletedArchiveError
 from audit_pipelines.ledger.event import Event
 from audit_pipelines.privacy import erasing
@@ -93,6 +94,17 @@ def plant(installation: Installation, tenant_id: uuid.UUID, count: int, *, actor
     return [anomaly_id for (anomaly_id,) in made]
 
 
+def calm(installation: Installation, tenant_id: uuid.UUID) -> None:
+    """Let no event have been odd."""
+    lake = Lake(installation.settings.lake_dir)
+    scores = lake.read("event_scores", tenant_id).with_columns(score=pl.lit(0.1))
+    with Draft(lake.dataset_path("event_scores", tenant_id).parent) as draft:
+        assert draft.before
+        draft.write(Piece(scores), ORDER["event_scores"], SCHEMAS["event_scores"])
+        before = draft.before
+        draft.publish(before.stamp, changed=BEGINNING, notes=before.notes, before=lambda *_: None)
+
+
 # Comparisons
 
 
@@ -117,9 +129,7 @@ def test_only_the_ranges_that_changed_are_looked_at(odd: Installation, tenant_id
     assert scores[last] == 0.99
     assert anomalies.update_anomalies(odd, run_id="none", changed={}) == []
     # What fell below within a range is withdrawn; what lies outside of it stays.
-    lake = Lake(odd.settings.lake_dir)
-    calm = lake.read("event_scores", tenant_id).with_columns(score=pl.lit(0.1))
-    lake.replace("event_scores", tenant_id, calm, lake.stamp("event_scores", tenant_id))
+    calm(odd, tenant_id)
     (update,) = anomalies.update_anomalies(odd, run_id="calm", changed={tenant_id: [(first, last - 1)]})
     assert update.withdrawn == len(before) - 1
     assert rows(odd, "select seq from audit_anomalies") == [(last,)]
@@ -249,9 +259,7 @@ def test_nobody_judges_their_own_events_or_names_a_person(installation: Installa
 def test_a_judged_anomaly_follows_its_score_and_stays(odd: Installation, tenant_id: uuid.UUID) -> None:
     anomaly = one_anomaly(odd)
     verdicts.judge(odd, tenant_id, anomaly, "true_positive", by=ANN)
-    lake = Lake(odd.settings.lake_dir)
-    calm = lake.read("event_scores", tenant_id).with_columns(score=pl.lit(0.1))
-    lake.replace("event_scores", tenant_id, calm, lake.stamp("event_scores", tenant_id))
+    calm(odd, tenant_id)
     anomalies.update_anomalies(odd, run_id="calm")
     assert rows(odd, "select anomaly_id, score, severity, verdict from audit_anomalies") == [
         (anomaly, 0.1, "low", "true_positive")
