@@ -279,6 +279,8 @@ class _Inputs:
     matrix: Floats
     harm: Floats
     """Possible harm by meaning, damped for repeats and for a tenant without much past; multiplies the surprise."""
+    repeated: Floats
+    """1 for an event that is no repetition, more for each of the last hour; what is odd is divided by it."""
     beside: Floats
     """[events, BESIDE] as the trees of `evidence` see them."""
 
@@ -290,10 +292,11 @@ class _Inputs:
         harm = 1.0 + np.clip(risk + _EXPOSED_HARM * exposed * (risk >= _EXPOSED_FROM_RISK), 0.0, 1.0)
         mature = (known + 1.0) / (known + 1.0 + _MATURE_EVENTS)
         matrix = features.select(SURPRISES).to_numpy().astype(np.float64, copy=False)
-        return cls(matrix, harm * mature / (1.0 + _REPEAT_DAMPING * np.log1p(repeats)), beside)
+        repeated = 1.0 + _REPEAT_DAMPING * np.log1p(repeats)
+        return cls(matrix, harm * mature / repeated, repeated, beside)
 
     def part(self, which: slice | npt.NDArray[np.int64]) -> "_Inputs":
-        return _Inputs(self.matrix[which], self.harm[which], self.beside[which])
+        return _Inputs(self.matrix[which], self.harm[which], self.repeated[which], self.beside[which])
 
 
 def _check(detector: Detector) -> None:
@@ -358,7 +361,8 @@ def _raw(detector: Detector, inputs: _Inputs, tails: Floats) -> Floats:
     evidence = Evidence(detector.evidence_feature, detector.evidence_threshold, detector.evidence_value)
     odds = log_odds(evidence, tails, inputs.beside)
     surprise = _surprise(detector, tails) * inputs.harm
-    joint = np.maximum(odds + _ODDS_FROM, 0.0) * _ODDS_WEIGHT + surprise * _SURPRISE_WEIGHT
+    # A repetition inherits what was odd about the first one, which the trees take for more of it.
+    joint = np.maximum(odds + _ODDS_FROM, 0.0) * _ODDS_WEIGHT / inputs.repeated + surprise * _SURPRISE_WEIGHT
     return np.asarray(np.maximum(joint, np.minimum(surprise * _SURPRISE_ALONE, _ALONE_AT_MOST)), dtype=np.float64)
 
 
