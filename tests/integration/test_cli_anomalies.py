@@ -30,7 +30,8 @@ def run(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> Any:
         yield installation
 
     monkeypatch.setattr(cli_anomalies, "open_installation", opened)
-    monkeypatch.setenv("COLUMNS", "250")
+    # Whoever imported the commands before has settled how wide they print.
+    monkeypatch.setattr(cli_anomalies.out, "_width", 250)
 
     def run(*arguments: object, status: int = 0, given: str = "") -> str:
         result = CliRunner().invoke(cli.app, [str(one) for one in arguments], input=given)
