@@ -281,6 +281,7 @@ def bounds(case: Case) -> dict[str, Any]:
     """Return the person's events as a query of models wants them; there must be some."""
     return {
         "tenant_id": case.tenant_id,
+        "actor_ref": case.ref,
         "seqs": case.seqs,
         "first_seq": case.seqs[0],
         "last_seq": case.seqs[-1],
