@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 from uuid import UUID
 
 import typer
@@ -21,7 +21,9 @@ from rich.table import Table
 from audit_pipelines.cli_anomalies import alerts_app, anomaly_app
 from audit_pipelines.cli_evaluate import evaluate
 from audit_pipelines.cli_import import import_events
+from audit_pipelines.cli_keys import keys_app
 from audit_pipelines.cli_models import models_app, train
+from audit_pipelines.cli_privacy import erase, gdpr_export, holds_app, verify_certificate
 from audit_pipelines.cli_progress import progress_bar
 from audit_pipelines.cli_users import users_app
 from audit_pipelines.db.database import Database, reach_database
@@ -38,10 +40,11 @@ app = typer.Typer(
 )
 db_app = typer.Typer(help="The schema of the database.", no_args_is_help=True)
 app.add_typer(db_app, name="db")
-keys_app = typer.Typer(help="The keys that sign checkpoints and wrap persons' keys.", no_args_is_help=True)
 app.add_typer(keys_app, name="keys")
-holds_app = typer.Typer(help="Legal holds: what may be neither erased nor deleted.", no_args_is_help=True)
 app.add_typer(holds_app, name="holds")
+app.command()(erase)
+app.command(name="verify-certificate")(verify_certificate)
+app.command(name="gdpr-export")(gdpr_export)
 ledger_app = typer.Typer(help="The ledger in the forms of others.", no_args_is_help=True)
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(users_app, name="users")
@@ -356,212 +359,6 @@ def checklist(
     sys.exit({"pass": INTACT, "fail": FAILED}.get(done.worst, UNCHECKED))
 
 
-@keys_app.command(name="list")
-def list_keys(
-    notes: Annotated[
-        bool, typer.Option("--notes", help="Print the signed notes of former changes, for an auditor.")
-    ] = False,
-) -> None:
-    """Print the verifier keys of the present and of former signing keys."""
-    from audit_pipelines.encryption_rotation import is_unfinished
-    from audit_pipelines.keyring import open_key_ring, verifier_keys
-
-    settings = load_settings()
-    signer = open_keyring(settings).signer
-    ring = open_key_ring(settings)
-    rotations = ring.rotations if ring else ()
-    if notes:
-        print("".join(rotation.note for rotation in rotations), end="")  # noqa: T201 - what is signed must not be wrapped
-        return
-    retired = {rotation.retired: rotation.moment for rotation in rotations}
-    unfinished = ring.unfinished if ring else None
-    for key in verifier_keys(settings, signer):
-        is_next = unfinished is not None and key == unfinished.successor
-        state = "present" if key == signer.verifier_key else "next" if is_next else "former"
-        until = f"  retired {retired[key].isoformat(timespec='seconds')}" if key in retired else ""
-        print(f"{state:8}{key}{until}")  # noqa: T201 - a key must come out unwrapped
-    if is_unfinished(settings):
-        err.print(
-            "the last rotation of the encryption key was interrupted; run `audit-pipelines keys rotate-encryption`",
-            style="yellow",
-        )
-    if unfinished:
-        err.print("the last rotation was interrupted; run `audit-pipelines keys rotate` to finish it", style="yellow")
-
-
-@keys_app.command()
-def rotate() -> None:
-    """Replace the key that signs checkpoints; what the old one signed stays valid."""
-    from audit_pipelines.keyring import rotate_signing_key
-
-    rotation = rotate_signing_key(load_settings())
-    out.print("The old private key is destroyed. Back up keys/ and give this verifier key to those who verify:")
-    print(rotation.successor)  # noqa: T201 - a key must come out unwrapped
-
-
-@keys_app.command(name="rotate-encryption")
-def rotate_encryption() -> None:
-    """Replace the master key that wraps the keys of persons; the ledger is not touched, servers go on."""
-    from audit_pipelines.encryption_rotation import rotate_encryption_key
-
-    with _opened() as installation, progress_bar(err, "keys") as progress:
-        task = progress.add_task("wrapping keys of persons anew", total=None)
-        rotation = rotate_encryption_key(
-            installation.settings, installation.database, on_rows=lambda count: progress.advance(task, count)
-        )
-    out.print(
-        f"{rotation.rewrapped:,} keys wrapped anew; all are wrapped in master key {rotation.master_key_id} now.",
-        highlight=False,
-        soft_wrap=True,
-    )
-    if rotation.former_destroyed:
-        out.print(
-            "The former master key was overwritten and deleted. Back up keys/ anew and keep the former copy exactly as "
-            "long as the backups of the database that were made before: they need it.",
-            soft_wrap=True,
-        )
-    else:
-        out.print(
-            "Nothing needs AUDIT_FORMER_ENCRYPTION_KEYS any more but backups of the database that were made before.",
-            soft_wrap=True,
-        )
-
-
-@app.command()
-def erase(
-    tenant: Tenant,
-    person: Annotated[str, typer.Option(help="The person's identity as it was posted, or their actor_ref.")],
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="File for the certificate; absent: it is printed.")
-    ] = None,
-) -> None:
-    """Erase a person: destroy their key, follow every copy, sign a certificate. There is no way back."""
-    from audit_pipelines.files import replacing
-    from audit_pipelines.privacy import erasing
-
-    if not yes and not _confirmed("Destroy this person's key? What is sealed under it can never be read again"):
-        raise AuditError("expected a yes or --yes to confirm, nothing was done")
-    with _opened() as installation:
-        begun = erasing.begin(installation, tenant, person)
-        moment = begun.erased_at.isoformat(timespec="seconds")
-        state = "is erased" if begun.is_new else "was erased before"
-        err.print(f"{begun.actor_ref} {state}, since {moment}; following the copies", highlight=False, soft_wrap=True)
-        certificate = erasing.finish(installation, tenant, begun.actor_ref, run_id="audit-pipelines erase")
-    if certificate is None:
-        err.print("erased by a version that made no certificates: its copies were not followed", highlight=False)
-    elif output:
-        with replacing(output) as staging:
-            staging.write_text(certificate)
-        out.print(f"{output}: the certificate; check it with verify-certificate", markup=False, soft_wrap=True)
-    else:
-        print(certificate, end="")  # noqa: T201 - JSON must not be wrapped
-
-
-@app.command(name="verify-certificate")
-def verify_certificate(
-    file: Annotated[Path, typer.Argument(help="A certificate of an erasure, or the answer that holds one.")],
-    key: Annotated[str | None, typer.Option(help="The verifier key, from elsewhere than the file.")] = None,
-) -> None:
-    """Check the certificate of an erasure; needs no database. Exit 0 signed, 1 not, 2 unreadable."""
-    from audit_pipelines.ledger import verify_certificate as verifier
-
-    sys.exit(verifier.main([str(file), *(["--key", key] if key else [])]))
-
-
-@app.command(name="gdpr-export")
-def gdpr_export(
-    tenant: Tenant,
-    person: Annotated[str, typer.Option(help="The person's identity as it was posted, or their actor_ref.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="File to write.")],
-    form: Annotated[
-        Literal["json", "pdf", "zip"] | None,
-        typer.Option("--format", help="json, pdf, or zip with both; absent: by the file's name, else json."),
-    ] = None,
-) -> None:
-    """Write everything about a person: GDPR Art. 15 and 20."""
-    from audit_pipelines.files import replacing
-    from audit_pipelines.ledger.access import Access, operator
-    from audit_pipelines.privacy import subject_access
-
-    chosen = form or subject_access.format_of(output.suffix)
-    with _opened() as installation:
-        found = subject_access.find_person(installation, tenant, person)
-        subject_access.note_export(installation, found, by=operator(), form=chosen)
-        asked = {"actor_ref": str(found.ref), "format": chosen}
-        count = subject_access.count_events(installation, found)
-        installation.access_log.record(
-            tenant, Access(actor=operator(), action="persons.export", filters=asked, result_count=count)
-        )
-        with replacing(output, mode=0o600) as staging, staging.open("wb") as file:
-            for piece in subject_access.export_person(installation, found, chosen):
-                file.write(piece)
-    out.print(f"{output}: everything about {found.ref}", markup=False, highlight=False, soft_wrap=True)
-
-
-@holds_app.command(name="place")
-def place_hold(
-    tenant: Tenant,
-    reason: Annotated[str, typer.Option(help="The case; never a person's name.")],
-    *,
-    person: Annotated[str | None, typer.Option(help="A person: identity or actor_ref.")] = None,
-    entity_type: Annotated[str | None, typer.Option(help="With --entity-id: one entity.")] = None,
-    entity_id: Annotated[str | None, typer.Option(help="With --entity-type: one entity.")] = None,
-    since: Annotated[
-        datetime | None, typer.Option("--from", help="Events that occurred at this time or later.")
-    ] = None,
-    until: Annotated[datetime | None, typer.Option("--to", help="Events that occurred before this time (UTC).")] = None,
-) -> None:
-    """Place a legal hold on a person, an entity, a range of time, or without any of these the tenant."""
-    from audit_pipelines.ledger.access import operator
-    from audit_pipelines.privacy import holds
-
-    subject = holds.Subject(
-        person=person,
-        entity_type=entity_type,
-        entity_id=entity_id,
-        since=since.replace(tzinfo=UTC) if since else None,
-        until=until.replace(tzinfo=UTC) if until else None,
-    )
-    with _opened() as installation:
-        placed = holds.place(installation, tenant, subject, reason=reason, by=operator())
-    out.print(f"{placed.hold_id}: {placed.scope} held", highlight=False, soft_wrap=True)
-
-
-@holds_app.command(name="release")
-def release_hold(
-    tenant: Tenant,
-    hold: Annotated[UUID, typer.Option(help="The hold's id.")],
-    reason: Annotated[str, typer.Option(help="Why it is not needed any more.")],
-) -> None:
-    """Release a legal hold; it stays in the list."""
-    from audit_pipelines.ledger.access import operator
-    from audit_pipelines.privacy import holds
-
-    with _opened() as installation:
-        holds.release(installation, tenant, hold, reason=reason, by=operator())
-    out.print(f"{hold}: released", highlight=False)
-
-
-@holds_app.command(name="list")
-def list_holds(tenant: Tenant) -> None:
-    """Show the tenant's legal holds, released ones too; exit 1 when none is in force."""
-    from audit_pipelines.privacy import holds
-
-    with _opened() as installation:
-        found = holds.listed(installation, tenant)
-    table = Table("hold", "scope", "covers", "reason", "placed", "released", "why released")
-    for each in found:
-        moments = (each.placed_at, each.released_at)
-        placed, released = ("" if moment is None else moment.isoformat(timespec="seconds") for moment in moments)
-        covers = escape(json.dumps(each.filters))
-        why = escape(each.release_reason or "")
-        table.add_row(str(each.hold_id), each.scope, covers, escape(each.reason), placed, released, why)
-    out.print(table)
-    if all(each.released_at for each in found):
-        sys.exit(1)
-
-
 @ledger_app.command()
 def tiles(
     tenant: Tenant,
@@ -685,13 +482,6 @@ def _verify_with_time_stamps(file: Path, key: str | None, tsa_certificate: Path)
     # ASCII alone, as the stand-alone program: what stands in a file must not be able to steer a terminal.
     print("\n".join(lines).encode("ascii", "backslashreplace").decode())  # noqa: T201 - lines must not be wrapped
     return status
-
-
-def _confirmed(question: str) -> bool:
-    try:
-        return typer.confirm(question)
-    except typer.Abort:
-        return False  # nobody is there to answer
 
 
 @contextmanager
