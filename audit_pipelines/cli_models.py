@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from audit_pipelines.cli_progress import progress_bar
 from audit_pipelines.db.queries import query
 from audit_pipelines.installation import open_installation
 from audit_pipelines.settings import load_settings
@@ -17,6 +18,7 @@ from audit_pipelines.settings import load_settings
 models_app = typer.Typer(help="Trained models: which one is in use, and why.", no_args_is_help=True)
 
 out = Console()
+err = Console(stderr=True)
 
 ModelId = Annotated[str, typer.Argument(metavar="MODEL", help="The id, such as risk_classifier:0123456789abcdef.")]
 Reason = Annotated[str, typer.Option(help="Why; kept with the decision for ever.")]
@@ -30,13 +32,11 @@ def train(
     ],
 ) -> None:
     """Train a model now, as a recorded Dagster run over all tenants, and say which of the new ones are used."""
-    from rich.progress import Progress
-
     from audit_pipelines.derive.promotion import decisions_of_run
     from audit_pipelines.runs import run_here
 
     with open_installation(load_settings()) as installation:
-        with Progress(transient=True) as progress:
+        with progress_bar(err, "steps") as progress:
             task = progress.add_task(f"training {model}", total=None)
             run_id = run_here(
                 installation,

@@ -19,6 +19,7 @@ from audit_pipelines.db.queries import query
 from audit_pipelines.derive import lineage
 from audit_pipelines.derive.accesses import NO_MODEL, business
 from audit_pipelines.derive.changes import mark_read, unread_scores
+from audit_pipelines.derive.drift import scored_events
 from audit_pipelines.derive.locks import exclusive
 from audit_pipelines.derive.models import digests
 from audit_pipelines.derive.scoring import detector
@@ -120,7 +121,7 @@ def _update_tenant(
     settings = installation.settings
     scores = _read_changed(lake, "event_scores", tenant_id, ranges, ("seq", "score", "model_id"))
     scored = scores.filter(pl.col("model_id") != NO_MODEL)
-    if not _has_enough(lake, tenant_id, scored.height, settings.audit_min_events_for_detection):
+    if scored_events(lake.version("event_scores", tenant_id)) < settings.audit_min_events_for_detection:
         return AnomalyUpdate(tenant_id, scores.height, 0, 0, 0, enough=False)
     with installation.database.connection("audit_pipeline") as conn:
         judged = [seq for (seq,) in conn.execute(query("derive/select_judged"), {"tenant_id": tenant_id})]
@@ -159,14 +160,6 @@ def _read_changed(
     frame = lake.read(dataset, tenant_id, columns, where=pl.col("seq").is_between(int(first[0]), int(last[-1])))
     seq = frame["seq"].to_numpy()
     return frame.filter(pl.Series(seq <= last[np.searchsorted(first, seq, side="right") - 1], dtype=pl.Boolean))
-
-
-def _has_enough(lake: Lake, tenant_id: UUID, looked_at: int, least: int) -> bool:
-    """Return whether so many events are scored; the whole history is asked only where what was read leaves it open."""
-    if looked_at >= least:
-        return True
-    models = lake.read("event_scores", tenant_id, ("model_id",))
-    return models.filter(pl.col("model_id") != NO_MODEL).height >= least
 
 
 def _output(lake: Lake, tenant_id: UUID, spans: Sequence[SeqRange], found: pl.DataFrame) -> lineage.Output:

@@ -182,6 +182,11 @@ def _spreads(version: Version | None) -> npt.NDArray[np.int64]:
     return np.array([] if None in noted else noted, dtype=np.int64).reshape(-1, _SPREAD_BINS)
 
 
+def scored_events(version: Version | None) -> int:
+    """Return how many events of a tenant have a score by a model, from what the parts note."""
+    return int(_spreads(version).sum())
+
+
 def score_drift(installation: Installation) -> list[ScoreDrift]:
     """Compare the newest fifth of each tenant's scores with the rest; tenants with few events are left out.
 

@@ -8,7 +8,10 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from audit_pipelines.errors import ValidationError
+from audit_pipelines.evaluation.metrics import average_precision
 from audit_pipelines.generator.truth import AttackKind, TruthLabel
 
 BUDGETS = (20, 50, 100, 200)
@@ -159,18 +162,9 @@ def _kind_row(
 
 
 def _average_precision(judged: Sequence[tuple[float, bool]], positives: int) -> float:
-    """Return the area under precision over recall in steps, one step per distinct score (Manning et al. 2008, ch. 8.4).
-
-    `judged` is ordered from the highest score; positives that were not scored lower the recall.
-    """
+    """Return what `metrics.average_precision` says; positives that were not scored lower the recall."""
     if not positives:
         return 0.0
-    area = 0.0
-    hits = pending = 0
-    for place, (score, is_attack) in enumerate(judged, start=1):
-        pending += is_attack
-        if place == len(judged) or judged[place][0] != score:
-            hits += pending
-            area += pending / positives * hits / place
-            pending = 0
-    return area
+    scores = np.array([score for score, _ in judged])
+    attack = np.array([is_attack for _, is_attack in judged], dtype=bool)
+    return average_precision(scores, attack) * int(attack.sum()) / positives

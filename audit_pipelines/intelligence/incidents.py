@@ -12,6 +12,8 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid5
 
+from audit_pipelines.intelligence.reasons import span_in_words
+
 if TYPE_CHECKING:
     from audit_pipelines.intelligence.reasons import Severity
 
@@ -168,7 +170,7 @@ def _severity(members: Sequence[Member]) -> "Severity":
 def _title(members: Sequence[Member], meanings: Sequence[str]) -> str:
     count = f"{len(members):,} odd event{'' if len(members) == 1 else 's'}"
     span = members[-1].occurred_at - members[0].occurred_at
-    when = f" in {span_in_words(span)}" if len(members) > 1 else ""
+    when = f" in {span_in_words(span.total_seconds())}" if len(members) > 1 else ""
     more = len(meanings) - _MEANINGS_IN_TITLE
     what = ", then ".join(meanings[:_MEANINGS_IN_TITLE]) + (f", and {more} more" if more > 0 else "")
     return f"{count}{when}: {what or 'of no known meaning'}"
@@ -200,13 +202,3 @@ def _steps(members: Sequence[Member]) -> Iterator[dict[str, Any]]:
             "events": len(left),
             "text": f"{len(left):,} more odd events, listed as the anomalies of this incident",
         }
-
-
-def span_in_words(span: timedelta) -> str:
-    """Say a length of time in its largest fitting unit."""
-    seconds = int(span.total_seconds())
-    for unit, length in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
-        if seconds >= length:
-            amount = round(seconds / length)
-            return f"{amount:,} {unit}{'' if amount == 1 else 's'}"
-    return f"{seconds} second{'' if seconds == 1 else 's'}"

@@ -95,7 +95,7 @@ def _many(row: Row, name: str, one: str, more: str | None = None) -> str:
     return f"{_count(row, name)} {one if int(_number(row, name)) == 1 else more or one + 's'}"
 
 
-def _span(seconds: float) -> str:
+def span_in_words(seconds: float) -> str:
     """Say a length of time in its largest fitting unit."""
     for unit, length in (("day", 86400.0), ("hour", 3600.0), ("minute", 60.0)):
         if seconds >= length:
@@ -106,7 +106,7 @@ def _span(seconds: float) -> str:
 
 
 def _known_for(row: Row) -> str:
-    return f"{_many(row, 'actor_events', 'event')} in {_span(_number(row, 'actor_days') * 86400.0)}"
+    return f"{_many(row, 'actor_events', 'event')} in {span_in_words(_number(row, 'actor_days') * 86400.0)}"
 
 
 def _few(row: Row) -> str:
@@ -130,7 +130,7 @@ def _tenant_past(row: Row) -> str:
 
 
 def _gap(row: Row, name: str = "gap_s") -> str:
-    return _span(_number(row, name))
+    return span_in_words(_number(row, name))
 
 
 def _network(row: Row) -> str:

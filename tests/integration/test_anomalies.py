@@ -16,7 +16,7 @@ from moved_clock import MovedClock, month
 
 from audit_pipelines.db.database import Database
 from audit_pipelines.db.queries import query
-from audit_pipelines.derive import anomalies, features, incidents, recompute, scoring
+from audit_pipelines.derive import anomalies, drift, features, incidents, recompute, scoring
 from audit_pipelines.derive.archiving import retain
 from audit_pipelines.derive.verdicts import LABELS_PER_ANALYST, labels_digest, verdict_labels
 from audit_pipelines.errors import TamperedError, ValidationError
@@ -100,7 +100,7 @@ def calm(installation: Installation, tenant_id: uuid.UUID) -> None:
     scores = lake.read("event_scores", tenant_id).with_columns(score=pl.lit(0.1))
     with Draft(lake.dataset_path("event_scores", tenant_id).parent) as draft:
         assert draft.before
-        draft.write(Piece(scores), ORDER["event_scores"], SCHEMAS["event_scores"])
+        draft.write(Piece(scores, notes=drift.spread(scores)), ORDER["event_scores"], SCHEMAS["event_scores"])
         before = draft.before
         draft.publish(before.stamp, changed=BEGINNING, notes=before.notes, before=lambda *_: None)
 
