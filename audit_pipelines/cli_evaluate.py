@@ -1,6 +1,7 @@
 """The command `evaluate`: parse, call, print tables. What is measured is decided in the package `evaluation`."""
 
 import json
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -60,16 +61,10 @@ def _print(report: "Report") -> None:
         f"{report.attacks:,} attacks",
         style="bold", highlight=False,
     )  # fmt: skip
-    table = Table("detector", "AP", "AP actor-days", "P@20", "P@100", "recall 1 %", "recall 5 %", box=box.SIMPLE)
-    for heading in ("incidents in 0.5 / 1 / 5 %", "techniques in 0.5 / 1 / 5 %"):
-        table.add_column(heading)
-    for each in report.judgements:
-        numbers = (
-            each.average_precision, each.actor_days_average_precision, each.precision_at_20, each.precision_at_100,
-            each.recall_at_1_percent, each.recall_at_5_percent,
-        )  # fmt: skip
-        shares = (" / ".join(f"{share:.2f}" for share in of) for of in (each.incidents_found, each.techniques_found))
-        table.add_row(each.detector, *(f"{number:.3f}" for number in numbers), *shares)
+    # A column per detector: eighty characters hold five of them, and not the nine figures of each.
+    table = Table("", *(each.detector for each in report.judgements), box=box.SIMPLE)
+    for name, figures in _figures(report):
+        table.add_row(name, *figures)
     out.print(table)
     waited = report.median_seconds_to_detect
     found = sum(row.found for row in report.incidents)
@@ -80,11 +75,28 @@ def _print(report: "Report") -> None:
         + (f", half of them within {waited / 60:.0f} minutes of their first event" if waited is not None else ""),
         highlight=False,
     )  # fmt: skip
-    rows = Table(
-        "technique", "attack events", "best rank", "smallest budget", f"found at {report.threshold:g}", box=box.SIMPLE
-    )
+    rows = Table("technique", "events", "best rank", "least budget", f"found at {report.threshold:g}", box=box.SIMPLE)
+    rows.columns[0].no_wrap = True
     for row in report.techniques:
         rows.add_row(
             row.name, str(row.events), f"{row.best_rank:,}", f"{row.best_share:.2%}", "yes" if row.found else "no"
         )
     out.print(rows)
+
+
+def _figures(report: "Report") -> Iterator[tuple[str, list[str]]]:
+    """Yield the name of each figure with what it is of each detector."""
+    names = {
+        "AP": "average_precision",
+        "AP actor-days": "actor_days_average_precision",
+        "P@20": "precision_at_20",
+        "P@100": "precision_at_100",
+        "recall 1 %": "recall_at_1_percent",
+        "recall 5 %": "recall_at_5_percent",
+    }
+    for name, attribute in names.items():
+        yield name, [f"{getattr(each, attribute):.3f}" for each in report.judgements]
+    for place, budget in enumerate(("0.5 %", "1 %", "5 %")):
+        yield f"incidents {budget}", [f"{each.incidents_found[place]:.2f}" for each in report.judgements]
+    for place, budget in enumerate(("0.5 %", "1 %", "5 %")):
+        yield f"techniques {budget}", [f"{each.techniques_found[place]:.2f}" for each in report.judgements]
