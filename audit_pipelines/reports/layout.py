@@ -45,6 +45,9 @@ SEVERITY_COLOURS: Final[dict[str, str]] = {
 Align = Literal["left", "right"]
 
 
+_HEAD_HEIGHT: Final = 14.0
+
+
 @dataclass(frozen=True, slots=True)
 class Style:
     """A font with its size, line distance and colour."""
@@ -284,19 +287,23 @@ class Sheet:
 
         A cell that is higher than two thirds of a page ends in an ellipsis.
         """
-        self._table_head(columns)
+        headed = False
         for row in rows:
             cells = [_set(cell, column) for cell, column in zip(row, columns, strict=True)]
             height = max(cell.height for cell in cells) + 5.6
-            if self.y - height < BOTTOM:
-                self.turn()
+            if not headed or self.y - height < BOTTOM:
+                # Never a head without a row below it.
+                self.need(_HEAD_HEIGHT + height)
                 self._table_head(columns)
+                headed = True
             x = MARGIN
             for cell, column in zip(cells, columns, strict=True):
                 self._cell(x, cell, column)
                 x += column.width
             self.y -= height
             self.rule(self.y, HAIRLINE, 0.4)
+        if not headed:
+            self._table_head(columns)
         self.skip(8)
 
     def _panel(self, height: float) -> None:
@@ -312,7 +319,7 @@ class Sheet:
             edge = x + column.width - GUTTER if column.align == "right" else x
             self.line(edge, self.y - 9, shorten(column.title, HEAD, column.width), HEAD, column.align)
             x += column.width
-        self.y -= 14
+        self.y -= _HEAD_HEIGHT
         self.rule(self.y, MUTED, 0.6)
 
     def _cell(self, x: float, cell: _Set, column: Column) -> None:

@@ -315,7 +315,7 @@ def _anomalies(sheet: Sheet, report: Report) -> None:
     sheet.subsection("By severity")
     sheet.drawing(charts.severity_chart(report.severities, totals.anomalies))
     sheet.skip(6)
-    sheet.subsection("Each anomaly and its reasons", "gravest first; seq and row hash tie each to the ledger", keep=110)
+    sheet.subsection("Each anomaly and its reasons", "gravest first; seq and row hash tie each to the ledger", keep=150)
     sheet.table(_ANOMALY_COLUMNS, (_anomaly_row(line) for line in report.anomalies))
 
 
