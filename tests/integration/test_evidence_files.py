@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from typer.testing import CliRunner
 
-from audit_pipelines import cli
+from audit_pipelines import cli, cli_keys
 from audit_pipelines.errors import TamperedError, ValidationError
 from audit_pipelines.installation import Installation, assemble
 from audit_pipelines.keyring import open_keyring, rotate_signing_key
@@ -268,7 +268,8 @@ def test_an_event_nobody_stored_or_sealed_is_named(installation: Installation, t
 @pytest.fixture
 def run(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     """Run a command over the test's installation, opened anew, and return what it prints."""
-    monkeypatch.setattr(cli, "load_settings", lambda: installation.settings)
+    for module in (cli, cli_keys):
+        monkeypatch.setattr(module, "load_settings", lambda: installation.settings)
     monkeypatch.setattr(cli, "_opened", lambda: nullcontext(reopened(installation)))
 
     def run(*arguments: str | Path) -> str:
