@@ -110,10 +110,14 @@ def events_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def imported(home: Home, events_file: Path) -> Home:
+def imported(home: Home, events_file: Path) -> Iterator[Home]:
     first = home.run("import", "ndjson", events_file, "--tenant", TENANT)
     assert f"{EVENTS} stored, 0 already there, 0 refused" in first.stdout
-    return home
+    # Commands join a server that runs already, which saves each of them starting and stopping one.
+    server = EmbeddedPostgres(home.path)
+    server.start()
+    yield home
+    server.release()
 
 
 def test_a_second_import_adds_nothing(imported: Home, events_file: Path) -> None:

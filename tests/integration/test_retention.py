@@ -21,7 +21,7 @@ from moved_clock import MovedClock, month
 
 from audit_pipelines.db.database import LOGIN_ROLES, Database, Role
 from audit_pipelines.db.embedded import EmbeddedPostgres
-from audit_pipelines.derive import archive_deletion
+from audit_pipelines.derive import archive_deletion, archiving
 from audit_pipelines.derive.archiving import STEPS, Retention, retain, waiting_months
 from audit_pipelines.errors import AuditError, ConflictError, ValidationError
 from audit_pipelines.installation import Installation
@@ -333,7 +333,9 @@ def test_an_empty_month_is_dropped_too(installation: Installation) -> None:
     assert [(one.month, one.rows) for one in run(installation).released] == [(named(20), 0)]
 
 
-def test_a_reader_makes_the_job_wait_and_never_sees_a_gap(aged: Installation) -> None:
+def test_a_reader_makes_the_job_wait_and_never_sees_a_gap(aged: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archiving, "_LOCK_TIMEOUT_MS", 50)
+    monkeypatch.setattr(archiving, "_LOCK_PAUSE_S", 0.01)
     with aged.database.connection("audit_pipeline") as conn:
         conn.execute("lock table audit_logs in access share mode")
         [first, *_] = run(aged).waiting
