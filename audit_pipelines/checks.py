@@ -16,6 +16,8 @@ from audit_pipelines.assets.common import table
 from audit_pipelines.derive import archive_deletion, drift, embeddings, reporting
 from audit_pipelines.derive.controls import CONTROLS, check_tenants
 from audit_pipelines.derive.reviews import WATCHED_DAYS, overdue_reviews
+from audit_pipelines.derive.tampering import tell_findings
+from audit_pipelines.errors import AuditError
 from audit_pipelines.installation import Installation
 from audit_pipelines.lake.datasets import Lake
 from audit_pipelines.lake.export import count_days
@@ -79,9 +81,11 @@ def raw_events_results(installation: Installation, since: date, until: date) -> 
         "A broken chain stops all below."
     ),
 )
-def chain_intact(installation: dg.ResourceParam[Installation]) -> dg.AssetCheckResult:
+def chain_intact(
+    context: dg.AssetCheckExecutionContext, installation: dg.ResourceParam[Installation]
+) -> dg.AssetCheckResult:
     """Verify what came in the last day, so that the cost of a run does not grow with the history."""
-    return _verified(installation.verify(since=datetime.now(UTC) - RECENT))
+    return _verified(installation, installation.verify(since=datetime.now(UTC) - RECENT), context.run.run_id)
 
 
 @dg.asset_check(
@@ -89,12 +93,16 @@ def chain_intact(installation: dg.ResourceParam[Installation]) -> dg.AssetCheckR
     blocking=True,
     description="Every row, link, checkpoint and anchor of every tenant from the first event on, recomputed.",
 )
-def history_intact(installation: dg.ResourceParam[Installation]) -> dg.AssetCheckResult:
-    """Verify everything; a failure fails the run, and so reaches whoever watches runs."""
-    return _verified(installation.verify())
+def history_intact(
+    context: dg.AssetCheckExecutionContext, installation: dg.ResourceParam[Installation]
+) -> dg.AssetCheckResult:
+    """Verify everything; a failure fails the run and alerts the tenant's destinations."""
+    return _verified(installation, installation.verify(), context.run.run_id, whole=True)
 
 
-def _verified(done: Sequence[Verification]) -> dg.AssetCheckResult:
+def _verified(
+    installation: Installation, done: Sequence[Verification], run_id: str, *, whole: bool = False
+) -> dg.AssetCheckResult:
     findings = [finding for one in done for finding in one.findings]
     warnings = [warning for one in done for warning in one.warnings]
     metadata: dict[str, dg.MetadataValue] = {
@@ -109,6 +117,11 @@ def _verified(done: Sequence[Verification]) -> dg.AssetCheckResult:
         metadata["first_tenant"] = dg.MetadataValue.text(str(first.tenant_id))
         metadata["first_seq"] = dg.MetadataValue.text("whole ledger" if first.seq is None else str(first.seq))
         metadata["first_finding"] = dg.MetadataValue.text(str(first))
+    try:
+        metadata["new_findings"] = dg.MetadataValue.int(tell_findings(installation, done, run_id=run_id, whole=whole))
+    except AuditError as error:
+        # What was found must be said whatever becomes of the alert about it.
+        metadata["alert"] = dg.MetadataValue.text(f"not queued: {error}")
     return dg.AssetCheckResult(
         passed=not findings, description=str(findings[0]) if findings else None, metadata=metadata
     )

@@ -1,6 +1,13 @@
 -- Undoes every migration, newest first. `audit-pipelines db rollback --to N` runs the sections above version N; psql can
 -- run the whole file. It deletes data: there is no way back but a backup.
 
+-- undo 027_alert_on_tampering
+set role audit_owner;
+delete from audit_alert_deliveries where cause = 'tampering';
+alter table audit_alert_deliveries drop column if exists cause;
+drop table if exists audit_integrity_findings;
+reset role;
+
 -- undo 022_record_model_decisions
 set role audit_owner;
 drop table if exists audit_model_decisions;

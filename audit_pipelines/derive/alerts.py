@@ -1,8 +1,8 @@
 """Alerts: which incidents are told to which destinations, and sending what waits until it arrives or is given up.
 
-An alert is an incident that reached a severity: the key of its row queues it once for each destination. A claim makes
-one process send it. Between the answer of a receiver and the record of it a crash is possible: then it is sent again,
-with the same Idempotency-Key. So: queued exactly once, on the wire at least once.
+An alert is an incident that reached a severity, or what `derive.tampering` queued: the key of its row queues it once
+for each destination. A claim makes one process send it. Between the answer of a receiver and the record of it a crash
+is possible: then it is sent again, with the same Idempotency-Key. So: queued exactly once, on the wire at least once.
 """
 
 import logging
@@ -10,16 +10,18 @@ import time
 from collections import Counter
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from psycopg.rows import class_row, dict_row
 
 from audit_pipelines.db.queries import query
+from audit_pipelines.derive.tampering import told_of
 from audit_pipelines.errors import AuditError, DatabaseUnavailableError
 from audit_pipelines.installation import Installation
 from audit_pipelines.notify.alert import Alert, DeliveryError
 from audit_pipelines.notify.destinations import open_destination
+from audit_pipelines.reports.words import counted
 
 MOST_ATTEMPTS: Final = 8
 """Over some four hours; then an alert is dead and shown as that."""
@@ -152,15 +154,38 @@ def _claim(installation: Installation, resting: list[UUID]) -> _Claim | None:
     if row is None:
         return None
     base = (installation.settings.api_base_url or "").rstrip("/")
-    told = {each.name: row[each.name] for each in fields(Alert) if each.name != "link"}
+    if row["cause"] == "tampering":
+        told = {each.name: row[each.name] for each in fields(Alert) if each.name in row} | _tampering(installation, row)
+        link = base
+    else:
+        told = {each.name: row[each.name] for each in fields(Alert) if each.name != "link"}
+        link = f"{base}/api/audit/incidents/{row['incident_id']}"
     return _Claim(
         integration_id=row["integration_id"],
         attempts=row["attempts"],
         claimed_until=row["claimed_until"],
         kind=row["kind"],
         sealed_config=row["sealed_config"],
-        alert=Alert(**told, link=f"{base}/api/audit/incidents/{row['incident_id']}"),
+        alert=Alert(**told, link=link),
     )
+
+
+def _tampering(installation: Installation, row: dict[str, Any]) -> dict[str, Any]:
+    """Return what an alert says of a changed ledger: which rows and in what way, and no content."""
+    findings = told_of(installation, row["tenant_id"], row["incident_id"])
+    places = ["whole ledger" if seq is None else f"seq {seq}" for _, seq, _ in findings]
+    story = [{"text": f"{place}: {kind}"} for place, (kind, _, _) in zip(places, findings, strict=True)]
+    check = {"text": f"audit-pipelines verify --tenant {row['tenant_id']} says what differs"}
+    return {
+        "first_at": min((found_at for *_, found_at in findings), default=row["queued_at"]),
+        "last_at": max((found_at for *_, found_at in findings), default=row["queued_at"]),
+        "anomalies": 0,
+        "suppressed": 0,
+        "score": 1.0,
+        "title": f"the ledger was changed: {counted(len(findings), 'finding')}",
+        "meanings": [],
+        "story": [*story, check],
+    }
 
 
 def _attempt(installation: Installation, claim: _Claim) -> Exception | None:

@@ -1,11 +1,11 @@
-"""An alert: what leaves the installation about an incident. References alone, never a name.
+"""An alert: what leaves the installation about an incident, or about a ledger found changed. No name, ever.
 
 Pure. Every kind of destination tells the same; only the form differs.
 """
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 from uuid import UUID
 
 from audit_pipelines.errors import AuditError
@@ -28,12 +28,13 @@ class DeliveryError(AuditError):
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """One incident that reached a severity, on its way to one destination."""
+    """One incident that reached a severity, or what a verification found, on its way to one destination."""
 
     delivery_id: UUID
     """The same at every attempt: by it a receiver knows what it has already."""
     tenant_id: UUID
     incident_id: UUID
+    """For tampering, the id under which its findings are noted."""
     severity: "Severity"
     actor_ref: UUID | None
     first_at: datetime
@@ -45,11 +46,13 @@ class Alert:
     meanings: list[str]
     story: list[dict[str, Any]]
     link: str
-    """Where the incident is shown, to those who may see it."""
+    """Where the incident is shown, to those who may see it; for tampering, the address of the API."""
+    cause: Literal["incident", "tampering"] = "incident"
 
     def shown(self) -> dict[str, Any]:
         """Return it as JSON has it."""
         return {
+            "cause": self.cause,
             "delivery_id": str(self.delivery_id),
             "tenant_id": str(self.tenant_id),
             "incident_id": str(self.incident_id),

@@ -19,8 +19,8 @@ with spent as (
     from due where d.tenant_id = due.tenant_id and d.delivery_id = due.delivery_id
     returning d.*
 )
-select c.tenant_id, c.delivery_id, c.integration_id, c.attempts, c.claimed_until, g.kind, g.sealed_config, c.incident_id,
-       c.severity, i.actor_ref, i.first_at, i.last_at, i.anomalies, i.suppressed, i.score, i.title, i.meanings, i.story
+select c.tenant_id, c.delivery_id, c.integration_id, c.attempts, c.claimed_until, g.kind, g.sealed_config, c.cause,
+       c.queued_at, c.incident_id, c.severity, i.actor_ref, i.first_at, i.last_at, i.anomalies, i.suppressed, i.score, i.title, i.meanings, i.story
 from claimed c
 join audit_integrations g on g.tenant_id = c.tenant_id and g.integration_id = c.integration_id
-join audit_incidents i on i.tenant_id = c.tenant_id and i.incident_id = c.incident_id
+left join audit_incidents i on c.cause = 'incident' and i.tenant_id = c.tenant_id and i.incident_id = c.incident_id

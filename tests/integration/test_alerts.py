@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 from anchor_servers import Server, serving
 
-from audit_pipelines.derive import alerts
+from audit_pipelines.derive import alerts, tampering
 from audit_pipelines.errors import ConflictError, ValidationError
 from audit_pipelines.feedback import thresholds
 from audit_pipelines.installation import Installation
 from audit_pipelines.intelligence.incidents import incident_id
+from audit_pipelines.ledger.event import Event
 from audit_pipelines.notify import destinations
 from audit_pipelines.notify.alert import Alert, DeliveryError
 from audit_pipelines.notify.webhook import WebhookDestination
@@ -319,6 +320,45 @@ def test_a_destination_that_fails_does_not_hold_up_the_others(
         done = alerts.deliver_alerts(installation)
         assert (done.delivered, done.failed, done.waiting) == (6, 3, 6)
         assert len(receiver.requests) == 3
+
+
+# A ledger that was changed
+
+
+def test_a_changed_ledger_is_told_once_and_again_when_it_comes_back(
+    installation: Installation, tenant_id: uuid.UUID, destination: uuid.UUID, receiver: Server
+) -> None:
+    installation.ledger.append(
+        tenant_id, [Event(event_type="a.read", entity_type="thing", entity_id=str(n)) for n in range(3)]
+    )
+    last = f"tenant_id = '{tenant_id}' and entity_id = '2'"
+
+    def change(outcome: str) -> None:
+        with installation.database.connect_admin() as conn:
+            conn.execute("set session_replication_role = replica")
+            conn.execute(f"update audit_logs set outcome = {outcome} where {last}")
+
+    def told(*, whole: bool) -> tuple[int, int]:
+        new = tampering.tell_findings(installation, installation.verify(), run_id="r", whole=whole)
+        return new, alerts.deliver_alerts(installation).delivered
+
+    assert told(whole=True) == (0, 0)
+    change("'denied'")
+    assert told(whole=False) == (1, 1)
+    assert [told(whole=whole) for whole in (False, True)] == [(0, 0)] * 2
+    body = json.loads(receiver.requests[-1][3])
+    ((finding,),) = [one.findings for one in installation.verify() if one.tenant_id == tenant_id]
+    assert (body["cause"], body["severity"]) == ("tampering", "critical")
+    assert body["title"] == "the ledger was changed: 1 finding"
+    assert body["story"][0] == {"text": f"seq {finding.seq}: column"}
+    assert "denied" not in str(body)
+    change("null")
+    assert [told(whole=whole) for whole in (False, True)] == [(0, 0)] * 2
+    change("'denied'")
+    assert told(whole=True) == (1, 1)
+    # Told of as it was queued, and the other tenant's destinations of nothing.
+    add(installation, uuid.uuid4(), receiver, name="another's")
+    assert told(whole=True) == (0, 0)
 
 
 # Configuring

@@ -108,6 +108,8 @@ def test_a_broken_chain_stops_everything(stocked: Installation, tenant_id: uuid.
     assert not evaluation.passed
     assert evaluation.metadata["first_tenant"].value == str(tenant_id)
     assert evaluation.metadata["first_seq"].value == "17"
+    # Those who are to be told are told, of this and of nothing else.
+    assert evaluation.metadata["new_findings"].value == 1
     made = {event.asset_key.to_user_string() for event in result.get_asset_materialization_events()}
     assert made <= {"archived_segments"}
     assert not stocked.settings.lake_dir.exists()
