@@ -8,9 +8,9 @@ from operator import itemgetter
 from typing import Any, Final
 
 from reportlab.lib.colors import HexColor
-from reportlab.pdfgen.canvas import Canvas
 
 from audit_pipelines.reports import fonts, words
+from audit_pipelines.reports.canvas import TextCanvas
 from audit_pipelines.reports.layout import (
     ACCENT,
     BAD,
@@ -44,11 +44,8 @@ Line = tuple[str, str, str, str]
 def render_checklist(checked_at: datetime, lines: Sequence[Line]) -> bytes:
     """Return the document's bytes; lines about the same thing stand together, in the order they came."""
     with ONE_DOCUMENT:
-        fonts.register()
         buffer = BytesIO()
-        canvas = Canvas(
-            buffer, pagesize=(PAGE_WIDTH, PAGE_HEIGHT), invariant=1, lang="en-GB", initialFontName=fonts.BODY
-        )
+        canvas = TextCanvas(buffer, (PAGE_WIDTH, PAGE_HEIGHT))
         canvas.setTitle("Deployment checklist")
         canvas.setCreator("audit_pipelines")
         sheet = Sheet(canvas, _decorate)

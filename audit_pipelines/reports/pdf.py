@@ -7,7 +7,6 @@ Signing and sending the file are elsewhere.
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC
 from io import BytesIO
 from itertools import groupby
 from operator import attrgetter
@@ -16,10 +15,10 @@ from threading import Lock
 from typing import Any, Final
 
 from reportlab.lib.colors import HexColor
-from reportlab.pdfgen.canvas import Canvas
 
 from audit_pipelines.files import replacing
 from audit_pipelines.reports import charts, fonts, words
+from audit_pipelines.reports.canvas import TextCanvas
 from audit_pipelines.reports.layout import (
     ACCENT,
     BAD,
@@ -94,11 +93,8 @@ def write_pdf(report: Report, path: Path) -> PdfInfo:
 def render_pdf(report: Report) -> tuple[bytes, int]:
     """Return the document's bytes and how many pages it has."""
     with ONE_DOCUMENT:
-        fonts.register()
         buffer = BytesIO()
-        canvas = Canvas(
-            buffer, pagesize=(PAGE_WIDTH, PAGE_HEIGHT), invariant=1, lang="en-GB", initialFontName=fonts.BODY
-        )
+        canvas = TextCanvas(buffer, (PAGE_WIDTH, PAGE_HEIGHT))
         _describe(canvas, report)
         sheet = Sheet(canvas, lambda page: _decorate(page, report))
         _title(sheet, report)
@@ -111,28 +107,16 @@ def render_pdf(report: Report) -> tuple[bytes, int]:
         return buffer.getvalue(), pages
 
 
-def _describe(canvas: Any, report: Report) -> None:
+def _describe(canvas: TextCanvas, report: Report) -> None:
     period = words.period(report.since, report.until)
-    # Half a surrogate pair can be in a Python string but in no encoding that a PDF knows.
-    name = f"{report.title}: {report.tenant_name or report.tenant_id}".encode(errors="replace").decode()
-    canvas.setTitle(f"{name}, {period}")
-    canvas.setAuthor(f"audit_pipelines {report.product_version}".strip())
-    canvas.setCreator("audit_pipelines")
-    canvas.setSubject(f"{report.kind} report of tenant {report.tenant_id} for {period} (UTC)")
-    canvas.setKeywords(
-        [report.kind, "audit trail", "integrity", str(report.tenant_id), report.integrity.chain_head or ""]
+    canvas.describe(
+        title=f"{report.title}: {report.tenant_name or report.tenant_id}, {period}",
+        subject=f"{report.kind} report of tenant {report.tenant_id} for {period} (UTC)",
+        author=f"audit_pipelines {report.product_version}".strip(),
+        keywords=[report.kind, "audit trail", "integrity", str(report.tenant_id), report.integrity.chain_head or ""],
+        made_at=report.generated_at,
     )
-    canvas.setViewerPreference("DisplayDocTitle", "true")
     canvas.showOutline()
-    # `invariant` alone would date every document 2000-01-01, or by SOURCE_DATE_EPOCH where that is set; the document's
-    # id starts from the date too.
-    document = canvas._doc  # noqa: SLF001 -- ReportLab offers no other way to set either
-    stamp = document._timeStamp  # noqa: SLF001
-    moment = report.generated_at.astimezone(UTC)
-    document.signature = hashlib.md5(f"{report.tenant_id} {moment}".encode(), usedforsecurity=False)
-    stamp.t = moment.timestamp()
-    stamp.lt = moment.timetuple()
-    stamp.YMDhms = tuple(stamp.lt)[:6]
 
 
 def _decorate(canvas: Any, report: Report) -> None:
@@ -201,7 +185,7 @@ def _title(sheet: Sheet, report: Report) -> None:
         if report.summary.generated_by == "composed"
         else "Written by a language model from the counts in this report; the tables are authoritative."
     )
-    escapes = "Characters that the font lacks, and invisible ones, are printed as code points such as [U+4E2D]."
+    escapes = "Characters that no font here draws, and invisible ones, are printed as code points such as [U+1F680]."
     sheet.paragraph(f"{author} {escapes}", SMALL, indent=12)
     sheet.subsection("Activity over time", f"events per {report.timeline.unit}, UTC", keep=160)
     # The chart takes what the summary leaves of the first page.

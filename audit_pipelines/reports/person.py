@@ -11,9 +11,9 @@ from io import BytesIO
 from typing import Any, Final
 
 from reportlab.lib.colors import HexColor
-from reportlab.pdfgen.canvas import Canvas
 
 from audit_pipelines.reports import fonts, words
+from audit_pipelines.reports.canvas import TextCanvas
 from audit_pipelines.reports.layout import (
     CELL,
     CELL_MUTED,
@@ -72,11 +72,8 @@ class PersonReport:
 def render_person(report: PersonReport) -> bytes:
     """Return the document; equal reports give equal bytes."""
     with ONE_DOCUMENT:
-        fonts.register()
         buffer = BytesIO()
-        canvas = Canvas(
-            buffer, pagesize=(PAGE_WIDTH, PAGE_HEIGHT), invariant=1, lang="en-GB", initialFontName=fonts.BODY
-        )
+        canvas = TextCanvas(buffer, (PAGE_WIDTH, PAGE_HEIGHT))
         canvas.setTitle("Personal data in the audit trail")
         canvas.setAuthor("audit_pipelines")
         sheet = Sheet(canvas, lambda page: _decorate(page, report))
