@@ -10,6 +10,7 @@ import re
 from datetime import UTC, datetime
 from functools import lru_cache
 from io import BytesIO
+from threading import Lock
 from typing import Any, Final
 from xml.sax.saxutils import escape
 
@@ -21,6 +22,8 @@ from audit_pipelines.reports import fonts
 from audit_pipelines.reports.shaping import Face, Glyph, ShapedLine, shape, subset
 
 LANGUAGE: Final = "en-GB"
+# A ReportLab font keeps per-document state in a plain dictionary: one document at a time in a process.
+ONE_DOCUMENT: Final = Lock()
 
 
 class TextCanvas(Canvas):  # type: ignore[misc]  # reportlab has no types
@@ -86,6 +89,13 @@ class TextCanvas(Canvas):  # type: ignore[misc]  # reportlab has no types
             f"{bent_west} {north} {west} {bent_north} {west} {inner_north} c {west} {inner_south} l "
             f"{west} {bent_south} {bent_west} {south} {inner_west} {south} c f"
         )
+
+    def mark_place(self, name: str, left: float, top: float) -> None:
+        """Give a place on this page a name that readers of the file find in its catalog (ISO 32000-1, 12.3.2.3)."""
+        document = self._doc
+        document.inPage()
+        place = pdfdoc.PDFArray([document.thisPageRef(), pdfdoc.PDFName("XYZ"), round(left, 2), round(top, 2), 0])
+        document.Catalog.Dests = pdfdoc.PDFDictionary({name: place})
 
     def describe(self, *, title: str, subject: str, author: str, keywords: list[str], made_at: datetime) -> None:
         """Set the document's metadata, in its information dictionary and as XMP, and its dates to `made_at`.

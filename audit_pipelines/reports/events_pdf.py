@@ -4,7 +4,6 @@ Belongs here: the order and the blocks of an export. Which events, under which n
 the caller's to say; the blocks themselves are `layout.py`'s, the integrity page is the reports' own.
 """
 
-import hashlib
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from io import BytesIO
@@ -15,9 +14,8 @@ from uuid import UUID
 import polars as pl
 
 from audit_pipelines.errors import ValidationError
-from audit_pipelines.files import replacing
 from audit_pipelines.reports import charts, fonts, words
-from audit_pipelines.reports.canvas import TextCanvas
+from audit_pipelines.reports.canvas import ONE_DOCUMENT, TextCanvas
 from audit_pipelines.reports.compose import UNSUCCESSFUL, make_timeline
 from audit_pipelines.reports.layout import (
     ACCENT,
@@ -46,12 +44,13 @@ from audit_pipelines.reports.layout import (
 )
 from audit_pipelines.reports.model import Integrity, Share, SignatureLine, Summary, Timeline
 from audit_pipelines.reports.pdf import (
-    ONE_DOCUMENT,
     UNPRINTABLE,
     PdfInfo,
     integrity_section,
     signatures_section,
+    store_pdf,
 )
+from audit_pipelines.reports.pdf_signing import PdfCertificate
 from audit_pipelines.reports.summary import verification_steps
 
 COLUMNS: Final[dict[str, pl.DataType]] = {
@@ -95,21 +94,22 @@ class ExportHeading:
     product_version: str = ""
 
 
-def write_events_pdf(heading: ExportHeading, events: pl.DataFrame, target: Path) -> PdfInfo:
-    """Set an export and put it at `target`: complete or not at all.
+def write_events_pdf(
+    heading: ExportHeading, events: pl.DataFrame, target: Path, certificate: PdfCertificate | None = None
+) -> PdfInfo:
+    """Set an export, sign it where there is a certificate, and put it at `target`: complete or not at all.
 
     `events` has the columns of `COLUMNS` and is printed in the order of its rows; without a row the document says so.
     `details` is text of any kind and is printed whole; shorten it before, with a mark that says so, where it must be.
-    Equal input gives equal bytes with the same ReportLab release.
+    Equal input gives equal bytes with the same ReportLab release, before they are signed.
 
     Raises:
+        ConfigurationError: when the certificate is not valid now.
         ValidationError: when a column that must be there is missing.
     """
     frame = _checked(events)
     content, pages = _render(heading, frame)
-    with replacing(target) as staging:
-        staging.write_bytes(content)
-    return PdfInfo(pages, hashlib.sha256(content).hexdigest(), len(content))
+    return store_pdf(content, pages, target, certificate)
 
 
 def _render(heading: ExportHeading, events: pl.DataFrame) -> tuple[bytes, int]:
@@ -210,6 +210,7 @@ def _charts(sheet: Sheet, heading: ExportHeading, events: pl.DataFrame) -> None:
     if events.is_empty():
         return
     timeline = _timeline(heading, events)
+    sheet.skip(8)
     sheet.subsection("Activity over time", f"events per {timeline.unit}, UTC", keep=160)
     sheet.drawing(charts.activity_chart(timeline))
     sheet.skip(10)
@@ -248,7 +249,7 @@ def _timeline(heading: ExportHeading, events: pl.DataFrame) -> Timeline:
 
 
 def _events(sheet: "EventsSheet", heading: ExportHeading, events: pl.DataFrame) -> None:
-    sheet.section("Events", keep=110)
+    sheet.section("Events", keep=40 + _HEAD + _KEPT_TOGETHER)
     if events.is_empty():
         sheet.paragraph("No event matches the filters, so there is none to show.")
         return
@@ -269,9 +270,6 @@ class EventsSheet(Sheet):
 
     def events(self, events: pl.DataFrame) -> None:
         """Set the table; its head is on every page, and an event that is split says so on the next."""
-        self.need(90)
-        self._events_head()
-        self._within = True
         for place, event in enumerate(events.iter_rows()):
             if place % _BOOKMARK_EVERY == 0 and events.height > _BOOKMARK_EVERY:
                 self.need(60)
@@ -295,7 +293,7 @@ class EventsSheet(Sheet):
             at = edge if align == "right" else x
             self.line(at, y, title, HEAD, align)
             self.line(at, y - 8.4, below, SMALL, align)
-        self.y -= 22
+        self.y -= _HEAD
         self.rule(self.y, MUTED, 0.6)
 
     def _event(self, event: tuple[Any, ...]) -> None:
@@ -310,15 +308,22 @@ class EventsSheet(Sheet):
         ]
         set_cells, long = [], []
         for text, style, (x, edge, _), label in cells:
-            fitted = shorten(text, style, edge - x)
-            set_cells.append((x, fitted, style))
+            # A reference of 36 characters fits when it is set smaller.
+            chosen = _SMALL_INK if style is CELL and len(text) == _REFERENCE else style
+            fitted = shorten(text, chosen, edge - x)
+            set_cells.append((x, fitted, chosen))
             if fitted is not text and fitted != fonts.printable(text, style.font):
                 long.append((label, text))
         if details:
             long.append(("Details", details))
         lines = [line for label, text in long for line in wrap(f"{label}: {text}", SMALL, _WIDE)]
         height = _TWO_LINES + len(lines) * SMALL.leading
-        if self.y - min(height, _KEPT_TOGETHER) < BOTTOM:
+        kept = min(height, _KEPT_TOGETHER)
+        if not self._within:
+            self.need(_HEAD + kept)
+            self._events_head()
+            self._within = True
+        elif self.y - kept < BOTTOM:
             self.turn()
         first, second = self.y - 10.6, self.y - 20.2
         for place, (x, text, style) in enumerate(set_cells):
@@ -336,7 +341,7 @@ class EventsSheet(Sheet):
                 self.line(_TIME[0], self.y - 8, f"seq {number}, continued", HEAD)
                 self.y -= 11
             self.y -= SMALL.leading
-            self.line(_TIME[0], self.y + 2.2, line, _BELOW)
+            self.line(_TIME[0], self.y + 2.2, line, _SMALL_INK)
         self.y -= 3
         self.rule(self.y, HAIRLINE, 0.4)
 
@@ -362,12 +367,14 @@ _, _TIME, _TYPE, _ACTOR, _OUTCOME, _RISK = _GRID
 _TITLES: Final = ("Seq", "Occurred (UTC)", "Event type", "Actor", "Outcome", "Risk, score")
 _TITLES_BELOW: Final = ("", "address", "entity", "row hash (SHA-256)", "", "")
 _WIDE: Final = MARGIN + CONTENT - _TIME[0]
+_HEAD: Final = 22.0
 _TWO_LINES: Final = 27.0
 _KEPT_TOGETHER: Final = 140.0
 _BOOKMARK_EVERY: Final = 500
+_SMALL_INK: Final = Style(SMALL.font, SMALL.size, SMALL.leading, INK)
+_REFERENCE: Final = 36
 _BIG: Final = Style(fonts.BOLD, 25, 30)
 _HASH: Final = Style(fonts.MONO, 5.9, 8.2, MUTED)
-_BELOW: Final = Style(SMALL.font, SMALL.size, SMALL.leading, INK)
 
 
 def _period(heading: ExportHeading) -> str:

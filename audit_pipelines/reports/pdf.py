@@ -11,14 +11,13 @@ from io import BytesIO
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
-from threading import Lock
 from typing import Any, Final
 
 from reportlab.lib.colors import HexColor
 
 from audit_pipelines.files import replacing
 from audit_pipelines.reports import charts, fonts, words
-from audit_pipelines.reports.canvas import TextCanvas
+from audit_pipelines.reports.canvas import ONE_DOCUMENT, TextCanvas
 from audit_pipelines.reports.layout import (
     ACCENT,
     BAD,
@@ -62,18 +61,14 @@ from audit_pipelines.reports.model import (
     RequirementLine,
     SignatureLine,
 )
+from audit_pipelines.reports.pdf_signing import SIGNATURE_PLACE, PdfCertificate, sign_pdf
 
-SIGNATURE_PLACE: Final = "digital-signature"
-"""Destination beside the integrity page's result, where a digital signature shows itself."""
 UNPRINTABLE: Final = (
     "Characters that no font here draws, and invisible ones, are printed as code points such as [U+1F680]."
 )
 _MOST_REASONS: Final = 8
 # Neither good nor a fault of the installation: something that the product leaves open.
 _OPEN: Final = SEVERITY_COLOURS["medium"]
-
-# A ReportLab font keeps per-document state in a plain dictionary: one document at a time in a process.
-ONE_DOCUMENT: Final = Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +80,26 @@ class PdfInfo:
     bytes: int
 
 
-def write_pdf(report: Report, path: Path) -> PdfInfo:
-    """Set a report and put it at `path`: complete or not at all (temporary file, fsync, rename).
+def write_pdf(report: Report, path: Path, certificate: PdfCertificate | None = None) -> PdfInfo:
+    """Set a report, sign it where there is a certificate, and put it at `path`: complete or not at all.
 
-    Equal reports give equal bytes with the same ReportLab release; the document's dates are the report's own.
+    Equal reports give equal bytes with the same ReportLab release, before they are signed; the document's dates are
+    the report's own.
+
+    Raises:
+        ConfigurationError: when the certificate is not valid now.
     """
     content, pages = render_pdf(report)
+    return store_pdf(content, pages, path, certificate)
+
+
+def store_pdf(content: bytes, pages: int, path: Path, certificate: PdfCertificate | None) -> PdfInfo:
+    """Put a document at `path`, signed where there is a certificate: no unsigned file ever has the name."""
     with replacing(path) as staging:
         staging.write_bytes(content)
+        if certificate is not None:
+            sign_pdf(staging, certificate)
+            content = staging.read_bytes()
     return PdfInfo(pages, hashlib.sha256(content).hexdigest(), len(content))
 
 
@@ -491,7 +498,7 @@ def integrity_section(sheet: Sheet, integrity: Integrity, what: str) -> None:
     word, colour = _INTEGRITY_WORDS[integrity.result]
     sheet.section("Integrity", keep=150)
     sheet.chip(MARGIN, sheet.y - 8, Chip(word.lower(), colour), width=74)
-    sheet.canvas.bookmarkPage(SIGNATURE_PLACE, fit="XYZ", left=MARGIN + 84, top=sheet.y + 5)
+    sheet.canvas.mark_place(SIGNATURE_PLACE, MARGIN + 84, sheet.y + 4)
     sheet.skip(20)
     if integrity.finding:
         sheet.paragraph(integrity.finding)
