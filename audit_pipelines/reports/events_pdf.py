@@ -188,15 +188,15 @@ def _summary(sheet: Sheet, summary: Summary, events: pl.DataFrame) -> None:
 def _sentences(events: pl.DataFrame) -> list[str]:
     if events.is_empty():
         return ["No event matches the filters."]
-    first, last = events["occurred_at"].min(), events["occurred_at"].max()
+    first, last = _span(events)
     kinds, actors = events["event_type"].n_unique(), events["actor"].drop_nulls().n_unique()
-    failed = events["outcome"].is_in(UNSUCCESSFUL).sum()
+    failed = events.filter(pl.col("outcome").is_in(UNSUCCESSFUL)).height
     by = f" by {words.counted(actors, 'actor')}" if actors else ""
     count = words.counted(events.height, "event")
     if events.height == 1:
-        told = f"It is of type {events['event_type'][0]} and happened on {words.second(first)}."  # type: ignore[arg-type]  # a column of times has a time as its least
+        told = f"It is of type {events['event_type'][0]} and happened on {words.second(first)}."
         return [f"This document shows 1 event{by}.", told]
-    span = f"between {words.second(first)} and {words.second(last)}"  # type: ignore[arg-type]  # as above
+    span = f"between {words.second(first)} and {words.second(last)}"
     return [
         f"This document shows {count} of {words.counted(kinds, 'type')}{by}, {span}.",
         f"{words.counted(failed, 'event')} ({words.percent(failed, events.height)}) failed or "
@@ -239,13 +239,19 @@ def _shares(events: pl.DataFrame, column: str, absent: str) -> tuple[list[Share]
 
 def _timeline(heading: ExportHeading, events: pl.DataFrame) -> Timeline:
     """Count events over the period that was asked for, or over their own where that would leave bars too thin."""
-    first, last = events["occurred_at"].min(), events["occurred_at"].max()
-    own = (first, last + timedelta(microseconds=1))  # type: ignore[operator]  # a column of times has a time as its most
+    first, last = _span(events)
+    own = (first, last + timedelta(microseconds=1))
     asked = (heading.since or own[0], heading.until or own[1])
     if asked[0] >= asked[1]:
         asked = own
     timeline = make_timeline(events, (), *asked)
     return timeline if len(timeline.bins) <= _MOST_BINS else make_timeline(events, (), *own)
+
+
+def _span(events: pl.DataFrame) -> tuple[datetime, datetime]:
+    """Return when the first and the last of some events happened."""
+    first, last = events.select(first=pl.col("occurred_at").min(), last=pl.col("occurred_at").max()).row(0)
+    return first, last
 
 
 def _events(sheet: "EventsSheet", heading: ExportHeading, events: pl.DataFrame) -> None:

@@ -496,7 +496,8 @@ def _integrity(sheet: Sheet, report: Report) -> None:
 def integrity_section(sheet: Sheet, integrity: Integrity, what: str) -> None:
     """Print what verification came to, the newest checkpoint, and how an outsider verifies `what`."""
     word, colour = _INTEGRITY_WORDS[integrity.result]
-    sheet.section("Integrity", keep=150)
+    # Whole on its page: it is what people look for at the end, and copy.
+    sheet.section("Integrity", keep=410 if integrity.checkpoint else 260)
     sheet.chip(MARGIN, sheet.y - 8, Chip(word.lower(), colour), width=74)
     sheet.canvas.mark_place(SIGNATURE_PLACE, MARGIN + 84, sheet.y + 4)
     sheet.skip(20)

@@ -142,6 +142,7 @@ def sign_pdf(path: Path, certificate: PdfCertificate) -> None:
 
 def _signed(content: bytes, certificate: PdfCertificate, moment: datetime, stamper: "TimeStamper | None") -> bytes:
     from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter  # noqa: PLC0415 -- as above
+    from pyhanko.pdf_utils.layout import AxisAlignment, InnerScaling, SimpleBoxLayoutRule  # noqa: PLC0415 -- as above
     from pyhanko.sign import fields, signers  # noqa: PLC0415 -- as above
     from pyhanko.stamp import StaticStampStyle  # noqa: PLC0415 -- as above
 
@@ -166,7 +167,10 @@ def _signed(content: bytes, certificate: PdfCertificate, moment: datetime, stamp
         if box is not None:
             appearance.write(_appearance(certificate, moment, box, stamped=stamper is not None))
             appearance.flush()
-            style = StaticStampStyle.from_pdf_file(appearance.name, border_width=0)
+            fitted = SimpleBoxLayoutRule(
+                AxisAlignment.ALIGN_MIN, AxisAlignment.ALIGN_MIN, inner_content_scaling=InnerScaling.NO_SCALING
+            )
+            style = StaticStampStyle.from_pdf_file(appearance.name, border_width=0, background_layout=fitted)
         signers.PdfSigner(
             metadata,
             signer,
@@ -215,11 +219,11 @@ def _stamper(ask: Callable[[bytes], bytes]) -> "TimeStamper":
     from asn1crypto import tsp  # noqa: PLC0415 -- as above
     from pyhanko.sign.timestamps import TimeStamper  # noqa: PLC0415 -- as above
 
-    class Authority(TimeStamper):  # type: ignore[misc]  # pyHanko's class has no types for mypy
+    class Authority(TimeStamper):
         async def async_request_tsa_response(self, req: tsp.TimeStampReq) -> tsp.TimeStampResp:
             return tsp.TimeStampResp.load(ask(req.dump()))
 
-    return Authority()
+    return Authority()  # type: ignore[no-untyped-call]  # pyHanko's constructor has no types
 
 
 def _name(name: x509.Name) -> str:
