@@ -107,6 +107,8 @@ def _plain(font: str) -> frozenset[str]:
 def _needs_no_shaping(character: str) -> bool:
     return (
         character <= "\uffff"
+        # ReportLab draws the one as a plain space, HarfBuzz the other narrower: a width must not depend on the line.
+        and character not in "\xa0\u0268"
         and not is_hidden(character)
         and not unicodedata.category(character).startswith("M")
         and unicodedata.bidirectional(character) not in {"R", "AL", "AN"}

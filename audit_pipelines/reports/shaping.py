@@ -5,6 +5,7 @@ whatever stands beside it, so that the width of a line is the sum of its words'.
 is passed over: what only it draws is then printed as code points. No PDF is known here.
 """
 
+import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -53,11 +54,12 @@ STACKS: Final[dict[str, tuple[Source, ...]]] = {
 }
 """Of each font of a document, the font itself and those behind it."""
 
-# No kerning and no decorative ligatures, which the plain path of ASCII has not either; figures of one width.
-_FEATURES: Final = {"kern": False, "liga": False, "clig": False, "tnum": True}
+# Without kerning and decorative ligatures, which text that is not shaped has not either.
+_FEATURES: Final = {"kern": False, "liga": False, "clig": False, "calt": False}
 # A bracket that runs from right to left is drawn mirrored: it copies as what it looks like, as readers of PDF expect.
 _MIRRORED: Final = str.maketrans(f"{bidi.OPENING}{bidi.CLOSING}", f"{bidi.CLOSING}{bidi.OPENING}")
 _NOT_FOR_DRAWING: Final = (b"GSUB", b"GPOS", b"GDEF", b"STAT", b"name", b"post", b"OS/2", b"meta", b"DSIG")
+_FIGURES: Final = re.compile("[0-9]+")
 _INKLESS: Final = frozenset({"Cf", "Cc", "Cs", "Co", "Cn", "Zl", "Zp"})
 # Default_Ignorable_Code_Point beyond those categories, and the blank of Braille.
 _IGNORABLE: Final = frozenset(
@@ -180,7 +182,9 @@ def _shaped(text: str, face: Face, level: int) -> ShapedRun:
     buffer.add_str(text)
     buffer.direction = "rtl" if level % 2 else "ltr"
     buffer.guess_segment_properties()
-    hb.shape(face.font, buffer, _FEATURES)
+    # Figures of one width, and they alone: the feature would make other signs wider than they are in plain text.
+    figures = [(match.start(), match.end(), True) for match in _FIGURES.finditer(text)]
+    hb.shape(face.font, buffer, {**_FEATURES, "tnum": figures} if figures else _FEATURES)
     glyphs: list[Glyph] = []
     placed = list(zip(buffer.glyph_infos, buffer.glyph_positions, strict=True))
     starts = sorted({info.cluster for info, _ in placed})
