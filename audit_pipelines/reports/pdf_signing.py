@@ -5,6 +5,7 @@ callers' to say; the electronic signatures of persons (21 CFR 11) are `identity.
 which takes 0.8 s to import, is loaded when something is signed.
 """
 
+import asyncio
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -221,7 +222,8 @@ def _stamper(ask: Callable[[bytes], bytes]) -> "TimeStamper":
 
     class Authority(TimeStamper):
         async def async_request_tsa_response(self, req: tsp.TimeStampReq) -> tsp.TimeStampResp:
-            return tsp.TimeStampResp.load(ask(req.dump()))
+            # In a thread of its own: who asks may run a loop, and one is running here.
+            return tsp.TimeStampResp.load(await asyncio.to_thread(ask, req.dump()))
 
     return Authority()  # type: ignore[no-untyped-call]  # pyHanko's constructor has no types
 

@@ -4,27 +4,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from asn1crypto import x509 as asn1
 from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import Encoding
-from pdf_tools import extracted, poppler, write_certificate
-from pyhanko.pdf_utils.reader import PdfFileReader
-from pyhanko.sign.validation import validate_pdf_signature
-from pyhanko_certvalidator import ValidationContext
+from pdf_tools import extracted, poppler
 from report_samples import make_report
 
 from audit_pipelines.errors import AnchorUnavailableError, ConfigurationError
 from audit_pipelines.reports.pdf import render_pdf, write_pdf
-from audit_pipelines.reports.pdf_signing import FIELD, open_certificate, sign_pdf
-
-
-def status(path: Path, certificate) -> object:
-    """Return pyHanko's verdict over the only signature of a file."""
-    with path.open("rb") as file:
-        [signature] = PdfFileReader(file).embedded_signatures
-        assert signature.field_name == FIELD
-        trusted = asn1.Certificate.load(certificate.public_bytes(Encoding.DER))
-        return validate_pdf_signature(signature, ValidationContext(trust_roots=[trusted]))
+from audit_pipelines.reports.pdf_signing import open_certificate, sign_pdf
+from tests.certificates import signature_status, write_certificate
 
 
 @pytest.fixture
@@ -38,7 +25,7 @@ def test_a_signed_report_verifies(pkcs12, tmp_path, kind):
     issued = write_certificate(pkcs12, key=key)
     path = tmp_path / "report.pdf"
     info = write_pdf(make_report(), path, open_certificate(pkcs12, "a password"))
-    found = status(path, issued)
+    found = signature_status(path, issued)
     assert (found.intact, found.valid, found.trusted, found.bottom_line) == (True, True, True, True)
     assert found.coverage.name == "ENTIRE_FILE"
     assert info.bytes == path.stat().st_size
@@ -55,7 +42,7 @@ def test_a_flipped_byte_is_detected(pkcs12, tmp_path, place):
     content = bytearray(path.read_bytes())
     content[int(len(content) * place)] ^= 1
     path.write_bytes(content)
-    found = status(path, issued)
+    found = signature_status(path, issued)
     assert (found.intact, found.bottom_line) == (False, False)
 
 
@@ -75,7 +62,7 @@ def test_a_certificate_without_a_password(pkcs12, tmp_path):
     issued = write_certificate(pkcs12, None)
     path = tmp_path / "report.pdf"
     write_pdf(make_report(), path, open_certificate(pkcs12, None))
-    assert status(path, issued).bottom_line
+    assert signature_status(path, issued).bottom_line
 
 
 @pytest.mark.parametrize("password", ["another", "", None])
@@ -139,7 +126,7 @@ def test_an_authority_that_is_away_leaves_a_signature_without_time_stamp(pkcs12,
 
     path = tmp_path / "report.pdf"
     write_pdf(make_report(), path, open_certificate(pkcs12, "a password", away))
-    found = status(path, issued)
+    found = signature_status(path, issued)
     assert found.bottom_line
     assert found.timestamp_validity is None
 
