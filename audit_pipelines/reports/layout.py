@@ -40,7 +40,7 @@ NEUTRAL: Final = "#6B7785"
 SEVERITY_COLOURS: Final[dict[str, str]] = {
     "critical": "#8A1538",
     "high": "#C04A1A",
-    "medium": "#A67C00",
+    "medium": "#8C6900",
     "low": "#4C7A67",
 }
 
