@@ -23,6 +23,7 @@ from benchmarks.history import checkpoint_figures, growth_figures, verify_figure
 from benchmarks.importers import importer_figures
 from benchmarks.ingest import batch_figures, single_figures
 from benchmarks.machine import machine
+from benchmarks.pdf import pdf_figures
 from benchmarks.rates import Figure
 
 
@@ -92,6 +93,7 @@ _PARTS: Final[Mapping[str, Callable[[Installation, int], Sequence[Any]]]] = {
     "importers": _figures(lambda *_: importer_figures()),
     "embeddings": _figures(lambda installation, _: embedding_figures(installation)),
     "detection": _figures(lambda _, scale: detection_figures(100_000 * scale, 10_000)),
+    "pdf": _figures(lambda *_: pdf_figures()),
     "peers": _peers,
     "classifiers": classifiers.measure,
     "quality": lambda _installation, _scale: quality.measure(lambda told: print(told, flush=True)),

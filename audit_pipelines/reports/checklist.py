@@ -8,9 +8,9 @@ from operator import itemgetter
 from typing import Any, Final
 
 from reportlab.lib.colors import HexColor
-from reportlab.pdfgen.canvas import Canvas
 
 from audit_pipelines.reports import fonts, words
+from audit_pipelines.reports.canvas import ONE_DOCUMENT, TextCanvas
 from audit_pipelines.reports.layout import (
     ACCENT,
     BAD,
@@ -31,7 +31,6 @@ from audit_pipelines.reports.layout import (
     Style,
     Text,
 )
-from audit_pipelines.reports.pdf import ONE_DOCUMENT
 
 _TITLE: Final = Style(font=fonts.BOLD, size=20, leading=26)
 _COLOURS: Final = {"pass": GOOD, "fail": BAD, "not checked": BAD}
@@ -44,11 +43,8 @@ Line = tuple[str, str, str, str]
 def render_checklist(checked_at: datetime, lines: Sequence[Line]) -> bytes:
     """Return the document's bytes; lines about the same thing stand together, in the order they came."""
     with ONE_DOCUMENT:
-        fonts.register()
         buffer = BytesIO()
-        canvas = Canvas(
-            buffer, pagesize=(PAGE_WIDTH, PAGE_HEIGHT), invariant=1, lang="en-GB", initialFontName=fonts.BODY
-        )
+        canvas = TextCanvas(buffer, (PAGE_WIDTH, PAGE_HEIGHT))
         canvas.setTitle("Deployment checklist")
         canvas.setCreator("audit_pipelines")
         sheet = Sheet(canvas, _decorate)

@@ -10,13 +10,15 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, Literal
 
 from reportlab.graphics import renderPDF
 from reportlab.lib.colors import HexColor
 from reportlab.lib.pagesizes import A4
 
-from audit_pipelines.reports import fonts
+from audit_pipelines.reports import bidi, fonts
+from audit_pipelines.reports.canvas import TextCanvas
 
 PAGE_WIDTH, PAGE_HEIGHT = A4
 MARGIN: Final = 48.0
@@ -38,7 +40,7 @@ NEUTRAL: Final = "#6B7785"
 SEVERITY_COLOURS: Final[dict[str, str]] = {
     "critical": "#8A1538",
     "high": "#C04A1A",
-    "medium": "#A67C00",
+    "medium": "#8C6900",
     "low": "#4C7A67",
 }
 
@@ -46,6 +48,7 @@ Align = Literal["left", "right"]
 
 
 _HEAD_HEIGHT: Final = 14.0
+_PAGE_TOTAL: Final = "page-total"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,7 @@ CELL_MUTED: Final = Style(colour=MUTED)
 SMALL: Final = Style(size=7.1, leading=9.4, colour=MUTED)
 HEAD: Final = Style(font=fonts.BOLD, size=6.9, leading=9, colour=MUTED)
 CODE: Final = Style(font=fonts.MONO, size=6.5, leading=8.8)
+_CHIP: Final = Style(font=fonts.BOLD, size=6.8, colour="#FFFFFF")
 SECTION: Final = Style(font=fonts.BOLD, size=13.5, leading=18)
 SUBSECTION: Final = Style(font=fonts.BOLD, size=9.4, leading=13)
 
@@ -117,28 +121,36 @@ class _Set:
         return 11.0 if self.chip else sum(style.leading for _, style, _ in self.lines)
 
 
+_colour = lru_cache(maxsize=64)(HexColor)
+
+
 def wrap(text: str, style: Style, width: float, max_lines: int | None = None) -> list[str]:
     """Break text into lines no wider than `width` points, at spaces, else after punctuation, else anywhere.
 
-    Characters the font lacks are replaced first (`fonts.printable`). Combining marks stay with their letter. With
-    `max_lines` the last line ends in an ellipsis when something was left out. Empty text gives one empty line.
+    Chinese and Japanese break between any two characters, save before closing and behind opening punctuation. What no
+    font draws is replaced first (`fonts.printable`). Combining marks stay with their letter. Lines of a paragraph that
+    runs the other way than they would by themselves begin with a mark that says so and is not drawn. With `max_lines`
+    the last line ends in an ellipsis when something was left out. Empty text gives one empty line.
     """
-
-    def measure(piece: str) -> float:
-        return fonts.width(piece, style.font, style.size)
-
+    measure = fonts.measure(style.font, style.size)
+    printed = fonts.printable(text, style.font)
+    if measure(printed) <= width and "  " not in printed and printed == printed.strip():
+        return [printed]
+    plain = fonts.is_plain(printed, style.font)
     lines: list[str] = []
     line, used, space = "", 0.0, measure(" ")
-    for word in fonts.printable(text, style.font).split():
-        length = measure(word)
-        if line and used + space + length <= width:
-            line, used = f"{line} {word}", used + space + length
-            continue
-        if line:
-            lines.append(line)
-        *full, line = _chunks(word, measure, width)
-        used = measure(line)
-        lines.extend(full)
+    for word in printed.split():
+        for place, part in enumerate([word] if plain else _breakable(word)):
+            length = measure(part)
+            gap, glue = (0.0, "") if place else (space, " ")
+            if line and used + gap + length <= width:
+                line, used = f"{line}{glue}{part}", used + gap + length
+                continue
+            if line:
+                lines.append(line)
+            *full, line = _chunks(part, measure, width, plain=plain)
+            used = measure(line)
+            lines.extend(full)
         if max_lines is not None and len(lines) > max_lines:
             break
     lines.append(line)
@@ -146,32 +158,76 @@ def wrap(text: str, style: Style, width: float, max_lines: int | None = None) ->
         last = lines[max_lines - 1]
         while last and measure(last + " …") > width:
             last = last[:-1].rstrip()
-        return [*lines[: max_lines - 1], last + " …"]
-    return lines
+        lines = [*lines[: max_lines - 1], last + " …"]
+    return lines if plain else _directed(lines, bidi.base_level(printed))
 
 
+@lru_cache(maxsize=8_192)
 def shorten(text: str, style: Style, width: float) -> str:
     """Return text on one line no wider than `width` points, its middle replaced by an ellipsis when it is too long.
 
     Types and identifiers differ at their ends, so both ends stay.
     """
+    measure = fonts.measure(style.font, style.size)
     line = fonts.printable(text, style.font)
-    if fonts.width(line, style.font, style.size) <= width:
+    if measure(line) <= width:
         return line
     fits, too_many = 0, min(len(line), 400)
     while fits + 1 < too_many:
         kept = (fits + too_many) // 2
-        if fonts.width(_ends(line, kept), style.font, style.size) <= width:
+        if measure(_ends(line, kept)) <= width:
             fits = kept
         else:
             too_many = kept
     return _ends(line, fits)
 
 
+@dataclass(frozen=True, slots=True)
+class PageFrame:
+    """What stands around every page: title and owner above all pages but the first, number and origin below."""
+
+    title: str
+    owner: str
+    origin: str
+
+    def __call__(self, canvas: TextCanvas) -> None:
+        """Draw it on a page that begins."""
+        page = canvas.getPageNumber()
+        canvas.setFillColor(_colour(ACCENT))
+        canvas.rect(0, PAGE_HEIGHT - 5, PAGE_WIDTH, 5, stroke=0, fill=1)
+        canvas.setFont(SMALL.font, SMALL.size)
+        canvas.setFillColor(_colour(MUTED))
+        canvas.setStrokeColor(_colour(HAIRLINE))
+        canvas.setLineWidth(0.5)
+        if page > 1:
+            head = PAGE_HEIGHT - 34
+            canvas.drawString(MARGIN, head, shorten(self.title, SMALL, CONTENT * 0.35))
+            canvas.drawRightString(MARGIN + CONTENT, head, shorten(self.owner, SMALL, CONTENT * 0.6))
+            canvas.line(MARGIN, head - 7, MARGIN + CONTENT, head - 7)
+        foot = BOTTOM - 26
+        canvas.line(MARGIN, foot + 12, MARGIN + CONTENT, foot + 12)
+        label = f"Page {page} of "
+        canvas.drawString(MARGIN, foot, label)
+        canvas.saveState()
+        canvas.translate(MARGIN + fonts.width(label, SMALL.font, SMALL.size), foot)
+        canvas.doForm(_PAGE_TOTAL)
+        canvas.restoreState()
+        canvas.drawRightString(MARGIN + CONTENT, foot, self.origin)
+
+
+def define_page_total(canvas: TextCanvas, pages: int) -> None:
+    """Draw the number that every foot refers to; it is known only now, and no page has to be set twice for it."""
+    canvas.beginForm(_PAGE_TOTAL, lowerx=0, lowery=-4, upperx=60, uppery=12)
+    canvas.setFont(SMALL.font, SMALL.size)
+    canvas.setFillColor(_colour(MUTED))
+    canvas.drawString(0, 0, str(pages))
+    canvas.endForm()
+
+
 class Sheet:
     """A canvas with a cursor: each block draws itself below the last one and turns the page when it must."""
 
-    def __init__(self, canvas: Any, decorate: Callable[[Any], None]) -> None:
+    def __init__(self, canvas: TextCanvas, decorate: Callable[[Any], None]) -> None:
         """Open the first page; `decorate` draws the running head and foot of every page as it begins."""
         self.canvas = canvas
         self.y = TOP
@@ -196,24 +252,19 @@ class Sheet:
 
     def line(self, x: float, y: float, text: str, style: Style, align: Align = "left") -> None:
         """Draw one line of printable text with its baseline at `y`; `x` is its left or its right end."""
-        self.canvas.setFont(style.font, style.size)
-        self.canvas.setFillColor(HexColor(style.colour))
-        draw = self.canvas.drawRightString if align == "right" else self.canvas.drawString
-        draw(x, y, text)
+        if align == "right":
+            x -= fonts.width(text, style.font, style.size)
+        self.canvas.write(x, y, text, style.font, style.size, style.colour)
 
     def rule(self, y: float, colour: str = HAIRLINE, thickness: float = 0.5) -> None:
         """Draw a horizontal line across the grid."""
-        self.canvas.setStrokeColor(HexColor(colour))
-        self.canvas.setLineWidth(thickness)
-        self.canvas.line(MARGIN, y, MARGIN + CONTENT, y)
+        self.canvas.rule(MARGIN, y, MARGIN + CONTENT, colour, thickness)
 
     def chip(self, x: float, baseline: float, chip: Chip, width: float = 44) -> None:
         """Draw a chip around a baseline."""
-        self.canvas.setFillColor(HexColor(chip.colour))
-        self.canvas.roundRect(x, baseline - 3.1, width, 10.6, 2, stroke=0, fill=1)
-        style = Style(font=fonts.BOLD, size=6.8, colour="#FFFFFF")
-        text = shorten(chip.text, style, width - 4)
-        self.line(x + (width - fonts.width(text, style.font, style.size)) / 2, baseline, text, style)
+        self.canvas.rounded(x, baseline - 3.1, width, 10.6, chip.colour)
+        text = shorten(chip.text, _CHIP, width - 4)
+        self.line(x + (width - fonts.width(text, _CHIP.font, _CHIP.size)) / 2, baseline, text, _CHIP)
 
     def section(self, title: str, keep: float = 90) -> None:
         """Begin a section: heading, rule, bookmark and outline entry, with `keep` points of company on its page."""
@@ -265,16 +316,17 @@ class Sheet:
         self.skip(6)
 
     def facts(self, pairs: Iterable[tuple[str, str]], label_width: float = 104, style: Style = CELL) -> None:
-        """List label and value pairs, values wrapped beside their labels."""
+        """List label and value pairs, values wrapped beside their labels; up to twelve lines stay together."""
         for label, value in pairs:
-            lines = wrap(value, style, CONTENT - label_width, max_lines=12)
-            height = max(len(lines) * style.leading, CELL_MUTED.leading)
-            self.need(height + 3)
-            baseline = self.y - max(style.size, CELL_MUTED.size)
-            self.line(MARGIN, baseline, label, CELL_MUTED)
-            for count, line in enumerate(lines):
-                self.line(MARGIN + label_width, baseline - count * style.leading, line, style)
-            self.y -= height + 3
+            lines = wrap(value, style, CONTENT - label_width)
+            self.need(min(len(lines), 12) * style.leading + 3)
+            shown = shorten(label, CELL_MUTED, label_width - GUTTER)
+            self.line(MARGIN, self.y - max(style.size, CELL_MUTED.size), shown, CELL_MUTED)
+            for line in lines:
+                self.need(style.leading)
+                self.line(MARGIN + label_width, self.y - max(style.size, CELL_MUTED.size), line, style)
+                self.y -= style.leading
+            self.y -= max(CELL_MUTED.leading - len(lines) * style.leading, 0.0) + 3
 
     def drawing(self, drawing: Any) -> None:
         """Place a chart at the left edge of the grid."""
@@ -308,7 +360,7 @@ class Sheet:
 
     def _panel(self, height: float) -> None:
         # A little overlap hides the hairline that viewers draw between adjoining rectangles.
-        self.canvas.setFillColor(HexColor(PANEL))
+        self.canvas.setFillColor(_colour(PANEL))
         self.canvas.rect(MARGIN, self.y - height, CONTENT, height + 0.2, stroke=0, fill=1)
         self.y -= height
 
@@ -342,9 +394,9 @@ class Sheet:
 
 def wrap_code(text: str, style: Style, width: float) -> list[str]:
     """Break a monospace line by width alone, keeping its spaces."""
-    return list(
-        _pieces(fonts.printable(text, style.font), lambda piece: fonts.width(piece, style.font, style.size), width)
-    )
+    printed = fonts.printable(text, style.font)
+    plain = fonts.is_plain(printed, style.font)
+    return list(_pieces(printed, fonts.measure(style.font, style.size), width, plain=plain))
 
 
 _BULLET_INDENT: Final = 7.0
@@ -376,9 +428,9 @@ def _lines(text: Text, room: float) -> list[tuple[str, Style, float]]:
 def _ends(line: str, kept: int) -> str:
     head = (kept + 1) // 2
     tail = len(line) - kept // 2
-    while head and unicodedata.combining(line[head]):
+    while head and _is_mark(line[head]):
         head -= 1
-    while tail < len(line) and unicodedata.combining(line[tail]):
+    while tail < len(line) and _is_mark(line[tail]):
         tail += 1
     return f"{line[:head]}…{line[tail:]}"
 
@@ -392,11 +444,34 @@ def _without_straggler(text: str, style: Style, width: float) -> list[str]:
     return lines
 
 
-def _chunks(word: str, measure: Callable[[str], float], width: float) -> list[str]:
+def _is_mark(character: str) -> bool:
+    return character > "\u02ff" and unicodedata.category(character).startswith("M")
+
+
+# Scripts without spaces between words, and the full-width forms that stand among them.
+_SPACELESS: Final = (
+    "\u2e80-\u2fdf\u3005-\u3007\u3021-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff10-\uff9f"
+)
+_OPENS: Final = "(\\[{（［｛「『【〔〈《"
+_ENDS: Final = ")\\]}）］｝」』】〕〉》、。，．：；！？…ーぁぃぅぇぉっゃゅょァィゥェォッャュョ々"
+_UNIT: Final = re.compile(f"[{_OPENS}]*(?:[{_SPACELESS}]|[^{_SPACELESS}{_OPENS}{_ENDS}]+)?[{_ENDS}]*")
+
+
+def _breakable(word: str) -> list[str]:
+    """Split a word where a line may end inside it."""
+    return [unit for unit in _UNIT.findall(word) if unit]
+
+
+def _directed(lines: Sequence[str], base: int) -> list[str]:
+    mark = bidi.RIGHT_TO_LEFT if base else bidi.LEFT_TO_RIGHT
+    return [line if bidi.base_level(line) == base else f"{mark}{line}" for line in lines]
+
+
+def _chunks(word: str, measure: Callable[[str], float], width: float, *, plain: bool) -> list[str]:
     """Split one word that may be too wide, after punctuation where the line stays at least half full."""
     if measure(word) <= width:
         return [word]
-    return list(_pieces(word, measure, width, _break_place))
+    return list(_pieces(word, measure, width, _break_place, plain=plain))
 
 
 def _break_place(piece: str) -> int:
@@ -405,22 +480,27 @@ def _break_place(piece: str) -> int:
 
 
 def _pieces(
-    text: str, measure: Callable[[str], float], width: float, choose: Callable[[str], int] = len
+    text: str, measure: Callable[[str], float], width: float, choose: Callable[[str], int] = len, *, plain: bool
 ) -> Iterator[str]:
-    while len(text) > 1 and (fits := _prefix(text, measure, width)) < len(text):
+    while len(text) > 1 and (fits := _prefix(text, measure, width, plain=plain)) < len(text):
         place = choose(text[:fits])
-        while place > 1 and unicodedata.combining(text[place]):
+        while place > 1 and _is_mark(text[place]):
             place -= 1
         yield text[:place]
         text = text[place:]
     yield text
 
 
-def _prefix(text: str, measure: Callable[[str], float], width: float) -> int:
+def _prefix(text: str, measure: Callable[[str], float], width: float, *, plain: bool) -> int:
     """Count the characters that fit, at least one, so that no width can stop the text from getting shorter."""
     used = 0.0
+    fits = len(text)
     for place, character in enumerate(text):
         used += measure(character)
         if used > width:
-            return max(place, 1)
-    return len(text)
+            fits = max(place, 1)
+            break
+    # Letters that join or form syllables are of other widths than each by itself.
+    while not plain and fits > 1 and measure(text[:fits]) > width:
+        fits -= 1
+    return fits

@@ -11,9 +11,9 @@ from io import BytesIO
 from typing import Any, Final
 
 from reportlab.lib.colors import HexColor
-from reportlab.pdfgen.canvas import Canvas
 
 from audit_pipelines.reports import fonts, words
+from audit_pipelines.reports.canvas import ONE_DOCUMENT, TextCanvas
 from audit_pipelines.reports.layout import (
     CELL,
     CELL_MUTED,
@@ -30,7 +30,6 @@ from audit_pipelines.reports.layout import (
     Text,
     shorten,
 )
-from audit_pipelines.reports.pdf import ONE_DOCUMENT
 
 _TITLE: Final = Style(font=fonts.BOLD, size=20, leading=26)
 _MOST_TYPES: Final = 25
@@ -72,11 +71,8 @@ class PersonReport:
 def render_person(report: PersonReport) -> bytes:
     """Return the document; equal reports give equal bytes."""
     with ONE_DOCUMENT:
-        fonts.register()
         buffer = BytesIO()
-        canvas = Canvas(
-            buffer, pagesize=(PAGE_WIDTH, PAGE_HEIGHT), invariant=1, lang="en-GB", initialFontName=fonts.BODY
-        )
+        canvas = TextCanvas(buffer, (PAGE_WIDTH, PAGE_HEIGHT))
         canvas.setTitle("Personal data in the audit trail")
         canvas.setAuthor("audit_pipelines")
         sheet = Sheet(canvas, lambda page: _decorate(page, report))

@@ -20,7 +20,9 @@ from audit_pipelines.checklist import Checklist, Item, run_checklist
 from audit_pipelines.errors import DatabaseUnavailableError
 from audit_pipelines.installation import Installation
 from audit_pipelines.ledger.event import Event
+from audit_pipelines.reports.pdf_signing import open_certificate
 from audit_pipelines.settings import Settings
+from tests.certificates import write_certificate
 
 
 def changed(installation: Installation, **values: object) -> Installation:
@@ -112,11 +114,18 @@ def opened(installation: Installation) -> Installation:
     return installation
 
 
+def expiring(installation: Installation) -> Installation:
+    path = installation.settings.home / "documents.p12"
+    write_certificate(path, days=29)
+    return replace(installation, pdf_certificate=open_certificate(path, "a password"))
+
+
 BREAKS: dict[str, tuple[Callable[[Installation], Installation], str]] = {
     "Partitions ahead": (ahead, "for this month and 0 more"),
     "Migrations applied": (pending, "Pending: "),
     "Keys are their owner's alone": (opened, "encryption.key has mode 640"),
     "Anchors elsewhere": (lambda one: changed(one, audit_anchors=()), "AUDIT_ANCHORS names none"),
+    "PDF certificate valid": (expiring, "Northwind Clinics is valid for 28 more days: renew it now"),
     "API answers": (lambda one: changed(one, api_base_url="http://127.0.0.1:9"), "does not answer: ConnectError"),
 }
 

@@ -30,6 +30,7 @@ from audit_pipelines.runs import dagster_instance, run_here, run_job
 from audit_pipelines.server.app import create_app
 from audit_pipelines.settings import Settings, load_settings
 from audit_pipelines.supervise import start_service, terminate, wait_until_ready
+from tests.certificates import write_certificate
 from tests.integration.anchor_servers import serving
 from tests.integration.key_server import TENANT, claims, rsa_signed
 from tests.pipeline.test_leaks import texts_of_database, texts_of_home
@@ -72,8 +73,12 @@ def faulty() -> Iterator[int]:
 def variables(faulty: int, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
     """An environment in which every secret setting has a value that is known again, and the home works."""
     url = f"http://127.0.0.1:{faulty}/CANARY-path?token=CANARY-query"
+    certificate = tmp_path_factory.mktemp("certificate") / "documents.p12"
+    write_certificate(certificate, "CANARY-certificate")
     return {
         "AUDIT_HOME": str(tmp_path_factory.mktemp("secrets") / "home"),
+        "AUDIT_PDF_CERTIFICATE": str(certificate),
+        "AUDIT_PDF_CERTIFICATE_PASSWORD": "CANARY-certificate",
         "AUDIT_ENCRYPTION_KEY": key("encryption"),
         "AUDIT_FORMER_ENCRYPTION_KEYS": key("former"),
         "AUDIT_SIGNING_KEY": key("signing"),
@@ -215,6 +220,7 @@ def test_a_wrong_password_is_not_shown(variables: Mapping[str, str], home: Path)
         {"AUDIT_OUTGOING_ALLOWED": "https://CANARY"},
         {"CORS_ORIGINS": "https://app.example/CANARY"},
         {"AUDIT_STORAGE_URL": "s3://CANARY:CANARY@bucket"},
+        {"AUDIT_PDF_CERTIFICATE_PASSWORD": "CANARY-wrong"},
     ],
     ids=lambda given: next(iter(given)),
 )

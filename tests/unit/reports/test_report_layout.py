@@ -5,11 +5,25 @@ from io import BytesIO
 
 import pytest
 from report_samples import make_report
-from reportlab.pdfgen.canvas import Canvas
 
 from audit_pipelines.errors import ConfigurationError
-from audit_pipelines.reports import fonts
-from audit_pipelines.reports.layout import BOTTOM, CELL, CODE, CONTENT, TOP, Sheet, shorten, wrap, wrap_code
+from audit_pipelines.reports import fonts, layout
+from audit_pipelines.reports.canvas import TextCanvas
+from audit_pipelines.reports.layout import (
+    BOTTOM,
+    CELL,
+    CODE,
+    CONTENT,
+    PAGE_HEIGHT,
+    PAGE_WIDTH,
+    SEVERITY_COLOURS,
+    TOP,
+    Sheet,
+    shorten,
+    wrap,
+    wrap_code,
+)
+from audit_pipelines.reports.shaping import Source
 
 LONG = [
     "iam:AttachRolePolicyToFederatedServicePrincipalWithTemporaryElevation",
@@ -82,10 +96,11 @@ def test_shortening_keeps_both_ends(text):
     [
         ("Zürich – Łódź – Ωμέγα – вход ‖", "Zürich – Łódź – Ωμέγα – вход ‖"),
         ("e\u0301", "\u00e9"),
-        ("مستخدم ok", "[U+0645 U+0633 U+062A U+062E U+062F U+0645] ok"),
-        ("\u05d0\u05d1 (1)", "[U+05D0 U+05D1] (1)"),
-        ("✓ done", "[U+2713] done"),
-        ("中文 ok", "[U+4E2D U+6587] ok"),
+        ("مستخدم \u05d0\u05d1 (1)", "مستخدم \u05d0\u05d1 (1)"),
+        ("中文 日本語 한국어 ไทย हिन्दी ✓", "中文 日本語 한국어 ไทย हिन्दी ✓"),
+        ("\u12a0\u121b ok", "[U+12A0 U+121B] ok"),
+        ("blank\u3164\u2800\u115f\ufe0f", "blank[U+3164 U+2800 U+115F U+FE0F]"),
+        ("e" + "\u0323" * 6, "\u1eb9" + "\u0323" * 4 + "[U+0323]"),
         ("a👩‍🚀b", "a[U+1F469 U+200D U+1F680]b"),
         ("txt\u202egnp.exe", "txt[U+202E]gnp.exe"),
         ("bell\x07 nul\x00", "bell[U+0007] nul[U+0000]"),
@@ -99,15 +114,33 @@ def test_what_the_font_lacks_or_hides_is_shown_as_code_points(text, printed):
     assert fonts.printable(printed) == printed
 
 
-@pytest.mark.parametrize("font", [fonts.BODY, fonts.BOLD, fonts.MONO])
+@pytest.mark.parametrize("font", [fonts.BODY, fonts.MONO])
 def test_no_font_lets_an_invisible_or_turning_character_through(font):
-    known, _ = fonts._widths(font)
-    shown = {chr(code) for code in known if fonts.printable(chr(code), font) == chr(code)}
+    tried = map(chr, (*range(0x20000), *range(0xE0000, 0xE0200)))
+    shown = {character for character in tried if fonts.printable(character, font) == character}
     assert {unicodedata.category(character) for character in shown}.isdisjoint(
         {"Cf", "Cc", "Cs", "Co", "Cn", "Zl", "Zp"}
     )
-    assert {unicodedata.bidirectional(character) for character in shown}.isdisjoint({"R", "AL", "AN"})
-    assert set("Aßžłñ…–€") < shown
+    assert shown.isdisjoint("\u034f\u115f\u1160\u17b4\u2800\u3164\ufe0f\uffa0\U000e0100")
+    assert set("Aßžłñ…–€אم中あ한ไह") < shown
+    sample = sorted(shown)[::23]
+    assert all(fonts.width(character, font, 10) > 0 or unicodedata.category(character) == "Mn" for character in sample)
+
+
+def luminance(colour: str) -> float:
+    """Return the relative luminance of WCAG 2."""
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    red, green, blue = (part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize(
+    "colour",
+    [layout.INK, layout.MUTED, layout.ACCENT, layout.GOOD, layout.BAD, layout.NEUTRAL, *SEVERITY_COLOURS.values()],
+)
+def test_text_stands_out_from_its_ground(colour):
+    # Dark text on white, and white text on the grounds of chips (WCAG 2, 1.4.3).
+    assert 1.05 / (luminance(colour) + 0.05) >= 4.5
 
 
 @pytest.mark.parametrize("font", [fonts.BODY, fonts.BOLD, fonts.MONO])
@@ -122,17 +155,17 @@ def test_everything_the_report_says_itself_is_in_the_font():
 
 
 @pytest.mark.parametrize(
-    ("name", "package"),
-    [("No-Such-Font", "fontpkg_fira_sans_condensed"), (fonts.BODY, "fontpkg_no_such_package")],
+    ("path", "package"),
+    [("files/No-Such-Font.ttf", "fontpkg_fira_sans_condensed"), ("files/Any.ttf", "fontpkg_no_such_package")],
 )
-def test_a_missing_font_says_how_to_install_it(monkeypatch, name, package):
-    monkeypatch.setattr(fonts, "_PACKAGES", {name: package})
-    with pytest.raises(ConfigurationError, match=rf"{name}\.ttf in the package {package}, .* `make setup`"):
+def test_a_missing_font_says_how_to_install_it(monkeypatch, path, package):
+    monkeypatch.setitem(fonts.STACKS, fonts.BODY, (Source(package, path),))
+    with pytest.raises(ConfigurationError, match=rf"{path} in the package {package}, .* `make setup`"):
         fonts.register.__wrapped__()
 
 
 def test_a_word_does_not_stand_alone_on_the_last_line():
-    sheet = Sheet(Canvas(BytesIO()), lambda _: None)
+    sheet = Sheet(TextCanvas(BytesIO(), (PAGE_WIDTH, PAGE_HEIGHT)), lambda _: None)
     drawn = []
     sheet.line = lambda x, y, line, style, align="left": drawn.append(line)
     sheet.paragraph("word " * 20 + "end", CELL, indent=CONTENT - measure("word " * 20) - 0.1)
@@ -140,7 +173,7 @@ def test_a_word_does_not_stand_alone_on_the_last_line():
 
 
 def test_a_short_paragraph_is_not_split_between_pages():
-    sheet = Sheet(Canvas(BytesIO()), lambda _: None)
+    sheet = Sheet(TextCanvas(BytesIO(), (PAGE_WIDTH, PAGE_HEIGHT)), lambda _: None)
     sheet.skip(TOP - BOTTOM - 2 * CELL.leading)
     pages = []
     sheet.line = lambda x, y, line, style, align="left": pages.append(sheet.canvas.getPageNumber())

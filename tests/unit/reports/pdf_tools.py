@@ -1,0 +1,34 @@
+"""What tests of documents share: writing lines, and poppler's reading of a file."""
+
+import re
+import shutil
+import subprocess
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+
+from audit_pipelines.reports import fonts
+from audit_pipelines.reports.canvas import TextCanvas
+
+poppler = pytest.mark.skipif(shutil.which("pdftotext") is None, reason="poppler-utils is not installed")
+
+
+def extracted(path: Path) -> str:
+    """Return what pdftotext finds in a file, without the direction marks that it adds itself."""
+    text = subprocess.run(
+        ["pdftotext", "-layout", "-enc", "UTF-8", str(path), "-"], capture_output=True, check=True, timeout=60
+    ).stdout.decode()
+    return re.sub("[\u202a-\u202e]", "", text)
+
+
+def drawn(lines: list[str], path: Path, font: str = fonts.BODY) -> Path:
+    """Write a document with lines of printable text, each on its own."""
+    buffer = BytesIO()
+    canvas = TextCanvas(buffer, (1200, 40 + 24 * len(lines)))
+    for place, line in enumerate(lines, 1):
+        canvas.write(20, 20 + 24 * (len(lines) - place), line, font, 10)
+    canvas.showPage()
+    canvas.save()
+    path.write_bytes(buffer.getvalue())
+    return path
