@@ -1,6 +1,11 @@
 -- Undoes every migration, newest first. `audit-pipelines db rollback --to N` runs the sections above version N; psql can
 -- run the whole file. It deletes data: there is no way back but a backup.
 
+-- undo 024_create_audit_exports
+set role audit_owner;
+drop table if exists audit_exports;
+reset role;
+
 -- undo 022_record_model_decisions
 set role audit_owner;
 drop table if exists audit_model_decisions;
