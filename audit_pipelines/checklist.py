@@ -27,6 +27,7 @@ Result = Literal["pass", "fail", "not checked", "not visible"]
 
 _LEAST_ROOM: Final = 5 * 1024**3
 _LEAST_SHARE: Final = 0.05
+_RENEWAL: Final = timedelta(days=30)
 _OLDEST_POSTGRES: Final = 160000
 _OLDEST_PGVECTOR: Final = (0, 7)
 # Three times what their schedules say, a day and a bit for what is daily: one missed run is no news.
@@ -171,6 +172,15 @@ def _anchors(installation: Installation) -> tuple[bool, str]:
     return True, f"{count} anchors elsewhere have every tenant's newest checkpoint."
 
 
+def _pdf_certificate(installation: Installation) -> tuple[bool, str]:
+    certificate = installation.pdf_certificate
+    if certificate is None:
+        return True, "AUDIT_PDF_CERTIFICATE names none, so PDF files are not signed."
+    left = certificate.valid_until - datetime.now(UTC)
+    told = f"The certificate of {certificate.signer} is valid for {max(left.days, 0)} more days"
+    return left > _RENEWAL, f"{told}." if left > _RENEWAL else f"{told}: renew it now."
+
+
 def _jobs(installation: Installation) -> tuple[bool, str]:
     url = installation.database.dagster_url().replace("postgresql+psycopg2://", "postgresql://", 1)
     now = datetime.now(UTC)
@@ -222,6 +232,7 @@ _LOOKS: Final[tuple[tuple[str, Callable[[Installation], tuple[bool, str]]], ...]
     ("Way to the database encrypted", _encrypted),
     ("Keys are their owner's alone", _keys),
     ("Anchors elsewhere", _anchors),
+    ("PDF certificate valid", _pdf_certificate),
     ("Jobs succeed in time", _jobs),
     ("Room on disk", _room),
     ("API answers", _api),

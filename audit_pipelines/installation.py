@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from audit_pipelines.anchors import register
-from audit_pipelines.anchors.opening import open_anchors, readable_anchors
+from audit_pipelines.anchors.opening import open_anchors, open_time_stamping, readable_anchors
 from audit_pipelines.anchors.reading import Anchors
 from audit_pipelines.anchors.register import AnchorState
 from audit_pipelines.db.database import Database, open_database
@@ -29,6 +30,9 @@ from audit_pipelines.ledger.verify import Verification, verify_all
 from audit_pipelines.ledger.verify_parts import OnRows
 from audit_pipelines.settings import Settings
 
+if TYPE_CHECKING:
+    from audit_pipelines.reports.pdf_signing import PdfCertificate
+
 
 @dataclass(frozen=True)
 class Installation:
@@ -39,6 +43,8 @@ class Installation:
     database: Database
     vault: Vault
     ledger: Ledger
+    pdf_certificate: "PdfCertificate | None" = None
+    """What signs PDF exports and reports."""
 
     @property
     def verifier_keys(self) -> tuple[VerifierKey, ...]:
@@ -155,4 +161,18 @@ def assemble(settings: Settings, keyring: Keyring, database: Database) -> Instal
     """Wire the parts over an open database."""
     vault = Vault(database, keyring.master_keys)
     policy = SealingPolicy(settings.audit_sealed_fields, frozenset(settings.audit_person_entity_types))
-    return Installation(settings, keyring, database, vault, Ledger(database, vault, policy))
+    ledger = Ledger(database, vault, policy)
+    return Installation(settings, keyring, database, vault, ledger, _open_pdf_certificate(settings))
+
+
+def _open_pdf_certificate(settings: Settings) -> "PdfCertificate | None":
+    if settings.audit_pdf_certificate is None:
+        return None
+    from audit_pipelines.reports.pdf_signing import open_certificate  # noqa: PLC0415 -- ReportLab, for who signs alone
+
+    password = settings.audit_pdf_certificate_password
+    return open_certificate(
+        settings.audit_pdf_certificate.expanduser(),
+        password.get_secret_value() if password else None,
+        open_time_stamping(settings),
+    )

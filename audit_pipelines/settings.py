@@ -108,6 +108,13 @@ class Settings(BaseSettings):
     audit_anchor_webhook_secret: SecretStr | None = Field(
         default=None, description="Shared secret of at least 32 bytes that signs what goes to webhook anchors."
     )
+    audit_pdf_certificate: Path | None = Field(
+        default=None,
+        description="PKCS#12 file of a certificate that signs PDF exports and reports; absent: they are not signed.",
+    )
+    audit_pdf_certificate_password: SecretStr | None = Field(
+        default=None, description="What opens AUDIT_PDF_CERTIFICATE; absent: it opens without."
+    )
     aws_endpoint_url: str | None = Field(
         default=None, description="Object storage of an s3 anchor that is not AWS's: an https address."
     )

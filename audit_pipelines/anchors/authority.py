@@ -36,8 +36,17 @@ class AuthorityAnchor:
         """
         trusted = time_stamp.load_certificates(self.certificates)
         request = time_stamp.request_for(note)
-        headers = {"Content-Type": _QUERY, "Accept": _REPLY}
-        answer = post(self.url, request.content, headers, self.outgoing, self.timeout_s)
-        if answer.media_type != _REPLY:
-            raise AnchorUnavailableError(f"expected {_REPLY}, got {answer.media_type[:60]!r}")
-        return time_stamp.token_from(answer.content, request, note, trusted)
+        answer = ask(self.url, request.content, outgoing=self.outgoing, timeout_s=self.timeout_s)
+        return time_stamp.token_from(answer, request, note, trusted)
+
+
+def ask(url: str, request: bytes, *, outgoing: Outgoing, timeout_s: float = TIMEOUT_S) -> bytes:
+    """Return an authority's TimeStampResp to a TimeStampReq, both DER, unchecked (RFC 3161, section 3.4).
+
+    Raises:
+        AnchorUnavailableError: when the authority gave no answer.
+    """
+    answer = post(url, request, {"Content-Type": _QUERY, "Accept": _REPLY}, outgoing, timeout_s)
+    if answer.media_type != _REPLY:
+        raise AnchorUnavailableError(f"expected {_REPLY}, got {answer.media_type[:60]!r}")
+    return answer.content

@@ -1,10 +1,12 @@
 """From settings to anchors: the one place that knows all kinds."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from audit_pipelines.anchors.address import Address
-from audit_pipelines.anchors.authority import AuthorityAnchor
+from audit_pipelines.anchors.authority import AuthorityAnchor, ask
 from audit_pipelines.anchors.bucket import Access, BucketAnchor
 from audit_pipelines.anchors.folder import FolderAnchor
 from audit_pipelines.anchors.reading import Anchors
@@ -29,6 +31,15 @@ def readable_anchors(settings: Settings) -> Anchors:
     """Return a reading, not yet begun, of the home's anchor folder and all other anchors that can be read."""
     outside = [anchor for anchor in open_anchors(settings)[1:] if isinstance(anchor, (FolderAnchor, BucketAnchor))]
     return Anchors(settings.anchors_dir, outside)
+
+
+def open_time_stamping(settings: Settings) -> Callable[[bytes], bytes] | None:
+    """Return what takes a TimeStampReq to the first authority of AUDIT_ANCHORS and brings its answer, both DER.
+
+    None where no authority is configured. What is returned raises `AnchorUnavailableError` when there is no answer.
+    """
+    urls = [address.target for address in settings.anchors if address.kind == "authority"]
+    return partial(ask, urls[0], outgoing=settings.outgoing) if urls else None
 
 
 def _open(address: Address, settings: Settings) -> OutsideAnchor:

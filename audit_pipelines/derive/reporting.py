@@ -148,7 +148,7 @@ def _make(
             result_count=report.totals.events,
         ),
     )
-    info = write_pdf(report, path)
+    info = write_pdf(report, path, installation.pdf_certificate)
     _record(installation, lake, report, path, info.sha256, run_id=run_id)
     return MadeReport(path, info.pages, info.sha256, info.bytes, report)
 

@@ -58,7 +58,7 @@ def activity_chart(timeline: Timeline, width: float = CONTENT, height: float = 1
     for x, label in _time_ticks(timeline, left, slot):
         drawing.add(_line(x, bottom, x, bottom - 3, MUTED))
         drawing.add(_text(x, bottom - 11, label, _LABEL, "middle" if left + 14 < x < width - 14 else "start"))
-    _legend(drawing, left)
+    _legend(drawing, left, with_anomalies=any(one.anomalies for one in bins))
     return drawing
 
 
@@ -210,14 +210,15 @@ def _tick(start: datetime, unit: BinUnit, hours_only: bool) -> str:
             return str(start.year)
 
 
-def _legend(drawing: Drawing, left: float) -> None:
+def _legend(drawing: Drawing, left: float, *, with_anomalies: bool) -> None:
     x = left
     for label, colour in (("events", ACCENT_SOFT), ("of these failed or denied", ACCENT)):
         drawing.add(_rect(x, 3, 7, 7, colour))
         drawing.add(_text(x + 11, 4, label, _LABEL))
         x += 26 + fonts.width(label, _LABEL.font, _LABEL.size)
-    drawing.add(_diamond(x + 3, 6.5, 2.8))
-    drawing.add(_text(x + 11, 4, "anomalies in the bar below", _LABEL))
+    if with_anomalies:
+        drawing.add(_diamond(x + 3, 6.5, 2.8))
+        drawing.add(_text(x + 11, 4, "anomalies in the bar below", _LABEL))
 
 
 def _merged(bins: Sequence[TimeBin], most: int) -> list[TimeBin]:

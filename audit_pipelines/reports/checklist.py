@@ -10,7 +10,7 @@ from typing import Any, Final
 from reportlab.lib.colors import HexColor
 
 from audit_pipelines.reports import fonts, words
-from audit_pipelines.reports.canvas import TextCanvas
+from audit_pipelines.reports.canvas import ONE_DOCUMENT, TextCanvas
 from audit_pipelines.reports.layout import (
     ACCENT,
     BAD,
@@ -31,7 +31,6 @@ from audit_pipelines.reports.layout import (
     Style,
     Text,
 )
-from audit_pipelines.reports.pdf import ONE_DOCUMENT
 
 _TITLE: Final = Style(font=fonts.BOLD, size=20, leading=26)
 _COLOURS: Final = {"pass": GOOD, "fail": BAD, "not checked": BAD}

@@ -48,6 +48,7 @@ Align = Literal["left", "right"]
 
 
 _HEAD_HEIGHT: Final = 14.0
+_PAGE_TOTAL: Final = "page-total"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,7 @@ CELL_MUTED: Final = Style(colour=MUTED)
 SMALL: Final = Style(size=7.1, leading=9.4, colour=MUTED)
 HEAD: Final = Style(font=fonts.BOLD, size=6.9, leading=9, colour=MUTED)
 CODE: Final = Style(font=fonts.MONO, size=6.5, leading=8.8)
+_CHIP: Final = Style(font=fonts.BOLD, size=6.8, colour="#FFFFFF")
 SECTION: Final = Style(font=fonts.BOLD, size=13.5, leading=18)
 SUBSECTION: Final = Style(font=fonts.BOLD, size=9.4, leading=13)
 
@@ -160,6 +162,7 @@ def wrap(text: str, style: Style, width: float, max_lines: int | None = None) ->
     return lines if plain else _directed(lines, bidi.base_level(printed))
 
 
+@lru_cache(maxsize=8_192)
 def shorten(text: str, style: Style, width: float) -> str:
     """Return text on one line no wider than `width` points, its middle replaced by an ellipsis when it is too long.
 
@@ -177,6 +180,48 @@ def shorten(text: str, style: Style, width: float) -> str:
         else:
             too_many = kept
     return _ends(line, fits)
+
+
+@dataclass(frozen=True, slots=True)
+class PageFrame:
+    """What stands around every page: title and owner above all pages but the first, number and origin below."""
+
+    title: str
+    owner: str
+    origin: str
+
+    def __call__(self, canvas: TextCanvas) -> None:
+        """Draw it on a page that begins."""
+        page = canvas.getPageNumber()
+        canvas.setFillColor(_colour(ACCENT))
+        canvas.rect(0, PAGE_HEIGHT - 5, PAGE_WIDTH, 5, stroke=0, fill=1)
+        canvas.setFont(SMALL.font, SMALL.size)
+        canvas.setFillColor(_colour(MUTED))
+        canvas.setStrokeColor(_colour(HAIRLINE))
+        canvas.setLineWidth(0.5)
+        if page > 1:
+            head = PAGE_HEIGHT - 34
+            canvas.drawString(MARGIN, head, shorten(self.title, SMALL, CONTENT * 0.35))
+            canvas.drawRightString(MARGIN + CONTENT, head, shorten(self.owner, SMALL, CONTENT * 0.6))
+            canvas.line(MARGIN, head - 7, MARGIN + CONTENT, head - 7)
+        foot = BOTTOM - 26
+        canvas.line(MARGIN, foot + 12, MARGIN + CONTENT, foot + 12)
+        label = f"Page {page} of "
+        canvas.drawString(MARGIN, foot, label)
+        canvas.saveState()
+        canvas.translate(MARGIN + fonts.width(label, SMALL.font, SMALL.size), foot)
+        canvas.doForm(_PAGE_TOTAL)
+        canvas.restoreState()
+        canvas.drawRightString(MARGIN + CONTENT, foot, self.origin)
+
+
+def define_page_total(canvas: TextCanvas, pages: int) -> None:
+    """Draw the number that every foot refers to; it is known only now, and no page has to be set twice for it."""
+    canvas.beginForm(_PAGE_TOTAL, lowerx=0, lowery=-4, upperx=60, uppery=12)
+    canvas.setFont(SMALL.font, SMALL.size)
+    canvas.setFillColor(_colour(MUTED))
+    canvas.drawString(0, 0, str(pages))
+    canvas.endForm()
 
 
 class Sheet:
@@ -209,22 +254,17 @@ class Sheet:
         """Draw one line of printable text with its baseline at `y`; `x` is its left or its right end."""
         if align == "right":
             x -= fonts.width(text, style.font, style.size)
-        self.canvas.setFillColor(_colour(style.colour))
-        self.canvas.write(x, y, text, style.font, style.size)
+        self.canvas.write(x, y, text, style.font, style.size, style.colour)
 
     def rule(self, y: float, colour: str = HAIRLINE, thickness: float = 0.5) -> None:
         """Draw a horizontal line across the grid."""
-        self.canvas.setStrokeColor(_colour(colour))
-        self.canvas.setLineWidth(thickness)
-        self.canvas.line(MARGIN, y, MARGIN + CONTENT, y)
+        self.canvas.rule(MARGIN, y, MARGIN + CONTENT, colour, thickness)
 
     def chip(self, x: float, baseline: float, chip: Chip, width: float = 44) -> None:
         """Draw a chip around a baseline."""
-        self.canvas.setFillColor(_colour(chip.colour))
-        self.canvas.roundRect(x, baseline - 3.1, width, 10.6, 2, stroke=0, fill=1)
-        style = Style(font=fonts.BOLD, size=6.8, colour="#FFFFFF")
-        text = shorten(chip.text, style, width - 4)
-        self.line(x + (width - fonts.width(text, style.font, style.size)) / 2, baseline, text, style)
+        self.canvas.rounded(x, baseline - 3.1, width, 10.6, chip.colour)
+        text = shorten(chip.text, _CHIP, width - 4)
+        self.line(x + (width - fonts.width(text, _CHIP.font, _CHIP.size)) / 2, baseline, text, _CHIP)
 
     def section(self, title: str, keep: float = 90) -> None:
         """Begin a section: heading, rule, bookmark and outline entry, with `keep` points of company on its page."""
@@ -276,16 +316,17 @@ class Sheet:
         self.skip(6)
 
     def facts(self, pairs: Iterable[tuple[str, str]], label_width: float = 104, style: Style = CELL) -> None:
-        """List label and value pairs, values wrapped beside their labels."""
+        """List label and value pairs, values wrapped beside their labels; up to twelve lines stay together."""
         for label, value in pairs:
-            lines = wrap(value, style, CONTENT - label_width, max_lines=12)
-            height = max(len(lines) * style.leading, CELL_MUTED.leading)
-            self.need(height + 3)
-            baseline = self.y - max(style.size, CELL_MUTED.size)
-            self.line(MARGIN, baseline, label, CELL_MUTED)
-            for count, line in enumerate(lines):
-                self.line(MARGIN + label_width, baseline - count * style.leading, line, style)
-            self.y -= height + 3
+            lines = wrap(value, style, CONTENT - label_width)
+            self.need(min(len(lines), 12) * style.leading + 3)
+            shown = shorten(label, CELL_MUTED, label_width - GUTTER)
+            self.line(MARGIN, self.y - max(style.size, CELL_MUTED.size), shown, CELL_MUTED)
+            for line in lines:
+                self.need(style.leading)
+                self.line(MARGIN + label_width, self.y - max(style.size, CELL_MUTED.size), line, style)
+                self.y -= style.leading
+            self.y -= max(CELL_MUTED.leading - len(lines) * style.leading, 0.0) + 3
 
     def drawing(self, drawing: Any) -> None:
         """Place a chart at the left edge of the grid."""

@@ -11,14 +11,13 @@ from io import BytesIO
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
-from threading import Lock
 from typing import Any, Final
 
 from reportlab.lib.colors import HexColor
 
 from audit_pipelines.files import replacing
 from audit_pipelines.reports import charts, fonts, words
-from audit_pipelines.reports.canvas import TextCanvas
+from audit_pipelines.reports.canvas import ONE_DOCUMENT, TextCanvas
 from audit_pipelines.reports.layout import (
     ACCENT,
     BAD,
@@ -43,9 +42,11 @@ from audit_pipelines.reports.layout import (
     Cell,
     Chip,
     Column,
+    PageFrame,
     Sheet,
     Style,
     Text,
+    define_page_total,
     shorten,
     wrap,
 )
@@ -60,14 +61,14 @@ from audit_pipelines.reports.model import (
     RequirementLine,
     SignatureLine,
 )
+from audit_pipelines.reports.pdf_signing import SIGNATURE_PLACE, PdfCertificate, sign_pdf
 
-_PAGE_TOTAL: Final = "page-total"
+UNPRINTABLE: Final = (
+    "Characters that no font here draws, and invisible ones, are printed as code points such as [U+1F680]."
+)
 _MOST_REASONS: Final = 8
 # Neither good nor a fault of the installation: something that the product leaves open.
 _OPEN: Final = SEVERITY_COLOURS["medium"]
-
-# A ReportLab font keeps per-document state in a plain dictionary: one document at a time in a process.
-ONE_DOCUMENT: Final = Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +80,26 @@ class PdfInfo:
     bytes: int
 
 
-def write_pdf(report: Report, path: Path) -> PdfInfo:
-    """Set a report and put it at `path`: complete or not at all (temporary file, fsync, rename).
+def write_pdf(report: Report, path: Path, certificate: PdfCertificate | None = None) -> PdfInfo:
+    """Set a report, sign it where there is a certificate, and put it at `path`: complete or not at all.
 
-    Equal reports give equal bytes with the same ReportLab release; the document's dates are the report's own.
+    Equal reports give equal bytes with the same ReportLab release, before they are signed; the document's dates are
+    the report's own.
+
+    Raises:
+        ConfigurationError: when the certificate is not valid now.
     """
     content, pages = render_pdf(report)
+    return store_pdf(content, pages, path, certificate)
+
+
+def store_pdf(content: bytes, pages: int, path: Path, certificate: PdfCertificate | None) -> PdfInfo:
+    """Put a document at `path`, signed where there is a certificate: no unsigned file ever has the name."""
     with replacing(path) as staging:
         staging.write_bytes(content)
+        if certificate is not None:
+            sign_pdf(staging, certificate)
+            content = staging.read_bytes()
     return PdfInfo(pages, hashlib.sha256(content).hexdigest(), len(content))
 
 
@@ -96,13 +109,14 @@ def render_pdf(report: Report) -> tuple[bytes, int]:
         buffer = BytesIO()
         canvas = TextCanvas(buffer, (PAGE_WIDTH, PAGE_HEIGHT))
         _describe(canvas, report)
-        sheet = Sheet(canvas, lambda page: _decorate(page, report))
+        made = f"{words.period(report.since, report.until)} (UTC)  ·  generated {words.second(report.generated_at)}"
+        sheet = Sheet(canvas, PageFrame(report.title, report.tenant_name or str(report.tenant_id), made))
         _title(sheet, report)
         for section in _ORDER[report.kind]:
             section(sheet, report)
         pages: int = canvas.getPageNumber()
         canvas.showPage()
-        _define_page_total(canvas, pages)
+        define_page_total(canvas, pages)
         canvas.save()
         return buffer.getvalue(), pages
 
@@ -117,41 +131,6 @@ def _describe(canvas: TextCanvas, report: Report) -> None:
         made_at=report.generated_at,
     )
     canvas.showOutline()
-
-
-def _decorate(canvas: Any, report: Report) -> None:
-    page = canvas.getPageNumber()
-    canvas.setFillColor(HexColor(ACCENT))
-    canvas.rect(0, PAGE_HEIGHT - 5, PAGE_WIDTH, 5, stroke=0, fill=1)
-    canvas.setFont(SMALL.font, SMALL.size)
-    canvas.setFillColor(HexColor(MUTED))
-    canvas.setStrokeColor(HexColor(HAIRLINE))
-    canvas.setLineWidth(0.5)
-    if page > 1:
-        head = PAGE_HEIGHT - 34
-        name = shorten(report.tenant_name or str(report.tenant_id), SMALL, CONTENT * 0.6)
-        canvas.drawString(MARGIN, head, shorten(report.title, SMALL, CONTENT * 0.35))
-        canvas.drawRightString(MARGIN + CONTENT, head, name)
-        canvas.line(MARGIN, head - 7, MARGIN + CONTENT, head - 7)
-    foot = BOTTOM - 26
-    canvas.line(MARGIN, foot + 12, MARGIN + CONTENT, foot + 12)
-    label = f"Page {page} of "
-    canvas.drawString(MARGIN, foot, label)
-    canvas.saveState()
-    canvas.translate(MARGIN + fonts.width(label, SMALL.font, SMALL.size), foot)
-    canvas.doForm(_PAGE_TOTAL)
-    canvas.restoreState()
-    made = f"{words.period(report.since, report.until)} (UTC)  ·  generated {words.second(report.generated_at)}"
-    canvas.drawRightString(MARGIN + CONTENT, foot, made)
-
-
-def _define_page_total(canvas: Any, pages: int) -> None:
-    """Draw the number that every foot refers to; it is known only now, and no page has to be set twice for it."""
-    canvas.beginForm(_PAGE_TOTAL, lowerx=0, lowery=-4, upperx=60, uppery=12)
-    canvas.setFont(SMALL.font, SMALL.size)
-    canvas.setFillColor(HexColor(MUTED))
-    canvas.drawString(0, 0, str(pages))
-    canvas.endForm()
 
 
 def _title(sheet: Sheet, report: Report) -> None:
@@ -185,8 +164,7 @@ def _title(sheet: Sheet, report: Report) -> None:
         if report.summary.generated_by == "composed"
         else "Written by a language model from the counts in this report; the tables are authoritative."
     )
-    escapes = "Characters that no font here draws, and invisible ones, are printed as code points such as [U+1F680]."
-    sheet.paragraph(f"{author} {escapes}", SMALL, indent=12)
+    sheet.paragraph(f"{author} {UNPRINTABLE}", SMALL, indent=12)
     sheet.subsection("Activity over time", f"events per {report.timeline.unit}, UTC", keep=160)
     # The chart takes what the summary leaves of the first page.
     sheet.drawing(charts.activity_chart(report.timeline, height=min(max(sheet.y - BOTTOM - 14, 148), 230)))
@@ -411,8 +389,13 @@ def _control_row(control: Control) -> tuple[Cell, ...]:
 
 
 def _signatures(sheet: Sheet, report: Report) -> None:
+    signatures_section(sheet, report.signatures)
+
+
+def signatures_section(sheet: Sheet, signatures: Sequence[SignatureLine]) -> None:
+    """Print persons' electronic signatures, or that there are none."""
     sheet.section("Electronic signatures")
-    if not report.signatures:
+    if not signatures:
         sheet.paragraph("No electronic signature was made in this period or for its records.", TEXT)
         return
     sheet.paragraph(
@@ -421,7 +404,7 @@ def _signatures(sheet: Sheet, report: Report) -> None:
         SMALL,
     )
     sheet.skip(4)
-    sheet.table(_SIGNATURE_COLUMNS, (_signature_row(line) for line in report.signatures))
+    sheet.table(_SIGNATURE_COLUMNS, (_signature_row(line) for line in signatures))
 
 
 _SIGNATURE_COLUMNS: Final = (
@@ -507,10 +490,16 @@ _INTEGRITY_WORDS: Final = {
 
 
 def _integrity(sheet: Sheet, report: Report) -> None:
-    integrity = report.integrity
+    integrity_section(sheet, report.integrity, "this report's events")
+
+
+def integrity_section(sheet: Sheet, integrity: Integrity, what: str) -> None:
+    """Print what verification came to, the newest checkpoint, and how an outsider verifies `what`."""
     word, colour = _INTEGRITY_WORDS[integrity.result]
-    sheet.section("Integrity", keep=150)
+    # Whole on its page: it is what people look for at the end, and copy.
+    sheet.section("Integrity", keep=410 if integrity.checkpoint else 260)
     sheet.chip(MARGIN, sheet.y - 8, Chip(word.lower(), colour), width=74)
+    sheet.canvas.mark_place(SIGNATURE_PLACE, MARGIN + 84, sheet.y + 4)
     sheet.skip(20)
     if integrity.finding:
         sheet.paragraph(integrity.finding)
@@ -529,7 +518,7 @@ def _integrity(sheet: Sheet, report: Report) -> None:
         sheet.facts((("Tree root", checkpoint.root),), style=CODE)
         sheet.skip(2)
         sheet.code(checkpoint.note.rstrip("\n"))
-    sheet.subsection("How to verify this report's events offline")
+    sheet.subsection(f"How to verify {what} offline")
     for place, step in enumerate(integrity.steps, 1):
         sheet.paragraph(step, Style(size=8.4, leading=11.8), bullet=f"{place}.", indent=16)
         sheet.skip(3)

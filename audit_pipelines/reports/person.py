@@ -13,7 +13,7 @@ from typing import Any, Final
 from reportlab.lib.colors import HexColor
 
 from audit_pipelines.reports import fonts, words
-from audit_pipelines.reports.canvas import TextCanvas
+from audit_pipelines.reports.canvas import ONE_DOCUMENT, TextCanvas
 from audit_pipelines.reports.layout import (
     CELL,
     CELL_MUTED,
@@ -30,7 +30,6 @@ from audit_pipelines.reports.layout import (
     Text,
     shorten,
 )
-from audit_pipelines.reports.pdf import ONE_DOCUMENT
 
 _TITLE: Final = Style(font=fonts.BOLD, size=20, leading=26)
 _MOST_TYPES: Final = 25

@@ -27,7 +27,7 @@ _ROWS: Final = (
 )
 _CHAIN: Final = (
     'Before seq 0 stands SHA-256("audit_pipelines/v1" ‖ tenant_id), where tenant_id is {tenant_id}. The row_hash of '
-    "{last} must equal the chain head above, and each anomaly's row hash that of its seq."
+    "{last} must equal the chain head above, and each row hash that is printed here that of its seq."
 )
 _TREE: Final = (
     "Build the Merkle tree of the first {size} leaf hashes (RFC 6962, section 2.1; inner nodes are "
@@ -35,7 +35,7 @@ _TREE: Final = (
 )
 _SIGNATURE: Final = (
     "Check the note's Ed25519 signature over the text above its empty line, newline included, with the public key "
-    "{key_id}, obtained from somewhere other than this report."
+    "{key_id}, obtained from somewhere other than this document."
 )
 _ANCHOR: Final = (
     "Compare the note, character by character, with the copy in an anchor outside the database. A difference means "

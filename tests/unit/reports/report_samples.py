@@ -1,6 +1,5 @@
 """Frames and facts of a small invented tenant, and a reader for the text of a PDF that needs no PDF library."""
 
-import base64
 import hashlib
 import re
 import zlib
@@ -146,8 +145,8 @@ def make_integrity(**fields) -> Integrity:
 def read_text(content: bytes) -> str:
     """Return the strings that a PDF of ours shows, in drawing order, one a line; only ASCII is read."""
     shown = []
-    for body in re.findall(rb"ASCII85Decode.{0,200}?stream\n(.*?)endstream", content, re.DOTALL):
-        page = zlib.decompress(base64.a85decode(b"<~" + body.strip(), adobe=True))
+    for body in re.findall(rb"FlateDecode[^>]*>>\s*stream\r?\n(.*?)endstream", content, re.DOTALL):
+        page = zlib.decompress(body)
         for line in re.findall(rb"BT (.*?) ET", page, re.DOTALL):
             text = b"".join(re.findall(rb"\(((?:\\.|[^()\\])*)\) Tj", line))
             shown.append(re.sub(rb"\\([()\\])", rb"\1", text).decode("latin-1"))
