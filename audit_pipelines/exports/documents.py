@@ -86,7 +86,7 @@ def pdf(installation: Installation, wanted: Order, reader: Reader) -> tuple[byte
     )
     with tempfile.TemporaryDirectory(prefix="audit-export-") as folder:
         target = Path(folder) / "export.pdf"
-        events_pdf.write_events_pdf(heading, _printed(events), target)
+        events_pdf.write_events_pdf(heading, _printed(events), target, installation.pdf_certificate)
         return target.read_bytes(), events.height
 
 

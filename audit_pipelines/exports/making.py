@@ -75,6 +75,11 @@ def order(
     )
 
 
+def logged(wanted: Order, asked: Mapping[str, Any]) -> Order:
+    """Return the order with its filters as the access log may hold them, which is known once something was found."""
+    return replace(wanted, asked=asked)
+
+
 class Making:
     """One export on its way; iterate it in one thread, and cancel it from any other."""
 

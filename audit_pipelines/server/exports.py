@@ -124,6 +124,7 @@ class Exports:
     async def show(self, request: Request, principal: Principal) -> Response:
         """Return how far an export is, or how it ended; 404 for one that somebody else asked for."""
         shown = await self._run(partial(self._find, request, principal))
+        await self._access.record(request, principal, "export.show", {"export_id": str(shown.export_id)}, 1)
         return _json(self._told(principal, shown))
 
     async def download(self, request: Request, principal: Principal) -> Response:
@@ -177,6 +178,9 @@ class Exports:
         try:
             # The head of the file, and then what the first statement brings: a fault there is still an answer's.
             await pulled.begin()
+        except TamperedError as error:
+            await pulled.give_up()
+            raise _unreadable(error) from error
         except BaseException:
             await pulled.give_up()
             raise
@@ -213,7 +217,7 @@ class Exports:
         )
         found = reading.count(installation, tenant_id, wanted.selection, wanted.head, most=STREAMED_ROWS + 1)
         logged = logged_of(installation.vault, tenant_id, asked, found=found > 0)
-        return replace(wanted, asked=logged), found, reading.left_out(installation, tenant_id, wanted.selection)
+        return making.logged(wanted, logged), found, reading.left_out(installation, tenant_id, wanted.selection)
 
     def _find(self, request: Request, principal: Principal) -> Shown:
         """Return an export of the tenant that whoever asks may know of."""
@@ -257,12 +261,7 @@ class Exports:
         try:
             return await self._workers.run(work)
         except TamperedError as error:
-            _LOG.warning("an export cannot be made: %s", error)
-            raise RequestError(
-                503,
-                "archive-unavailable",
-                "What is asked for lies in an archive that cannot be read; `audit-pipelines verify` says why.",
-            ) from error
+            raise _unreadable(error) from error
 
     def _limiter(self) -> anyio.CapacityLimiter:
         if self._threads is None:
@@ -482,6 +481,15 @@ def _decoded(content: bytes) -> _Body:
         ) from None
     except (ValueError, RecursionError):
         raise RequestError(400, "malformed", "Expected a JSON object in UTF-8.") from None
+
+
+def _unreadable(error: TamperedError) -> RequestError:
+    _LOG.warning("an export cannot be made: %s", error)
+    return RequestError(
+        503,
+        "archive-unavailable",
+        "What is asked for lies in an archive that cannot be read; `audit-pipelines verify` says why.",
+    )
 
 
 def _headers(name: str, sha256: bytes | None = None) -> dict[str, str]:

