@@ -298,7 +298,8 @@ def open_statements(api: Api) -> int:
     with api.installation.database.connect_admin() as conn:
         [(count,)] = conn.execute(
             "select count(*) from pg_stat_activity where datname = current_database() "
-            "and backend_type = 'client backend' and application_name = '' and (state = 'active' or state like 'idle in%') and pid <> pg_backend_pid()"
+            "and backend_type = 'client backend'"
+            " and application_name = '' and (state = 'active' or state like 'idle in%') and pid <> pg_backend_pid()"
         ).fetchall()
     return int(count)
 
