@@ -20,6 +20,7 @@ from rich.table import Table
 
 from audit_pipelines.cli_anomalies import alerts_app, anomaly_app
 from audit_pipelines.cli_evaluate import evaluate
+from audit_pipelines.cli_export import export
 from audit_pipelines.cli_import import import_events
 from audit_pipelines.cli_keys import keys_app
 from audit_pipelines.cli_models import models_app, train
@@ -48,6 +49,7 @@ app.command(name="gdpr-export")(gdpr_export)
 ledger_app = typer.Typer(help="The ledger in the forms of others.", no_args_is_help=True)
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(users_app, name="users")
+app.command()(export)
 app.command()(train)
 app.add_typer(models_app, name="models")
 app.add_typer(anomaly_app, name="anomaly")

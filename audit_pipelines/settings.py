@@ -154,6 +154,9 @@ class Settings(BaseSettings):
     audit_processing_recipients: CommaSeparated = Field(
         default=(), description="Who else gets to see events, such as auditors; printed in what a person gets."
     )
+    audit_export_batch_size: int = Field(
+        default=10_000, ge=1, le=100_000, description="Events that an export reads and writes at a time."
+    )
     audit_storage_url: str | None = Field(
         default=None, description="Folder for models, exports and archives; absent: AUDIT_HOME/storage."
     )

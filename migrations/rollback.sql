@@ -6,6 +6,10 @@ set role audit_owner;
 delete from audit_alert_deliveries where cause = 'tampering';
 alter table audit_alert_deliveries drop column if exists cause;
 drop table if exists audit_integrity_findings;
+
+-- undo 024_create_audit_exports
+set role audit_owner;
+drop table if exists audit_exports;
 reset role;
 
 -- undo 022_record_model_decisions

@@ -20,6 +20,7 @@ OWN_TYPES: Final = (
     "audit.account.",
     "audit.anomaly.",
     "audit.archive.",
+    "audit.export.",
     "audit.hold.",
     "audit.integration.",
     "audit.signature.",

@@ -81,10 +81,12 @@ def _texts_of(path: Path) -> Iterator[bytes]:
     size = path.stat().st_size
     if size > _LARGEST:
         yield from _chunks(path)
-        return
-    content = path.read_bytes()
-    yield from _inside(content)
-    if content.startswith(b"PAR1"):
+    else:
+        yield from _inside(path.read_bytes())
+    # Read row group by row group, so an export may be of any size.
+    with path.open("rb") as file:
+        is_parquet = file.read(4) == b"PAR1"
+    if is_parquet:
         yield from _parquet(path)
 
 

@@ -47,6 +47,23 @@ def write_csv(batches: Iterable[pl.DataFrame], target: Path | BinaryIO) -> CsvIn
     return _stream(batches, target)
 
 
+def csv_bytes(frame: pl.DataFrame, *, header: bool, quote_texts: bool = False) -> bytes:
+    """Return one frame as lines of CSV, the names of its columns first where `header`; cells as `write_csv` says.
+
+    With `quote_texts` every text stands in quotes, so that a spreadsheet can be told to leave texts as they are:
+    without them, `0042` becomes 42 and a digest of digits alone a number of which 15 are right.
+    """
+    buffer = BytesIO()
+    _printable(frame).write_csv(
+        buffer,
+        include_header=header,
+        line_terminator="\r\n",
+        quote_style="non_numeric" if quote_texts else "necessary",
+        null_value="",
+    )
+    return buffer.getvalue()
+
+
 def frames(
     rows: Iterable[Mapping[str, object]], schema: Mapping[str, pl.DataType], batch_size: int = 10_000
 ) -> Iterator[pl.DataFrame]:
@@ -67,11 +84,7 @@ def _stream(batches: Iterable[pl.DataFrame], file: BinaryIO) -> CsvInfo:
             raise ValidationError(
                 f"Expected every batch to have the columns {columns}, got {frame.columns}; export one schema per file."
             )
-        buffer = BytesIO()
-        _printable(frame).write_csv(
-            buffer, include_header=columns is None, line_terminator="\r\n", quote_style="necessary", null_value=""
-        )
-        chunk = buffer.getvalue()
+        chunk = csv_bytes(frame, header=columns is None)
         columns = frame.columns
         digest.update(chunk)
         file.write(chunk)

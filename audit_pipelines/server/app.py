@@ -34,6 +34,7 @@ from audit_pipelines.server.auth import WITH_JWT_SECRET, Authenticator, Sessions
 from audit_pipelines.server.boundary import Boundary
 from audit_pipelines.server.direct import Direct
 from audit_pipelines.server.events import EVENTS_PATH, EventWriting
+from audit_pipelines.server.exports import EXPORT_PATH, EXPORTS_PATH, Exports
 from audit_pipelines.server.express import Express
 from audit_pipelines.server.health import Health
 from audit_pipelines.server.idempotency import Answer
@@ -90,6 +91,7 @@ def create_app(
     privacy = Privacy(installation, workers, access)
     archives = Archives(installation, workers, access)
     anomalies = Anomalies(installation, workers, access)
+    exports = Exports(installation, workers, access)
 
     passwords = Workers(PASSWORD_THREADS, PASSWORD_QUEUE)
     mint = partial(
@@ -156,6 +158,13 @@ def create_app(
             POST=Operation("audit:admin", anomalies.suppress),
         ),
         resource(f"{SUPPRESSIONS_PATH}/{{suppression_id}}", DELETE=Operation("audit:admin", anomalies.end_suppression)),
+        resource(f"{EXPORT_PATH}/{{format}}", POST=Operation("audit:export", exports.export)),
+        resource(
+            f"{EXPORTS_PATH}/{{export_id}}",
+            GET=Operation("audit:export", exports.show),
+            DELETE=Operation("audit:export", exports.cancel),
+        ),
+        resource(f"{EXPORTS_PATH}/{{export_id}}/file", GET=Operation("audit:export", exports.download)),
         resource(ACCESS_LOG_PATH, GET=Operation("audit:admin", access_reading.lines)),
         resource(ARCHIVES_PATH, GET=Operation("audit:admin", archives.listing)),
         resource(f"{ARCHIVES_PATH}/{{month}}/approvals", POST=Operation("audit:admin", archives.approve)),
@@ -178,7 +187,9 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         await workers.run(lambda: _ensure_partitions(installation.database))
+        exports.start()
         yield
+        await anyio.to_thread.run_sync(exports.stop)
         await group.finish()
         if express:
             express.close()

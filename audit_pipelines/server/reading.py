@@ -95,20 +95,18 @@ class EventReading:
     def _timeline(self, principal: Principal, filters: Filters) -> Found:
         tenant_id = principal.tenant_id
         tenant_key = self._vault.tenant_key(tenant_id)
-        actor_ref = named_actor(self._vault, tenant_id, filters)
-        entity_ref = self._vault.find(tenant_id, filters.entity_id) if filters.entity_id else None
-        ip_index = _ip_index(tenant_key, filters.ip_address) if filters.ip_address else None
+        named = resolve(self._vault, tenant_id, filters)
         parameters = {
             "event_type": filters.event_type,
             "entity_type": filters.entity_type,
-            "entity_ids": _present([filters.entity_id, str(entity_ref) if entity_ref else None]),
-            "actor_ref": actor_ref,
+            "entity_ids": named.entity_ids,
+            "actor_ref": named.actor_ref,
             "outcome": filters.outcome,
-            "ip_index": ip_index,
+            "ip_index": named.ip_index,
             "since": filters.since,
             "until": filters.until,
             "q": filters.q,
-            "pieces": _pieces(filters.q) if filters.q else None,
+            "pieces": named.pieces,
             "with_accesses": filters.with_accesses,
             "newest": filters.order == "desc",
             "cursor": filters.cursor,
@@ -128,7 +126,12 @@ class EventReading:
             # A timeline that ends where the database does must not look like the whole history.
             answer["archived"] = {"events": archived[0], "through": archived[1]}
         asked = asked_for(
-            filters, tenant_key, actor_ref=actor_ref, entity_ref=entity_ref, ip_index=ip_index, found=bool(rows)
+            filters,
+            tenant_key,
+            actor_ref=named.actor_ref,
+            entity_ref=named.entity_ref,
+            ip_index=named.ip_index,
+            found=bool(rows),
         )
         return Found(answer, asked, len(rows))
 
@@ -199,6 +202,30 @@ def _with_proof(conn: Connection, row: EventRow, names: dict[UUID, str] | None) 
             "risk_confidence": risk_confidence,
         },
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What filters name, as the database knows it: persons by reference, addresses by their index."""
+
+    actor_ref: UUID | None
+    entity_ref: UUID | None
+    entity_ids: list[str] | None
+    ip_index: bytes | None
+    pieces: list[str] | None
+    """LIKE patterns that any row with all the words must match."""
+
+
+def resolve(vault: Vault, tenant_id: UUID, filters: Filters) -> Named:
+    """Look up whom filters name."""
+    entity_ref = vault.find(tenant_id, filters.entity_id) if filters.entity_id else None
+    return Named(
+        actor_ref=named_actor(vault, tenant_id, filters),
+        entity_ref=entity_ref,
+        entity_ids=_present([filters.entity_id, str(entity_ref) if entity_ref else None]),
+        ip_index=_ip_index(vault.tenant_key(tenant_id), filters.ip_address) if filters.ip_address else None,
+        pieces=_pieces(filters.q) if filters.q else None,
+    )
 
 
 def named_actor(vault: Vault, tenant_id: UUID, filters: Filters) -> UUID | None:

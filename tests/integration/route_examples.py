@@ -5,12 +5,16 @@ name what only the other tenant has. A path that cannot be asked like that goes 
 """
 
 import itertools
+import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
+from audit_pipelines.exports import jobs, making
+from audit_pipelines.exports.selection import Selection
 from audit_pipelines.feedback import suppressions
 from audit_pipelines.identity.opening import Identity
 from audit_pipelines.installation import Installation
@@ -32,6 +36,8 @@ ARCHIVES: Final = "/api/admin/archives"
 ANOMALIES: Final = "/api/audit/anomalies"
 INCIDENTS: Final = "/api/audit/incidents"
 SUPPRESSIONS: Final = "/api/audit/suppressions"
+EXPORTING: Final = "/api/audit/export"
+EXPORTS: Final = "/api/audit/exports"
 ALICE: Final = "alice@example.org"
 GONE: Final = "gone@example.org"
 """Somebody whom both tenants have until they are erased."""
@@ -68,6 +74,8 @@ class World:
     a: Side
     b: Side
     numbers: "itertools.count[int]" = field(default_factory=itertools.count)
+    exports: dict[tuple[str, str], str] = field(default_factory=dict)
+    """Exports that lie ready, by the tenant and what they are for: making one takes longer than asking for it."""
 
     def other(self, side: Side) -> Side:
         """Return the other tenant."""
@@ -174,6 +182,27 @@ def _somebody(world: World, side: Side) -> str:
     return _ref(world, side, side.only)
 
 
+def _export(world: World, side: Side, use: str = "to look at") -> str:
+    """Return the id of an export that this tenant's Alice asked for, and that lies ready."""
+    if (side.name, use) not in world.exports:
+        wanted = making.order(
+            world.installation, side.tenant_id, "csv", Selection(limit=9), {}, by=ALICE, with_names=False
+        )
+        jobs.queue(world.installation, wanted)
+        deadline = time.monotonic() + 30
+        while not _is_ready(world, side, wanted.export_id):
+            # The server's own thread may have it as well.
+            jobs.run_next(world.installation, threading.Event())
+            assert time.monotonic() < deadline
+        world.exports[side.name, use] = str(wanted.export_id)
+    return world.exports[side.name, use]
+
+
+def _is_ready(world: World, side: Side, export_id: UUID) -> bool:
+    shown = jobs.show(world.installation, side.tenant_id, export_id)
+    return shown is not None and shown.state == "ready"
+
+
 def _nothing(url: str, **arguments: Any) -> Call:
     return Call(url, frozenset({404}), arguments)
 
@@ -270,6 +299,34 @@ EXAMPLES: Final[Mapping[tuple[str, str], Example]] = {
         "audit:admin",
         lambda w, s: Call(f"{SUPPRESSIONS}/{_suppression(w, s)}"),
         (lambda w, s: _nothing(f"{SUPPRESSIONS}/{_suppression(w, w.other(s))}"),),
+    ),
+    (f"{EXPORTING}/{{format}}", "POST"): Example(
+        "audit:export",
+        lambda _w, _s: _post(f"{EXPORTING}/ndjson", 200, filters={"limit": 20}),
+        (
+            lambda w, s: _post(f"{EXPORTING}/csv", 200, filters={"actor_ref": _ref(w, w.other(s))}),
+            lambda w, s: _post(f"{EXPORTING}/ndjson", 200, filters={"q": w.other(s).canary}),
+            lambda w, s: _post(f"{EXPORTING}/parquet", 200, filters={"entity_id": w.other(s).only}),
+            lambda w, s: _post(f"{EXPORTING}/csv", 422, filters={"tenant_id": str(w.other(s).tenant_id)}),
+        ),
+        recorded="export.ndjson",
+    ),
+    (f"{EXPORTS}/{{export_id}}", "GET"): Example(
+        "audit:export",
+        lambda w, s: Call(f"{EXPORTS}/{_export(w, s)}"),
+        (lambda w, s: _nothing(f"{EXPORTS}/{_export(w, w.other(s))}"),),
+        recorded="export.show",
+    ),
+    (f"{EXPORTS}/{{export_id}}", "DELETE"): Example(
+        "audit:export",
+        lambda w, s: Call(f"{EXPORTS}/{_export(w, s, 'to remove')}", frozenset({204})),
+        (lambda w, s: _nothing(f"{EXPORTS}/{_export(w, w.other(s))}"),),
+    ),
+    (f"{EXPORTS}/{{export_id}}/file", "GET"): Example(
+        "audit:export",
+        lambda w, s: Call(f"{EXPORTS}/{_export(w, s)}/file"),
+        (lambda w, s: _nothing(f"{EXPORTS}/{_export(w, w.other(s))}/file"),),
+        recorded="export.download",
     ),
     (ACCESS_LOG, "GET"): Example(
         "audit:admin",
