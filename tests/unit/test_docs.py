@@ -205,7 +205,7 @@ def test_every_permission_is_documented(permission: str) -> None:
 
 def test_every_table_view_function_and_role_is_documented_and_no_other_is() -> None:
     made = set(re.findall(r"^\s*create (?:table|view|function)(?: if not exists)? (\w+)", SCHEMA, re.MULTILINE))
-    views = {*COMMENTS, *re.findall(r"^create view (\w+)", read("sql/analyst/views.sql"), re.MULTILINE)}
+    views = {*COMMENTS, *re.findall(r"^create view (\w+)", read("sql/catalog/views.sql"), re.MULTILINE)}
     roles = {*LOGIN_ROLES, "audit_owner"}
     assert "audit_logs" in made
     assert first_cells(read("docs/database.md")) == made | roles | views
