@@ -1,8 +1,8 @@
 """`audit.duckdb`: the file that analysts open, with documented views over the lake.
 
-Built aside and renamed, so that readers never wait and never see half of one; its views name files of a snapshot that
-stays as it is, relative to where the catalog lies, so that both can be moved. Written in an old storage version, so that
-an older DuckDB reads it. It holds no data of its own: tables that live in Postgres are copied to the lake first.
+Built aside and renamed, so that readers never wait and never see half of one; its views name files of a snapshot
+that stays as it is, relative to where the catalog lies, so that both can be moved. Written in an old storage version,
+so that an older DuckDB reads it. It holds no data of its own: tables of Postgres are copied to the lake first.
 """
 
 import re

@@ -239,11 +239,8 @@ class Lake:
 
     def parts(self, tenant_id: UUID) -> list[Part]:
         """Return a tenant's parts in `seq` order, from their names alone."""
-        found = []
-        for path in (self.root / "raw_events" / f"tenant_id={tenant_id}").glob("day=*/part-*.parquet"):
-            if part := part_at(path):
-                found.append(part)
-        return sorted(found)
+        paths = (self.root / "raw_events" / f"tenant_id={tenant_id}").glob("day=*/part-*.parquet")
+        return sorted(part for path in paths if (part := part_at(path)))
 
     def last_seq(self, tenant_id: UUID) -> int:
         """Return the highest `seq` in a tenant's raw events, -1 without any."""

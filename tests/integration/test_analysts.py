@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import duckdb
@@ -171,7 +172,7 @@ def denied_then_allowed(rows: list[Row]) -> Answer:
     answer = []
     tries = [row for row in acted(rows) if row["outcome"] in ("denied", "success")]
     for key, own in grouped(tries, "actor_ref", "event_type", "entity_type", "entity_id").items():
-        for one, then in zip(own, own[1:], strict=False):
+        for one, then in pairwise(own):
             apart = then["occurred_at"] - one["occurred_at"]
             if (one["outcome"], then["outcome"]) == ("denied", "success") and apart <= timedelta(days=1):
                 answer.append((*key, one["occurred_at"], then["occurred_at"]))

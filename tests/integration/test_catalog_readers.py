@@ -1,4 +1,4 @@
-"""Readers of the catalog while the job makes it anew over a lake that moves on: both DuckDBs, no error, whole answers."""
+"""Readers of the catalog while the job makes it anew over a lake that moves on: no error, and whole answers."""
 
 import os
 import shutil
