@@ -23,6 +23,7 @@ from audit_pipelines.cli_evaluate import evaluate
 from audit_pipelines.cli_export import export
 from audit_pipelines.cli_import import import_events
 from audit_pipelines.cli_keys import keys_app
+from audit_pipelines.cli_lake import verify_lake
 from audit_pipelines.cli_models import models_app, train
 from audit_pipelines.cli_privacy import erase, gdpr_export, holds_app, verify_certificate
 from audit_pipelines.cli_progress import progress_bar
@@ -44,6 +45,7 @@ app.add_typer(db_app, name="db")
 app.add_typer(keys_app, name="keys")
 app.add_typer(holds_app, name="holds")
 app.command()(erase)
+app.command(name="verify-lake")(verify_lake)
 app.command(name="verify-certificate")(verify_certificate)
 app.command(name="gdpr-export")(gdpr_export)
 ledger_app = typer.Typer(help="The ledger in the forms of others.", no_args_is_help=True)

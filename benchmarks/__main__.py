@@ -17,6 +17,7 @@ from audit_pipelines.db.embedded import EmbeddedPostgres
 from audit_pipelines.installation import Installation, open_installation
 from audit_pipelines.settings import Settings
 from benchmarks import classifiers, peers, quality
+from benchmarks.analysts import analyst_figures
 from benchmarks.detection import detection_figures
 from benchmarks.embeddings import embedding_figures
 from benchmarks.history import checkpoint_figures, growth_figures, verify_figures
@@ -94,6 +95,7 @@ _PARTS: Final[Mapping[str, Callable[[Installation, int], Sequence[Any]]]] = {
     "embeddings": _figures(lambda installation, _: embedding_figures(installation)),
     "detection": _figures(lambda _, scale: detection_figures(100_000 * scale, 10_000)),
     "pdf": _figures(lambda *_: pdf_figures()),
+    "analysts": _figures(lambda installation, scale: analyst_figures(installation, 100_000 * scale)),
     "peers": _peers,
     "classifiers": classifiers.measure,
     "quality": lambda _installation, _scale: quality.measure(lambda told: print(told, flush=True)),

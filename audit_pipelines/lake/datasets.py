@@ -24,7 +24,15 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Dataset = Literal[
-    "event_features", "actor_features", "event_scores", "event_tags", "anomalies", "incidents", "checkpoints", "models"
+    "event_features",
+    "actor_features",
+    "event_scores",
+    "event_tags",
+    "anomalies",
+    "incidents",
+    "checkpoints",
+    "models",
+    "reports",
 ]
 
 ROW_GROUP: Final = 131_072
@@ -141,6 +149,17 @@ SCHEMAS: Final[Mapping[Dataset, Mapping[str, pl.DataType]]] = {
         "metrics": pl.String(),
         "trained_at": UTC_MICROSECONDS,
     },
+    "reports": {
+        "tenant_id": pl.String(),
+        "kind": pl.String(),
+        "path": pl.String(),
+        "digest": pl.String(),
+        "since": UTC_MICROSECONDS,
+        "until": UTC_MICROSECONDS,
+        "code_version": pl.String(),
+        "run_id": pl.String(),
+        "made_at": UTC_MICROSECONDS,
+    },
 }
 
 ORDER: Final[Mapping[Dataset, tuple[str, ...]]] = {
@@ -220,12 +239,8 @@ class Lake:
 
     def parts(self, tenant_id: UUID) -> list[Part]:
         """Return a tenant's parts in `seq` order, from their names alone."""
-        found = []
-        for path in (self.root / "raw_events" / f"tenant_id={tenant_id}").glob("day=*/part-*.parquet"):
-            if match := _PART.fullmatch(path.name):
-                day = date.fromisoformat(path.parent.name.removeprefix("day="))
-                found.append(Part(int(match[1]), int(match[2]), day, path))
-        return sorted(found)
+        paths = (self.root / "raw_events" / f"tenant_id={tenant_id}").glob("day=*/part-*.parquet")
+        return sorted(part for path in paths if (part := part_at(path)))
 
     def last_seq(self, tenant_id: UUID) -> int:
         """Return the highest `seq` in a tenant's raw events, -1 without any."""
@@ -351,6 +366,14 @@ class Lake:
             written = describe(staging, ordered.height, path)
             before(written)
         return written
+
+
+def part_at(path: Path) -> Part | None:
+    """Return what a file of `raw_events` holds by its name and folder, None for a name that is none of a part."""
+    match = _PART.fullmatch(path.name)
+    if not match:
+        return None
+    return Part(int(match[1]), int(match[2]), date.fromisoformat(path.parent.name.removeprefix("day=")), path)
 
 
 def behind(bound: Bound) -> pl.Expr:

@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final, Literal
 
@@ -23,6 +23,7 @@ from audit_pipelines.derive.locks import exclusive
 from audit_pipelines.derive.window import Redo
 from audit_pipelines.files import replacing
 from audit_pipelines.intelligence import registry
+from audit_pipelines.lake import snapshots
 from audit_pipelines.lake.catalog import build_catalog
 from audit_pipelines.lake.datasets import Written
 from audit_pipelines.lake.redaction import redact_part
@@ -69,6 +70,9 @@ def _raw_events(case: Case, key: str) -> Done:
                 lineage.record(conn, [output], run_id=case.run_id)
 
         written = redact_part(path, case.ref, record)
+        if not case.installation.settings.catalog_path.exists():
+            # Without a catalog to make anew, nobody comes for what an earlier one linked.
+            snapshots.remove_all(case.lake)
     return Done(
         "rebuilt",
         "same rows and row_hash; without reference, details, network index and user agent of the person's events",
@@ -167,7 +171,8 @@ def _anomalies(case: Case, _: str) -> Done:
 
 
 def _catalog(case: Case, key: str) -> Done:
-    build_catalog(case.installation)
+    # Whoever has the catalog of before open finds its files gone: they name the person.
+    build_catalog(case.installation, kept=timedelta(0))
     return _rebuilt(case, key, "views over the files above, made anew with its copies of tables")
 
 

@@ -205,7 +205,7 @@ def test_every_permission_is_documented(permission: str) -> None:
 
 def test_every_table_view_function_and_role_is_documented_and_no_other_is() -> None:
     made = set(re.findall(r"^\s*create (?:table|view|function)(?: if not exists)? (\w+)", SCHEMA, re.MULTILINE))
-    views = {*COMMENTS, *re.findall(r"^create view (\w+)", read("sql/analyst/views.sql"), re.MULTILINE)}
+    views = {*COMMENTS, *re.findall(r"^create view (\w+)", read("sql/catalog/views.sql"), re.MULTILINE)}
     roles = {*LOGIN_ROLES, "audit_owner"}
     assert "audit_logs" in made
     assert first_cells(read("docs/database.md")) == made | roles | views
@@ -307,3 +307,18 @@ def test_no_file_names_a_package_index_or_somebodys_home() -> None:
         if str(ROOT) + os.sep in text:
             found.append(f"{path.relative_to(ROOT)}: the folder of this checkout")
     assert found == []
+
+
+# Questions of analysts
+
+
+def test_every_question_of_analysts_is_shown_as_it_is_and_no_other() -> None:
+    shown = re.findall(r"^### `(\w+)`\n\n```sql\n(.*?)```$", read("docs/analysts.md"), re.MULTILINE | re.DOTALL)
+    assert dict(shown) == {path.stem: path.read_text() for path in (ROOT / "sql" / "analyst").glob("*.sql")}
+    for name, text in shown:
+        assert re.match(r"-- .+\?\n-- Reading: ", text), name
+
+
+def test_every_view_of_the_catalog_is_told_to_analysts() -> None:
+    views = {*COMMENTS, *re.findall(r"^create view (\w+)", read("sql/catalog/views.sql"), re.MULTILINE)}
+    assert {name for name in views if f"`{name}`" not in read("docs/analysts.md")} == set()
