@@ -142,7 +142,7 @@ def compose_report(
         coverage=coverage,
         signatures=tuple(signatures),
         requirements=tuple(requirements),
-        before=_before(whole, frame, scored, anomalies, since, until, top),
+        before=_before(whole, frame, scored, anomalies, period=(since, until), top=top),
     )
     failed = frame.filter(pl.col("outcome").is_in(UNSUCCESSFUL))
     return replace(report, summary=compose_summary(report, _shares(failed, "event_type", 2)))
@@ -153,10 +153,11 @@ def _before(
     frame: pl.DataFrame,
     scored: pl.DataFrame | None,
     anomalies: Sequence[AnomalyLine],
-    since: datetime,
-    until: datetime,
+    *,
+    period: tuple[datetime, datetime],
     top: int,
 ) -> Before | None:
+    since, until = period
     begun = since - (until - since)
     first = whole["occurred_at"].min()
     # A trail that began within the period before would make everything look new.

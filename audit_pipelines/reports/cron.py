@@ -8,6 +8,7 @@ the change back brings twice is due the first time. Each period runs from due ti
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from itertools import islice, takewhile
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -61,6 +62,14 @@ class Cron:
                 if due < moment:
                     return due
         return None
+
+    def come(self, queued: datetime, now: datetime, most: int) -> list[datetime]:
+        """Return the first due times behind `queued` that have come by `now`."""
+        return list(islice(takewhile(lambda due: due <= now, self.after(queued)), most))
+
+    def beginning(self, due: datetime) -> datetime:
+        """Return where the period of a due time begins: at the due time before it, a day before if there is none."""
+        return self.last(due) or due - timedelta(days=1)
 
     def _on(self, day: date) -> list[datetime]:
         weekday = day.isoweekday() % 7
