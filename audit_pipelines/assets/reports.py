@@ -54,7 +54,7 @@ def security_report(
     context: dg.AssetExecutionContext, config: ReportConfig, installation: dg.ResourceParam[Installation]
 ) -> dg.MaterializeResult[None]:
     """Write the security report of the period asked for."""
-    return _report(installation, "security", config, context.run_id)
+    return _report(installation, "security", config, context.run.run_id)
 
 
 @dg.asset(
@@ -73,7 +73,7 @@ def compliance_report(
     context: dg.AssetExecutionContext, config: ReportConfig, installation: dg.ResourceParam[Installation]
 ) -> dg.MaterializeResult[None]:
     """Write the compliance report of the period asked for."""
-    return _report(installation, "compliance", config, context.run_id)
+    return _report(installation, "compliance", config, context.run.run_id)
 
 
 @dg.asset(
@@ -92,7 +92,7 @@ def access_review(
     context: dg.AssetExecutionContext, config: ReportConfig, installation: dg.ResourceParam[Installation]
 ) -> dg.MaterializeResult[None]:
     """Write who has which access."""
-    return _report(installation, "access_review", config, context.run_id)
+    return _report(installation, "access_review", config, context.run.run_id)
 
 
 @dg.asset(
@@ -108,7 +108,7 @@ def person_report(
     context: dg.AssetExecutionContext, config: ReportConfig, installation: dg.ResourceParam[Installation]
 ) -> dg.MaterializeResult[None]:
     """Write everything about a person; nothing where none is asked for."""
-    return _report(installation, "person", config, context.run_id)
+    return _report(installation, "person", config, context.run.run_id)
 
 
 @dg.asset(

@@ -21,7 +21,7 @@ from audit_pipelines.db.queries import query
 from audit_pipelines.derive import lineage, report_schedules
 from audit_pipelines.derive.report_deliveries import REPORTS_PATH
 from audit_pipelines.derive.report_schedules import Changes, Schedule, UnknownScheduleError, Wanted
-from audit_pipelines.errors import TamperedError, ValidationError
+from audit_pipelines.errors import ConflictError, ValidationError
 from audit_pipelines.installation import Installation
 from audit_pipelines.ledger.entry import format_moment
 from audit_pipelines.ledger.erasure import UnknownPersonError
@@ -208,7 +208,7 @@ class ScheduledReports:
         if not found:
             return None
         if lineage.file_digest(found[0].path).hex() != found[0].digest:
-            raise TamperedError("the report's file is not the one that was written; it is not handed out")
+            raise ConflictError("expected the report's file as it was written, got another one; it is not handed out")
         return found[0]
 
     def _reports(
