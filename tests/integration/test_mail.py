@@ -180,6 +180,6 @@ def test_addresses_are_taken(text: str) -> None:
 
 @pytest.mark.parametrize("name", ["subject", "message_id"])
 def test_no_header_can_be_brought_in(inbox: Inbox, name: str) -> None:
-    with pytest.raises(ValueError, match="newline|linefeed|carriage"):
+    with pytest.raises(ValueError, match=r"newline|linefeed|carriage"):
         server_at(inbox.port).send(mail(**{name: "x\r\nBcc: eve@example.org"}))
     assert inbox.messages == []

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import dagster as dg
@@ -167,7 +168,7 @@ def test_a_month_with_two_outages_makes_and_sends_each_due_report_once(
     }  # fmt: skip
     for kind in at:
         periods = [(since, moment) for one, moment, since, *_ in due if one == kind]
-        assert all(before[1] == after[0] for before, after in zip(periods, periods[1:], strict=False))
+        assert all(before[1] == after[0] for before, after in pairwise(periods))
     files = sorted((world.installation.settings.storage_dir / "exports" / str(tenant_id)).glob("*.pdf"))
     assert len(files) == len(due) == 14
     kinds = "('security_report', 'compliance_report', 'access_review')"
