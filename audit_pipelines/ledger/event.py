@@ -22,6 +22,7 @@ OWN_TYPES: Final = (
     "audit.archive.",
     "audit.hold.",
     "audit.integration.",
+    "audit.scheduled_report.",
     "audit.signature.",
     "audit.subject.",
     "audit.suppression.",
