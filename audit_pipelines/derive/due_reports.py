@@ -153,7 +153,7 @@ def _make(
                 )
             ]  # fmt: skip
         case "access_review":
-            return make_access_reviews(installation, period, run_id=run_id, summarise=summarise, also=also)
+            return make_access_reviews(installation, period, run_id=run_id, also=also)
         case "security" | "compliance":
             return make_reports(installation, claim.kind, period, run_id=run_id, summarise=summarise, also=also)
 

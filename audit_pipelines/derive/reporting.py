@@ -4,7 +4,7 @@ What a report counts and how it looks is decided in `reports`; here is where its
 one is due, `due_reports` says.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -36,8 +36,8 @@ OUTPUT_KINDS: Final[dict[AnyKind, str]] = {
     "person": "person_report",
 }
 """What each kind of report is called in the lineage and in the graph."""
-Summarise = Callable[[Summary], Summary]
-"""Has a language model write a summary from composed sentences; returns them as they are where none may or can."""
+Summarise = Callable[[Sequence[str], Iterable[str]], Summary]
+"""Has a language model word composed sentences, given the labels in them; says who wrote what it returns."""
 Also = Callable[[Connection, lineage.Output], None]
 """What else is written in the transaction of a report's lineage; what it raises undoes both."""
 
@@ -117,10 +117,12 @@ def make_access_reviews(
     period: Period,
     *,
     run_id: str,
-    summarise: Summarise | None = None,
     also: Also | None = None,
 ) -> list[MadeDocument]:
-    """Write who has which access, for each tenant of the period or of the ledger; without one, for 90 days till now."""
+    """Write who has which access, for each tenant of the period or of the ledger; without one, for 90 days till now.
+
+    Its summary names people, so no language model is asked for it.
+    """
     from audit_pipelines.derive.access_review import review_access  # noqa: PLC0415 — see _make
     from audit_pipelines.reports.access_review import UNUSED_AFTER, render_access_review  # noqa: PLC0415 — see _make
 
@@ -130,8 +132,6 @@ def make_access_reviews(
     made = []
     for tenant_id in [period.tenant_id] if period.tenant_id else _tenants(installation):
         review, named = review_access(installation, tenant_id, since, until, generated_at=now)
-        if summarise:
-            review = replace(review, summary=summarise(review.summary))
         path = unsigned_path(installation, tenant_id, f"access_review-{_stamp(since)}-{_stamp(until)}")
         filters = {"from": since.isoformat(), "to": until.isoformat(), "run_id": run_id}
         _note(installation, tenant_id, "report.access_review", filters, len(review.accounts) + len(review.readers))
@@ -234,13 +234,19 @@ def _make(
         product_version=lineage.product_version(),
     )
     if summarise:
-        report = replace(report, summary=summarise(report.summary))
+        report = replace(report, summary=summarise(report.summary.sentences, _labels(report)))
     path = unsigned_path(installation, tenant_id, f"{kind}_report-{_stamp(since)}-{_stamp(until)}")
     filters = {"from": since.isoformat(), "to": until.isoformat(), "run_id": run_id}
     _note(installation, tenant_id, f"report.{kind}", filters, report.totals.events)
     info = write_pdf(report, path)
     _record(installation, lake, report, path, info.sha256, run_id=run_id, also=also)
     return MadeReport(path, info.pages, info.sha256, info.bytes, report)
+
+
+def _labels(report: Report) -> set[str]:
+    """Return the words of the summary that applications chose."""
+    types = [*report.event_types, *(report.before.new_event_types if report.before else ())]
+    return {share.label for share in types} | {line.event_type for line in report.anomalies}
 
 
 def _tenants(installation: Installation) -> list[UUID]:
