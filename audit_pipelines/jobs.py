@@ -55,9 +55,15 @@ alert_delivery_job: Final = dg.define_asset_job(
 )
 scheduled_reports_job: Final = dg.define_asset_job(
     "scheduled_reports_job",
-    selection=dg.AssetSelection.assets("security_report", "compliance_report"),
+    selection=dg.AssetSelection.assets("security_report", "compliance_report", "access_review", "person_report"),
     description="Write reports: those due in audit_scheduled_reports, or what the run's configuration asks for.",
     tags={LANE: "reports"},
+)
+report_delivery_job: Final = dg.define_asset_job(
+    "report_delivery_job",
+    selection=dg.AssetSelection.assets("report_deliveries"),
+    description="Send the reports that are due by mail.",
+    tags={LANE: "report_deliveries"},
 )
 checkpoint_job: Final = dg.define_asset_job(
     "checkpoint_job",
@@ -100,8 +106,10 @@ controls_job: Final = dg.define_asset_job(
 )
 full_refresh_job: Final = dg.define_asset_job(
     "full_refresh_job",
-    # Detection is judged on made-up tenants: it says nothing of this installation, and takes a minute or two.
-    selection=_VERIFIED | dg.AssetSelection.all() - dg.AssetSelection.assets("audit_logs", "detection_quality"),
+    # Detection is judged on made-up tenants: it says nothing of this installation, and takes a minute or two. A report
+    # about a person is made where somebody asks for one.
+    selection=_VERIFIED
+    | dg.AssetSelection.all() - dg.AssetSelection.assets("audit_logs", "detection_quality", "person_report"),
     description="Materialise everything once, in the order of the graph.",
     tags={LANE: "derive"},
 )
@@ -112,6 +120,7 @@ JOBS: Final = [
     model_training_job,
     alert_delivery_job,
     scheduled_reports_job,
+    report_delivery_job,
     checkpoint_job,
     retention_job,
     daily_review_job,

@@ -5,19 +5,27 @@ A sensor has 60 seconds and decides only; the work is a job's. Each tick reads a
 
 import json
 import logging
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
-from uuid import UUID
 
 import dagster as dg
 
 from audit_pipelines import errors
-from audit_pipelines.db.queries import query
+from audit_pipelines.derive import due_reports
 from audit_pipelines.derive.alerts import waiting_alerts
+from audit_pipelines.derive.report_deliveries import waiting_reports
+from audit_pipelines.derive.reporting import OUTPUT_KINDS
 from audit_pipelines.derive.sources import silent_sources, stored_events
 from audit_pipelines.errors import AuditError
 from audit_pipelines.installation import Installation
-from audit_pipelines.jobs import alert_delivery_job, anomaly_detection_job, erasure_job, scheduled_reports_job
+from audit_pipelines.jobs import (
+    alert_delivery_job,
+    anomaly_detection_job,
+    erasure_job,
+    report_delivery_job,
+    scheduled_reports_job,
+)
 from audit_pipelines.lake.export import pending_days
 from audit_pipelines.partitions import range_tags
 from audit_pipelines.privacy import erasing
@@ -25,10 +33,6 @@ from audit_pipelines.schedules import busy
 from audit_pipelines.settings import load_settings
 
 _LOG: Final = logging.getLogger(__name__)
-# After a long outage the oldest due times come first, a few at a tick.
-_DUE_PER_TICK: Final = 20
-# How far back the due time before the last one is looked for; a minutely line over five years would take seconds.
-_REACH: Final = (timedelta(days=1), timedelta(days=32), timedelta(days=367), timedelta(days=5 * 366))
 
 
 @dg.sensor(
@@ -56,54 +60,61 @@ def new_events_sensor(
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Asks for each report in audit_scheduled_reports at each of its due times, once, after an outage too.",
 )
-def due_reports_sensor(installation: dg.ResourceParam[Installation]) -> dg.SensorResult | dg.SkipReason:
-    """Ask for every due time that was not served; a run key per report and due time keeps it to one run."""
-    with installation.database.connection("audit_pipeline") as conn:
-        rows = conn.execute(query("reports/select_schedules")).fetchall()
-    now = datetime.now(UTC)
-    requests = [
-        _report_request(report_id, tenant_id, kind, since, due)
-        for report_id, tenant_id, kind, cron, served in rows
-        for since, due in due_periods(cron, served, now)
-    ]
-    if not requests:
-        return dg.SkipReason(f"none of {len(rows)} scheduled reports is due")
-    return dg.SensorResult(run_requests=requests[:_DUE_PER_TICK])
+def due_reports_sensor(
+    context: dg.SensorEvaluationContext, installation: dg.ResourceParam[Installation]
+) -> dg.SensorResult | dg.SkipReason:
+    """Queue the due times that have come and ask for a run each; which run makes one, its row decides.
 
-
-def due_periods(cron: str, served: datetime, now: datetime) -> list[tuple[datetime, datetime]]:
-    """Return `(beginning, due time)` of each period of a cron line (UTC) that ended after `served` and by `now`.
-
-    A period begins at the due time before it; a line that is due less than once in five years is never due.
+    No run key: one would keep a due time from being asked for again after a run that was cancelled before it began.
     """
-    for reach in _REACH:
-        ticks = dg.TimeWindowPartitionsDefinition(
-            start=served.astimezone(UTC).replace(microsecond=0) - reach,
-            fmt="%Y-%m-%dT%H:%M:%S",
-            cron_schedule=cron,
-            timezone="UTC",
-        )
-        windows = [ticks.time_window_for_partition_key(key) for key in ticks.get_partition_keys(now)]
-        periods = [(window.start.astimezone(UTC), window.end.astimezone(UTC)) for window in windows]
-        if periods and periods[0][0] <= served:
-            return [(since, due) for since, due in periods if served < due <= now]
-    return []
+    due_reports.queue_due(installation)
+    due_reports.release_ended(installation, partial(_has_ended, context.instance))
+    due = due_reports.select_due(installation)
+    if not due:
+        return dg.SkipReason("no report is due")
+    if busy(context.instance, scheduled_reports_job.name):
+        return dg.SkipReason("scheduled_reports_job is still queued or running")
+    return dg.SensorResult(run_requests=[_report_request(one) for one in due])
 
 
-def _report_request(report_id: UUID, tenant_id: UUID, kind: str, since: datetime, due: datetime) -> dg.RunRequest:
-    asset = f"{kind}_report"
+def _has_ended(instance: dg.DagsterInstance, run_id: str) -> bool:
+    run = instance.get_run_by_id(run_id)
+    return run is None or run.is_finished
+
+
+def _report_request(due: due_reports.Due) -> dg.RunRequest:
+    asset = OUTPUT_KINDS[due.kind]
     config = {
-        "since": since.isoformat(),
-        "until": due.isoformat(),
-        "tenant_id": str(tenant_id),
-        "report_id": str(report_id),
-        "due_at": due.isoformat(),
+        "tenant_id": str(due.tenant_id),
+        "report_id": str(due.report_id),
+        "due_at": due.due_at.isoformat(),
     }
     return dg.RunRequest(
-        run_key=f"{report_id}-{due.isoformat()}",
         run_config={"ops": {asset: {"config": config}}},
         asset_selection=[dg.AssetKey(asset)],
+        tags={
+            "audit_pipelines/report": str(due.report_id),
+            "audit_pipelines/due_at": due.due_at.isoformat(),
+            "audit_pipelines/attempt": str(due.attempts + 1),
+        },
     )
+
+
+@dg.sensor(
+    job=report_delivery_job,
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Starts report_delivery_job while reports wait to be sent: new ones, and failed ones after a pause.",
+)
+def report_delivery_sensor(
+    context: dg.SensorEvaluationContext, installation: dg.ResourceParam[Installation]
+) -> dg.RunRequest | dg.SkipReason:
+    """Ask for a run while there is something to send; the rows keep each message to one queueing."""
+    if not waiting_reports(installation):
+        return dg.SkipReason("no report waits to be sent")
+    if busy(context.instance, report_delivery_job.name):
+        return dg.SkipReason("report_delivery_job is still queued or running")
+    return dg.RunRequest()
 
 
 @dg.sensor(
@@ -225,6 +236,7 @@ def _own_errors(context: dg.RunFailureSensorContext) -> list[str]:
 SENSORS: Final = [
     new_events_sensor,
     due_reports_sensor,
+    report_delivery_sensor,
     silent_source_sensor,
     unfinished_erasures_sensor,
     alert_delivery_sensor,

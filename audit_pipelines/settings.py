@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from audit_pipelines.anchors.address import Address, is_loopback, parse_address
 from audit_pipelines.errors import ConfigurationError
+from audit_pipelines.notify.email import check_address
 from audit_pipelines.outgoing import Outgoing, check_url
 
 KEY_SET_ALGORITHMS: Final = (
@@ -200,6 +201,28 @@ class Settings(BaseSettings):
     )
     openai_timeout: float = Field(default=30, gt=0, description="Seconds that one request may take in all.")
 
+    smtp_host: str | None = Field(
+        default=None, description="Mail server that reports are sent through; absent: they are made and not sent."
+    )
+    smtp_port: int = Field(
+        default=587, ge=1, le=65_535, description="Its port; 465 begins with TLS, every other asks for STARTTLS."
+    )
+    smtp_user: str | None = Field(default=None, description="Who signs in to it; absent: nobody does.")
+    smtp_password: SecretStr | None = Field(default=None, description="What belongs to SMTP_USER.")
+    smtp_use_tls: bool = Field(
+        default=True, description="Whether mail goes under TLS alone, with the server's certificate verified."
+    )
+    smtp_ca_file: Path | None = Field(
+        default=None, description="PEM file of issuers of its certificate to trust beside the system's."
+    )
+    smtp_from_address: str | None = Field(
+        default=None, validate_default=True, description="Address that mail is from; needed with SMTP_HOST."
+    )
+    smtp_from_name: str = Field(default="audit_pipelines", max_length=100, description="Name that mail is from.")
+    smtp_max_bytes: int = Field(
+        default=10_000_000, ge=10_000, description="Bytes of a message, above which it has a link instead of the file."
+    )
+
     api_base_url: str = Field(default="http://127.0.0.1:8000", description="Where clients reach the API.")
     jwt_secret: SecretStr | None = Field(
         default=None, description="HS256 secret of at least 32 bytes. Generated for the embedded database."
@@ -344,6 +367,29 @@ class Settings(BaseSettings):
         if parts.query:
             raise ValueError("expected an address without a query")
         return value.rstrip("/")
+
+    @field_validator("smtp_use_tls")
+    @classmethod
+    def _no_password_in_clear(cls, value: bool, info: ValidationInfo) -> bool:
+        if not value and info.data.get("smtp_password") and not is_loopback(info.data.get("smtp_host") or ""):
+            raise ValueError("expected true with SMTP_PASSWORD: only a server of this machine may get it in clear")
+        return value
+
+    @field_validator("smtp_from_address")
+    @classmethod
+    def _an_address(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is None:
+            if info.data.get("smtp_host"):
+                raise ValueError("expected an address, which SMTP_HOST needs")
+            return None
+        return check_address(value)
+
+    @field_validator("smtp_from_name")
+    @classmethod
+    def _one_printable_line(cls, value: str) -> str:
+        if not value.isprintable():
+            raise ValueError("expected one line without control characters")
+        return value
 
     @field_validator("jwt_algorithms")
     @classmethod

@@ -7,10 +7,26 @@ delete from audit_alert_deliveries where cause = 'tampering';
 alter table audit_alert_deliveries drop column if exists cause;
 drop table if exists audit_integrity_findings;
 
+-- undo 025_schedule_reports
+set role audit_owner;
+drop table if exists audit_report_deliveries, audit_due_reports;
+-- Kinds that the version below does not know, and addresses that it takes for addresses in clear.
+delete from audit_scheduled_reports where kind not in ('security', 'compliance');
+update audit_scheduled_reports set recipients = '{}';
+alter table audit_scheduled_reports
+    drop constraint if exists audit_scheduled_reports_sealed,
+    drop constraint if exists audit_scheduled_reports_delivery,
+    drop constraint if exists audit_scheduled_reports_person,
+    drop constraint if exists audit_scheduled_reports_kind_check,
+    drop column if exists person_ref, drop column if exists delivery, drop column if exists time_zone,
+    add constraint audit_scheduled_reports_kind_check check (kind in ('security', 'compliance'));
+comment on column audit_scheduled_reports.recipients is null;
+comment on table audit_scheduled_reports is 'last_due_at is the due time already served, so each due time is served once.';
+reset role;
+
 -- undo 024_create_audit_exports
 set role audit_owner;
 drop table if exists audit_exports;
-reset role;
 
 -- undo 022_record_model_decisions
 set role audit_owner;

@@ -1,4 +1,4 @@
-"""What people and auditors read: PDF per tenant and period."""
+"""What people and auditors read: PDF per tenant and period, made when it is due or asked for, and sent."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -8,9 +8,16 @@ import dagster as dg
 
 from audit_pipelines.assets.common import OWNERS, picture, table
 from audit_pipelines.derive import lineage
-from audit_pipelines.derive.reporting import MadeReport, Period, make_reports, mark_served
+from audit_pipelines.derive.reporting import (
+    MadeDocument,
+    MadeReport,
+    Period,
+    make_access_reviews,
+    make_person_report,
+    make_reports,
+)
 from audit_pipelines.installation import Installation
-from audit_pipelines.reports.model import ReportKind
+from audit_pipelines.reports.model import AnyKind
 
 _SOURCES = ["checkpoints", "raw_events", "event_scores", "event_tags", "anomalies"]
 
@@ -23,10 +30,12 @@ class ReportConfig(dg.Config):
     until: str | None = None
     """ISO 8601 with zone; the end, not included."""
     tenant_id: str | None = None
+    person_ref: str | None = None
+    """Whom a per-person report is about; nothing else asks for one."""
     report_id: str | None = None
-    """The row of audit_scheduled_reports that this serves, once the file is there."""
+    """The row of audit_scheduled_reports that this serves: with `tenant_id` and `due_at`, and nothing else."""
     due_at: str | None = None
-    """The due time that is served."""
+    """The due time that is served; what it is of, its row says."""
 
 
 @dg.asset(
@@ -67,18 +76,103 @@ def compliance_report(
     return _report(installation, "compliance", config, context.run.run_id)
 
 
-def _report(
-    installation: Installation, kind: ReportKind, config: ReportConfig, run_id: str
+@dg.asset(
+    description=(
+        "PDF per tenant for a reviewer to sign: accounts with their permissions and what they were used for, unused "
+        "ones, who read without an account, and what was changed."
+    ),
+    group_name="reports",
+    owners=OWNERS,
+    kinds={"pdf", "reportlab"},
+    tags={"layer": "report"},
+    deps=["audit_logs"],
+    code_version=lineage.product_version(),
+)
+def access_review(
+    context: dg.AssetExecutionContext, config: ReportConfig, installation: dg.ResourceParam[Installation]
 ) -> dg.MaterializeResult[None]:
+    """Write who has which access."""
+    return _report(installation, "access_review", config, context.run.run_id)
+
+
+@dg.asset(
+    description="PDF of everything held about one person, where a due time or a run's configuration asks for it.",
+    group_name="reports",
+    owners=OWNERS,
+    kinds={"pdf", "reportlab"},
+    tags={"layer": "report"},
+    deps=["audit_logs", "anomalies"],
+    code_version=lineage.product_version(),
+)
+def person_report(
+    context: dg.AssetExecutionContext, config: ReportConfig, installation: dg.ResourceParam[Installation]
+) -> dg.MaterializeResult[None]:
+    """Write everything about a person; nothing where none is asked for."""
+    return _report(installation, "person", config, context.run.run_id)
+
+
+@dg.asset(
+    description="Scheduled reports by mail: each is sent to each recipient until the mail server answers for it.",
+    group_name="reports",
+    owners=OWNERS,
+    kinds={"postgres"},
+    tags={"layer": "report"},
+    deps=["security_report", "compliance_report", "access_review", "person_report"],
+    code_version=lineage.product_version(),
+)
+def report_deliveries(installation: dg.ResourceParam[Installation]) -> dg.MaterializeResult[None]:
+    """Send what is due."""
+    from audit_pipelines.derive.report_deliveries import deliver_reports  # noqa: PLC0415 — see assets.common
+
+    done = deliver_reports(installation)
+    return dg.MaterializeResult(
+        metadata={
+            "delivered": dg.MetadataValue.int(done.delivered),
+            "failed": dg.MetadataValue.int(done.failed),
+            "given_up": dg.MetadataValue.int(done.dead),
+            "waiting": dg.MetadataValue.int(done.waiting),
+        }
+    )
+
+
+def _report(installation: Installation, kind: AnyKind, config: ReportConfig, run_id: str) -> dg.MaterializeResult[None]:
+    made = _make(installation, kind, config, run_id)
+    reports = [one for one in made if isinstance(one, MadeReport)]
+    documents = [one for one in made if isinstance(one, MadeDocument)]
+    return dg.MaterializeResult(metadata=_described(reports) if reports else _listed(documents))
+
+
+def _make(
+    installation: Installation, kind: AnyKind, config: ReportConfig, run_id: str
+) -> Sequence[MadeReport | MadeDocument]:
+    tenant_id = UUID(config.tenant_id) if config.tenant_id else None
+    if config.report_id and config.due_at and tenant_id:
+        from audit_pipelines.derive.due_reports import make_due  # noqa: PLC0415 — see assets.common
+
+        due_at = datetime.fromisoformat(config.due_at)
+        return make_due(installation, tenant_id, UUID(config.report_id), due_at, run_id=run_id)
     period = Period(
         datetime.fromisoformat(config.since) if config.since else None,
         datetime.fromisoformat(config.until) if config.until else None,
-        UUID(config.tenant_id) if config.tenant_id else None,
+        tenant_id,
     )
-    made = make_reports(installation, kind, period, run_id=run_id)
-    if config.report_id and config.due_at:
-        mark_served(installation, UUID(config.report_id), datetime.fromisoformat(config.due_at))
-    return dg.MaterializeResult(metadata=_described(made))
+    match kind:
+        case "security" | "compliance":
+            return make_reports(installation, kind, period, run_id=run_id)
+        case "access_review":
+            return make_access_reviews(installation, period, run_id=run_id)
+        case "person" if config.person_ref and tenant_id:
+            return [make_person_report(installation, tenant_id, UUID(config.person_ref), period, run_id=run_id)]
+        case "person":
+            return []
+
+
+def _listed(made: Sequence[MadeDocument]) -> dict[str, dg.MetadataValue]:
+    rows = ((one.tenant_id, one.bytes, one.path.name, one.digest) for one in made)
+    return {
+        "reports": dg.MetadataValue.int(len(made)),
+        "by_tenant": table(("tenant", "bytes", "file", "sha256"), rows),
+    }
 
 
 def _described(made: Sequence[MadeReport]) -> dict[str, dg.MetadataValue]:

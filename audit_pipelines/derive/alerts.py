@@ -5,56 +5,31 @@ for each destination. A claim makes one process send it. Between the answer of a
 is possible: then it is sent again, with the same Idempotency-Key. So: queued exactly once, on the wire at least once.
 """
 
-import logging
-import time
-from collections import Counter
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
 from psycopg.rows import class_row, dict_row
 
 from audit_pipelines.db.queries import query
+from audit_pipelines.derive.delivering import CLAIM, MOST_ATTEMPTS, Delivered, Outcome, deliver
 from audit_pipelines.derive.tampering import told_of
-from audit_pipelines.errors import AuditError, DatabaseUnavailableError
 from audit_pipelines.installation import Installation
 from audit_pipelines.notify.alert import Alert, DeliveryError
 from audit_pipelines.notify.destinations import open_destination
 from audit_pipelines.reports.words import counted
 
-MOST_ATTEMPTS: Final = 8
-"""Over some four hours; then an alert is dead and shown as that."""
 ALERT_WITHIN: Final = timedelta(days=7)
 """An incident that ended longer ago is shown and alerts nobody: an import of years would be thousands of alerts."""
-_FIRST_PAUSE: Final = timedelta(minutes=1)
-_LONGEST_PAUSE: Final = timedelta(hours=2)
-_LONGEST_WISH: Final = timedelta(days=1)
-_CLAIM: Final = timedelta(minutes=5)
-"""How long whoever claimed an alert has it for themselves: many times what one exchange may take."""
-_BUDGET_S: Final = 120.0
-_FAILURES_IN_A_ROW: Final = 3
-
-_LOG: Final = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Delivered:
-    """What one run did."""
-
-    delivered: int
-    failed: int
-    dead: int
-    """Of the failed ones, those that were given up."""
-    waiting: int
-    """What is left to send, now or later."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Claim:
     """One alert that this process alone may send for a while."""
 
-    integration_id: UUID
+    destination: UUID
     attempts: int
     claimed_until: datetime
     kind: str
@@ -81,28 +56,13 @@ def waiting_alerts(installation: Installation, *, due: bool = True) -> int:
 
 
 def deliver_alerts(installation: Installation) -> Delivered:
-    """Send what is due, one by one, and record what came of each; several processes may do so at once.
-
-    A failure is recorded, not raised: the alert waits for a minute, doubled with each further failure up to two hours,
-    or as long as the receiver asked for, up to a day. A destination that failed three times in a row is left alone for
-    the rest of the run.
-
-    Raises:
-        DatabaseUnavailableError: when the table cannot be read or written.
-    """
-    deadline = time.monotonic() + _BUDGET_S
-    failures: Counter[UUID] = Counter()
-    done: Counter[str] = Counter()
-    while time.monotonic() < deadline:
-        resting = [one for one, count in failures.items() if count >= _FAILURES_IN_A_ROW]
-        claim = _claim(installation, resting)
-        if claim is None:
-            break
-        error = _attempt(installation, claim)
-        failures[claim.integration_id] = failures[claim.integration_id] + 1 if error else 0
-        done[_record(installation, claim, error)] += 1
-    failed = done["waiting"] + done["dead"]
-    return Delivered(done["delivered"], failed, done["dead"], waiting_alerts(installation, due=False))
+    """Send what is due, one by one, and record what came of each; see `delivering.deliver`."""
+    return deliver(
+        partial(_claim, installation),
+        partial(_send, installation),
+        partial(_record, installation),
+        lambda: waiting_alerts(installation, due=False),
+    )
 
 
 def retry(installation: Installation, tenant_id: UUID, delivery_id: UUID) -> bool:
@@ -145,7 +105,7 @@ def delivery_counts(installation: Installation) -> list[tuple[str, int]]:
 
 def _claim(installation: Installation, resting: list[UUID]) -> _Claim | None:
     """Take the alert that is due longest; the claim is committed before anything is sent."""
-    wanted = {"resting": resting, "claim": _CLAIM, "most": MOST_ATTEMPTS}
+    wanted = {"resting": resting, "claim": CLAIM, "most": MOST_ATTEMPTS}
     with (
         installation.database.connection("audit_pipeline") as conn,
         conn.cursor(row_factory=dict_row) as cursor,
@@ -161,7 +121,7 @@ def _claim(installation: Installation, resting: list[UUID]) -> _Claim | None:
         told = {each.name: row[each.name] for each in fields(Alert) if each.name != "link"}
         link = f"{base}/api/audit/incidents/{row['incident_id']}"
     return _Claim(
-        integration_id=row["integration_id"],
+        destination=row["integration_id"],
         attempts=row["attempts"],
         claimed_until=row["claimed_until"],
         kind=row["kind"],
@@ -188,46 +148,22 @@ def _tampering(installation: Installation, row: dict[str, Any]) -> dict[str, Any
     }
 
 
-def _attempt(installation: Installation, claim: _Claim) -> Exception | None:
-    try:
-        destination = open_destination(installation, claim.alert.tenant_id, claim.kind, claim.sealed_config)
-        if destination is None:
-            return DeliveryError(f"expected a kind that alerts can be sent to, got {claim.kind}")
-        destination.send(claim.alert)
-    except DatabaseUnavailableError:
-        raise
-    except Exception as error:  # noqa: BLE001 - whatever a library raises for one destination must not stop the others
-        return error
-    return None
+def _send(installation: Installation, claim: _Claim) -> None:
+    destination = open_destination(installation, claim.alert.tenant_id, claim.kind, claim.sealed_config)
+    if destination is None:
+        raise DeliveryError(f"expected a kind that alerts can be sent to, got {claim.kind}")
+    destination.send(claim.alert)
 
 
-def _record(installation: Installation, claim: _Claim, error: Exception | None) -> str:
-    """Write down what came of an attempt, if the claim still holds; return the alert's state."""
-    words = None
-    pause = timedelta()
-    state = "delivered"
-    if error is not None:
-        # Only our own errors are known to hold no secret.
-        words = (str(error) if isinstance(error, AuditError) else f"unexpected {type(error).__name__}")[:500]
-        state = "dead" if claim.attempts >= MOST_ATTEMPTS else "waiting"
-        pause = pause_after(claim.attempts, error.retry_after_s if isinstance(error, DeliveryError) else None)
-        _LOG.warning("alert %s, attempt %d: %s", claim.alert.delivery_id, claim.attempts, words)
+def _record(installation: Installation, claim: _Claim, outcome: Outcome) -> None:
+    """Write down what came of an attempt, if the claim still holds."""
     row = {
         "tenant_id": claim.alert.tenant_id,
         "delivery_id": claim.alert.delivery_id,
         "claimed_until": claim.claimed_until,
-        "state": state,
-        "error": words,
-        "pause": pause,
+        "state": outcome.state,
+        "error": outcome.error,
+        "pause": outcome.pause,
     }
     with installation.database.connection("audit_pipeline") as conn:
         conn.execute(query("notify/record_attempt"), row)
-    return state
-
-
-def pause_after(attempts: int, asked_s: float | None) -> timedelta:
-    """Return how long an alert waits after so many attempts; what the receiver asked for counts if it is longer."""
-    own: timedelta = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (attempts - 1))
-    if asked_s is None:
-        return own
-    return max(own, min(_LONGEST_WISH, timedelta(seconds=asked_s)))

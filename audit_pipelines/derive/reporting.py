@@ -1,28 +1,45 @@
-"""Security and compliance reports as PDF, one per tenant and period, from the lake and a fresh verification.
+"""Reports as PDF: security and compliance per tenant and period, who has which access, and all about one person.
 
-What a report counts and how it looks is decided in `reports`; here is where its facts come from and where it goes.
+What a report counts and how it looks is decided in `reports`; here is where its facts come from and where it goes. When
+one is due, `due_reports` says.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import polars as pl
 
+from audit_pipelines.db.database import Connection
 from audit_pipelines.db.queries import query
 from audit_pipelines.derive import lineage
 from audit_pipelines.derive.controls import check_controls, requirement_lines
 from audit_pipelines.derive.integrity import integrity_of
 from audit_pipelines.derive.signing import signature_lines, unsigned_path
 from audit_pipelines.errors import ValidationError
+from audit_pipelines.files import replacing
 from audit_pipelines.installation import Installation
 from audit_pipelines.lake.datasets import Lake
 from audit_pipelines.ledger.access import DAGSTER, Access
 from audit_pipelines.ledger.verify import Verification
 from audit_pipelines.reports.compose import compose_report
-from audit_pipelines.reports.model import AnomalyLine, Coverage, ModelLine, Report, ReportKind
+from audit_pipelines.reports.model import AnomalyLine, AnyKind, Coverage, ModelLine, Report, ReportKind, Summary
+
+OUTPUT_KINDS: Final[dict[AnyKind, str]] = {
+    "security": "security_report",
+    "compliance": "compliance_report",
+    "access_review": "access_review",
+    "person": "person_report",
+}
+"""What each kind of report is called in the lineage and in the graph."""
+Summarise = Callable[[Sequence[str], Iterable[str]], Summary]
+"""Has a language model word composed sentences, given the labels in them; says who wrote what it returns."""
+Also = Callable[[Connection, lineage.Output], None]
+"""What else is written in the transaction of a report's lineage; what it raises undoes both."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +64,17 @@ class MadeReport:
 
 
 @dataclass(frozen=True, slots=True)
+class MadeDocument:
+    """A report with pages of its own, which names people; it lies at `path`."""
+
+    tenant_id: UUID
+    path: Path
+    digest: str
+    """SHA-256 of the PDF, hex."""
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class ReportFault:
     """What is wrong with a tenant's newest report."""
 
@@ -54,7 +82,15 @@ class ReportFault:
     what: str
 
 
-def make_reports(installation: Installation, kind: ReportKind, period: Period, *, run_id: str) -> list[MadeReport]:
+def make_reports(
+    installation: Installation,
+    kind: ReportKind,
+    period: Period,
+    *,
+    run_id: str,
+    summarise: Summarise | None = None,
+    also: Also | None = None,
+) -> list[MadeReport]:
     """Compose and write a report of `kind` for each tenant of the period.
 
     A broken chain does not stop a report: saying so is what it is for.
@@ -70,10 +106,67 @@ def make_reports(installation: Installation, kind: ReportKind, period: Period, *
         )
     chosen = [period.tenant_id] if period.tenant_id else tenants
     return [
-        _make(installation, lake, kind, period, verification, run_id=run_id)
+        _make(installation, lake, kind, period, verification, run_id=run_id, summarise=summarise, also=also)
         for tenant_id in chosen
         for verification in installation.verify(tenant_id)
     ]
+
+
+def make_access_reviews(
+    installation: Installation,
+    period: Period,
+    *,
+    run_id: str,
+    also: Also | None = None,
+) -> list[MadeDocument]:
+    """Write who has which access, for each tenant of the period or of the ledger; without one, for 90 days till now.
+
+    Its summary names people, so no language model is asked for it.
+    """
+    from audit_pipelines.derive.access_review import review_access  # noqa: PLC0415 — see _make
+    from audit_pipelines.reports.access_review import UNUSED_AFTER, render_access_review  # noqa: PLC0415 — see _make
+
+    now = datetime.now(UTC)
+    until = period.until or now
+    since = period.since or until - UNUSED_AFTER
+    made = []
+    for tenant_id in [period.tenant_id] if period.tenant_id else _tenants(installation):
+        review, named = review_access(installation, tenant_id, since, until, generated_at=now)
+        path = unsigned_path(installation, tenant_id, f"access_review-{_stamp(since)}-{_stamp(until)}")
+        filters = {"from": since.isoformat(), "to": until.isoformat(), "run_id": run_id}
+        _note(installation, tenant_id, "report.access_review", filters, len(review.accounts) + len(review.readers))
+        content, _ = render_access_review(review)
+        about = _Named(tenant_id, "access_review", since, until, named)
+        made.append(_keep(installation, about, path, content, run_id=run_id, also=also))
+    return made
+
+
+def make_person_report(
+    installation: Installation,
+    tenant_id: UUID,
+    person: UUID,
+    period: Period,
+    *,
+    run_id: str,
+    also: Also | None = None,
+) -> MadeDocument:
+    """Write everything held about a person, as they would get it themselves, with an event that says so.
+
+    Raises:
+        UnknownPersonError: when the tenant has no such person, or they were erased.
+    """
+    from audit_pipelines.privacy import subject_access  # noqa: PLC0415 — see _make
+
+    until = period.until or datetime.now(UTC)
+    found = subject_access.find_person(installation, tenant_id, str(person))
+    since = period.since or found.known_since
+    subject_access.note_export(installation, found, by=DAGSTER, form="pdf")
+    filters = {"actor_ref": str(person), "from": since.isoformat(), "to": until.isoformat(), "run_id": run_id}
+    _note(installation, tenant_id, "report.person", filters, subject_access.count_events(installation, found))
+    content = b"".join(subject_access.export_person(installation, found, "pdf", period=(since, until)))
+    path = unsigned_path(installation, tenant_id, f"person_report-{person}-{_stamp(since)}-{_stamp(until)}")
+    about = _Named(tenant_id, "person", since, until, {person})
+    return _keep(installation, about, path, content, run_id=run_id, also=also)
 
 
 def newest_faults(installation: Installation, kind: ReportKind) -> list[ReportFault]:
@@ -86,12 +179,6 @@ def newest_faults(installation: Installation, kind: ReportKind) -> list[ReportFa
     for tenant_id, key, digest, inputs in rows:
         found += [ReportFault(tenant_id, what) for what in _faults(installation, key, digest, inputs)]
     return found
-
-
-def mark_served(installation: Installation, report_id: UUID, due_at: datetime) -> None:
-    """Note that a scheduled report's due time was served; an older due time never takes it back."""
-    with installation.database.connection("audit_pipeline") as conn:
-        conn.execute(query("reports/mark_served"), {"report_id": report_id, "due_at": due_at})
 
 
 def _faults(installation: Installation, key: str, digest: str, inputs: list[dict[str, Any]]) -> list[str]:
@@ -107,7 +194,15 @@ def _faults(installation: Installation, key: str, digest: str, inputs: list[dict
 
 
 def _make(
-    installation: Installation, lake: Lake, kind: ReportKind, period: Period, verification: Verification, *, run_id: str
+    installation: Installation,
+    lake: Lake,
+    kind: ReportKind,
+    period: Period,
+    verification: Verification,
+    *,
+    run_id: str,
+    summarise: Summarise | None,
+    also: Also | None,
 ) -> MadeReport:
     from audit_pipelines.reports.pdf import write_pdf  # noqa: PLC0415 — 0.3 s that importing the graph need not pay
 
@@ -138,22 +233,75 @@ def _make(
         signatures=signature_lines(installation, tenant_id, since, period.until or datetime.now(UTC)),
         product_version=lineage.product_version(),
     )
+    if summarise:
+        report = replace(report, summary=summarise(report.summary.sentences, _labels(report)))
     path = unsigned_path(installation, tenant_id, f"{kind}_report-{_stamp(since)}-{_stamp(until)}")
-    installation.access_log.record(
-        tenant_id,
-        Access(
-            actor=DAGSTER,
-            action=f"report.{kind}",
-            filters={"from": since.isoformat(), "to": until.isoformat(), "run_id": run_id},
-            result_count=report.totals.events,
-        ),
-    )
+    filters = {"from": since.isoformat(), "to": until.isoformat(), "run_id": run_id}
+    _note(installation, tenant_id, f"report.{kind}", filters, report.totals.events)
     info = write_pdf(report, path, installation.pdf_certificate)
-    _record(installation, lake, report, path, info.sha256, run_id=run_id)
+    _record(installation, lake, report, path, info.sha256, run_id=run_id, also=also)
     return MadeReport(path, info.pages, info.sha256, info.bytes, report)
 
 
-def _record(installation: Installation, lake: Lake, report: Report, path: Path, digest: str, *, run_id: str) -> None:
+def _labels(report: Report) -> set[str]:
+    """Return the words of the summary that applications chose."""
+    types = [*report.event_types, *(report.before.new_event_types if report.before else ())]
+    return {share.label for share in types} | {line.event_type for line in report.anomalies}
+
+
+def _tenants(installation: Installation) -> list[UUID]:
+    with installation.database.connection("audit_pipeline") as conn:
+        return [tenant_id for (tenant_id,) in conn.execute(query("ledger/select_tenants"))]
+
+
+def _note(installation: Installation, tenant_id: UUID, action: str, filters: dict[str, Any], count: int) -> None:
+    access = Access(actor=DAGSTER, action=action, filters=filters, result_count=count)
+    installation.access_log.record(tenant_id, access)
+
+
+def _period_input(since: datetime, until: datetime) -> dict[str, Any]:
+    return {"kind": "period", "since": since.isoformat(), "until": until.isoformat()}
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """What a report that names people is, and whom it names."""
+
+    tenant_id: UUID
+    kind: AnyKind
+    since: datetime
+    until: datetime
+    persons: set[UUID]
+
+
+def _keep(
+    installation: Installation, named: _Named, path: Path, content: bytes, *, run_id: str, also: Also | None
+) -> MadeDocument:
+    """Put a report that names people at its path, for its owner's eyes alone, and its digest into the lineage."""
+    with replacing(path, 0o600) as staging:
+        staging.write_bytes(content)
+    output = lineage.Output(
+        named.tenant_id,
+        OUTPUT_KINDS[named.kind],
+        str(path.relative_to(installation.settings.storage_dir)),
+        sha256(content).digest(),
+        # Whose names stand in the file in clear: what an erasure has to look for.
+        (_period_input(named.since, named.until), {"kind": "persons", "refs": sorted(map(str, named.persons))}),
+    )
+    _enter(installation, output, run_id=run_id, also=also)
+    return MadeDocument(named.tenant_id, path, output.digest.hex(), len(content))
+
+
+def _enter(installation: Installation, output: lineage.Output, *, run_id: str, also: Also | None) -> None:
+    with installation.database.connection("audit_pipeline") as conn:
+        lineage.record(conn, [output], run_id=run_id)
+        if also:
+            also(conn, output)
+
+
+def _record(
+    installation: Installation, lake: Lake, report: Report, path: Path, digest: str, *, run_id: str, also: Also | None
+) -> None:
     tenant_id, integrity, coverage = report.tenant_id, report.integrity, report.coverage
     inputs: list[dict[str, Any]] = [
         {
@@ -163,7 +311,7 @@ def _record(installation: Installation, lake: Lake, report: Report, path: Path, 
             "scored": coverage.scored,
             "embedded": coverage.embedded,
         },
-        {"kind": "period", "since": report.since.isoformat(), "until": report.until.isoformat()},
+        _period_input(report.since, report.until),
         {"kind": "integrity", "result": integrity.result, "digest": integrity.chain_head},
     ]
     if report.signatures:
@@ -175,10 +323,10 @@ def _record(installation: Installation, lake: Lake, report: Report, path: Path, 
             inputs.append(
                 lineage.file_input(dataset, str(source.relative_to(lake.root.parent)), lineage.file_digest(source))
             )
+    inputs.append({"kind": "summary", "generated_by": report.summary.generated_by})
     key = str(path.relative_to(installation.settings.storage_dir))
-    output = lineage.Output(tenant_id, f"{report.kind}_report", key, bytes.fromhex(digest), tuple(inputs))
-    with installation.database.connection("audit_pipeline") as conn:
-        lineage.record(conn, [output], run_id=run_id)
+    output = lineage.Output(tenant_id, OUTPUT_KINDS[report.kind], key, bytes.fromhex(digest), tuple(inputs))
+    _enter(installation, output, run_id=run_id, also=also)
 
 
 def _anomalies(installation: Installation, tenant_id: UUID) -> list[AnomalyLine]:

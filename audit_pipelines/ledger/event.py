@@ -23,6 +23,7 @@ OWN_TYPES: Final = (
     "audit.export.",
     "audit.hold.",
     "audit.integration.",
+    "audit.scheduled_report.",
     "audit.signature.",
     "audit.subject.",
     "audit.suppression.",

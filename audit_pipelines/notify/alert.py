@@ -16,14 +16,15 @@ if TYPE_CHECKING:
 
 
 class DeliveryError(AuditError):
-    """A destination did not take an alert; it is tried again. The message holds no secret.
+    """A destination did not take what was sent; it is tried again unless that is `permanent`. It holds no secret.
 
     `retry_after_s` is the pause that the destination itself asked for, in seconds.
     """
 
-    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+    def __init__(self, message: str, retry_after_s: float | None = None, *, permanent: bool = False) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+        self.permanent = permanent
 
 
 @dataclass(frozen=True, slots=True)

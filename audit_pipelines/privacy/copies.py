@@ -16,13 +16,14 @@ from uuid import UUID
 from audit_pipelines.db.database import Connection
 from audit_pipelines.db.queries import query
 from audit_pipelines.derive import lineage
+from audit_pipelines.derive.report_schedules import recipients_named
 from audit_pipelines.errors import AuditError
 from audit_pipelines.installation import Installation
 from audit_pipelines.lake.datasets import Dataset, Lake
 from audit_pipelines.lake.redaction import parts_about
 from audit_pipelines.ledger import sealing
 from audit_pipelines.ledger.archives import ArchiveFolder
-from audit_pipelines.ledger.entry import names_of
+from audit_pipelines.ledger.entry import names_of, normalise_identity
 from audit_pipelines.ledger.erasure import FoundCopy
 from audit_pipelines.privacy import archived
 from audit_pipelines.privacy.search import Needles
@@ -31,7 +32,9 @@ from audit_pipelines.settings import Settings
 VAULT: Final = "vault"
 FILE: Final = "file"
 UNNAMED: Final = "a file whose path names the person, with SHA-256"
-REPORTS: Final = ("security_report", "compliance_report")
+NAMING: Final = ("access_review", "person_report")
+"""Reports that name people; their lineage says whom."""
+REPORTS: Final = ("security_report", "compliance_report", *NAMING)
 _PER_EVENT: Final[tuple[Dataset, ...]] = ("event_features", "actor_features", "event_scores", "event_tags")
 # What the ledger's own guarantees rest on, what is searched by its columns instead, and another installation's home.
 _NOT_SEARCHED: Final = frozenset({"postgres", "keys", "anchors", "lake", "ml_models", "embedders", "archives", "demo"})
@@ -116,6 +119,7 @@ def plan(case: Case) -> list[FoundCopy]:
     if _has_signed(case):
         # Reports print who signed their events and reviews, also where no event of the signer is in their period.
         affected |= {name for name in case.outputs if name[0] in REPORTS}
+    affected |= {name for name, inputs in case.outputs.items() if name[0] in NAMING and _names(case, inputs)}
     if any(kind == "raw_events" for kind, _ in affected) and not case.lake.root.is_dir():
         raise NotHereError(
             "expected the lake that the lineage names, found none here: finish this erasure where the pipeline runs"
@@ -152,9 +156,11 @@ def copies_naming(installation: Installation, tenant_id: UUID, ref: UUID, identi
     files = _files_naming(installation, needles, roots, reports={(kind, key) for kind, key, _ in rows})
     files = [_nameless(settings, needles, copy) for copy in files]
     with installation.database.tenant_connection(tenant_id) as conn:
-        asked = {"tenant_id": tenant_id, "actor_ref": ref, "names": [identity.strip().lower()]}
-        rows = conn.execute(query("privacy/select_accounts"), asked).fetchall()
-    return files + [FoundCopy(kind, key, None) for kind, key in rows]
+        asked = {"tenant_id": tenant_id, "actor_ref": ref}
+        found = set(conn.execute(query("privacy/select_accounts"), asked).fetchall())
+    reports = recipients_named(installation, tenant_id, frozenset({normalise_identity(identity)}))
+    found |= {("scheduled_report", report_id) for report_id in reports}
+    return files + [FoundCopy(kind, key, None) for kind, key in sorted(found)]
 
 
 def _printed_names(installation: Installation, tenant_id: UUID, ref: UUID) -> Iterator[str]:
@@ -226,6 +232,10 @@ def _by_lineage(case: Case) -> set[tuple[str, str]]:
     }:
         affected |= more
     return {name for name in affected if name[0] not in REPORTS or _in_period(case, case.outputs[name])}
+
+
+def _names(case: Case, inputs: Iterable[dict[str, Any]]) -> bool:
+    return any(str(case.ref) in each["refs"] for each in inputs if each.get("kind") == "persons")
 
 
 def _reads(case: Case, inputs: Iterable[dict[str, Any]]) -> bool:

@@ -20,6 +20,7 @@ from audit_pipelines.derive.embeddings import render_again
 from audit_pipelines.derive.features import update_actor_features, update_event_features
 from audit_pipelines.derive.incidents import update_incidents
 from audit_pipelines.derive.locks import exclusive
+from audit_pipelines.derive.report_deliveries import address_key
 from audit_pipelines.derive.window import Redo
 from audit_pipelines.files import replacing
 from audit_pipelines.intelligence import registry
@@ -30,13 +31,14 @@ from audit_pipelines.lake.redaction import redact_part
 from audit_pipelines.ledger import sealing, verify_evidence
 from audit_pipelines.ledger.entry import normalise_identity
 from audit_pipelines.ledger.erasure import REQUEST
-from audit_pipelines.privacy.copies import FILE, REPORTS, UNNAMED, VAULT, Case, bounds
+from audit_pipelines.privacy.copies import FILE, NAMING, REPORTS, UNNAMED, VAULT, Case, bounds
 
 Action = Literal["rebuilt", "purged", "kept"]
 
 _NOTHING: Final = hashlib.sha256(b"").digest()
 # A model fitted mostly on one person's behaviour describes that person, whatever its parameters are called.
 _MOSTLY: Final = 2
+_KEPT_SIGNED: Final = "a signed record, as it was signed, with the printed names of signers; GDPR Art. 17(3)(b) and (e)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,16 +186,8 @@ def _report(kind: Literal["security", "compliance"]) -> Callable[[Case, str], Do
         if not path.exists():
             return Done("purged", "the file is gone", None)
         before = lineage.file_digest(path)
-        with case.installation.database.tenant_connection(case.tenant_id) as conn:
-            signed = conn.execute(
-                query("privacy/is_signed"), {"tenant_id": case.tenant_id, "digest": before}
-            ).fetchone()
-        if signed and signed[0]:
-            return Done(
-                "kept",
-                "a signed record, as it was signed, with the printed names of signers; GDPR Art. 17(3)(b) and (e)",
-                before,
-            )
+        if _is_signed(case, before):
+            return Done("kept", _KEPT_SIGNED, before)
         period = next(each for each in case.outputs[f"{kind}_report", key] if each["kind"] == "period")
         since, until = (datetime.fromisoformat(period[name]) for name in ("since", "until"))
         made = make_reports(case.installation, kind, Period(since, until, case.tenant_id), run_id=case.run_id)
@@ -203,6 +197,13 @@ def _report(kind: Literal["security", "compliance"]) -> Callable[[Case, str], Do
         return Done("rebuilt", "made anew for its period from what is left", bytes.fromhex(made[0].digest))
 
     return rebuild
+
+
+def _is_signed(case: Case, digest: bytes) -> bool:
+    asked = {"tenant_id": case.tenant_id, "digest": digest}
+    with case.installation.database.tenant_connection(case.tenant_id) as conn:
+        row = conn.execute(query("privacy/is_signed"), asked).fetchone()
+    return bool(row and row[0])
 
 
 def _archive(case: Case, key: str) -> Done:
@@ -277,20 +278,45 @@ def _account(case: Case, key: str) -> Done:
     )
 
 
+def _naming_report(kind: str) -> Callable[[Case, str], Done]:
+    def purge(case: Case, key: str) -> Done:
+        path = case.path(kind, key)
+        if not path.exists():
+            return Done("purged", "the file is gone", None)
+        if _is_signed(case, digest := lineage.file_digest(path)):
+            return Done("kept", _KEPT_SIGNED, digest)
+        path.unlink()
+        _record_gone(case, kind, key)
+        return Done("purged", "a report that named the person; one without them can be asked for", None)
+
+    return purge
+
+
 def _scheduled_report(case: Case, key: str) -> Done:
+    """Take the person's address from a scheduled report and its messages, and switch off one that is about them."""
     named = {"tenant_id": case.tenant_id, "key": key, "actor_ref": case.ref}
     tenant_key = case.installation.vault.tenant_key(case.tenant_id)
+    sealed_under = address_key(case.installation, case.tenant_id)
+
+    def is_theirs(sealed: str, index: bytes | None) -> bool:
+        address = normalise_identity(sealing.unseal(sealed_under, sealed))
+        return sealing.keyed_hash(tenant_key, REQUEST, address.encode()) == index
+
     with case.installation.database.tenant_connection(case.tenant_id) as conn:
         erasure = conn.execute(query("privacy/select_erasure"), named).fetchone()
         row = conn.execute(query("privacy/select_recipients"), named).fetchone()
         index = erasure[4] if erasure else None
-        rest = [
-            each
-            for each in (row[0] if row else [])
-            if sealing.keyed_hash(tenant_key, REQUEST, normalise_identity(each).encode()) != index
-        ]
+        rest = [each for each in (row[0] if row else []) if not is_theirs(each, index)]
         conn.execute(query("privacy/update_recipients"), named | {"recipients": rest})
-    return Done("purged", "the person's address was taken from the recipients", None)
+        sent = conn.execute(query("privacy/select_sent"), named).fetchall()
+        theirs = [delivery_id for delivery_id, sealed in sent if is_theirs(sealed, index)]
+        conn.execute(query("privacy/forget_sent"), {"deliveries": theirs})
+    return Done(
+        "purged",
+        "the person's address was taken from the recipients and from what was sent, of which keyed hashes stay; a "
+        "report about the person was switched off",
+        None,
+    )
 
 
 def _rebuilt(case: Case, key: str, reason: str) -> Done:
@@ -318,6 +344,8 @@ STEPS: Final[Mapping[str, Callable[[Case, str], Done]]] = {
     "analyst_catalog": _catalog,
     REPORTS[0]: _report("security"),
     REPORTS[1]: _report("compliance"),
+    NAMING[0]: _naming_report(NAMING[0]),
+    NAMING[1]: _naming_report(NAMING[1]),
     "archived_segments": _archive,
     FILE: _file,
     "account": _account,

@@ -72,9 +72,16 @@ class _Summary:
     newest: deque[EventLine] = field(default_factory=lambda: deque(maxlen=_NEWEST))
     counts: dict[str, int] = field(default_factory=dict)
     anomalies: list[tuple[str, str, str, str]] = field(default_factory=list)
+    period: tuple[datetime, datetime] | None = None
+    recent: int = 0
+    before: int = 0
 
     def add(self, event: dict[str, Any]) -> None:
         occurred = datetime.fromisoformat(event["occurred_at"])
+        if self.period:
+            since, until = self.period
+            self.recent += since <= occurred < until
+            self.before += since - (until - since) <= occurred < since
         self.by_type[event["event_type"]] += 1
         self.by_month[f"{occurred:%Y-%m}"] += 1
         entity, outcome, address = event["entity_id"], event["outcome"] or "", event["ip_address"] or ""
@@ -126,12 +133,15 @@ def note_export(installation: Installation, person: Person, *, by: str, form: Fo
     installation.ledger.append(person.tenant_id, [event])
 
 
-def export_person(installation: Installation, person: Person, form: Format) -> Iterator[bytes]:
+def export_person(
+    installation: Installation, person: Person, form: Format, *, period: tuple[datetime, datetime] | None = None
+) -> Iterator[bytes]:
     """Yield the export in pieces of some hundred kilobytes at most; memory does not grow with the events.
 
-    A JSON document that does not end in `"complete":true}` was cut off.
+    The pages say how many events are of `period`, if one is given, and how many of the one before. A JSON document that
+    does not end in `"complete":true}` was cut off.
     """
-    made = _Summary()
+    made = _Summary(period=period)
     if form == "json":
         yield from _document(installation, person, made)
     elif form == "pdf":
@@ -389,6 +399,7 @@ def _pages(installation: Installation, person: Person, made: _Summary) -> bytes:
             by_month=made.by_month,
             newest=list(reversed(made.newest)),
             anomalies=made.anomalies,
+            recent=(*made.period, made.recent, made.before) if made.period else None,
         )
     )
 

@@ -17,6 +17,7 @@ from audit_pipelines.reports.model import (
     SEVERITIES,
     ActorLine,
     AnomalyLine,
+    Before,
     BinUnit,
     Control,
     Coverage,
@@ -89,14 +90,15 @@ def compose_report(
     """Count a tenant's period and compose its report.
 
     `events` has the columns of `raw_events`, `scores` those of `event_scores`, `tags` those of `event_tags`; rows
-    outside `since <= occurred_at < until` are left out, and so are scores, tags and anomalies that belong to them.
+    outside `since <= occurred_at < until` are not counted, and so are scores, tags and anomalies that belong to them.
     `top` bounds the rows of each ranking, `anomaly_limit` the anomalies printed; totals always count all. The same
-    input in any row order gives an equal `Report`.
+    input in any row order gives an equal `Report`. Rows before `since` are what the period is compared with.
 
     Raises `ValidationError` for a period that is naive or empty, a missing column, or another tenant's event.
     """
     since, until = _period(since, until)
-    frame = _in_period(_checked(events, _EVENT_COLUMNS, "events"), tenant_id, since, until)
+    whole = _checked(events, _EVENT_COLUMNS, "events")
+    frame = _in_period(whole, tenant_id, since, until)
     seqs = frame.select("seq")
     scored = None if scores is None else _checked(scores, _SCORE_COLUMNS, "scores").join(seqs, on="seq", how="semi")
     tagged = None if tags is None else _checked(tags, _TAG_COLUMNS, "tags").join(seqs, on="seq", how="semi")
@@ -140,9 +142,44 @@ def compose_report(
         coverage=coverage,
         signatures=tuple(signatures),
         requirements=tuple(requirements),
+        before=_before(whole, frame, scored, anomalies, period=(since, until), top=top),
     )
     failed = frame.filter(pl.col("outcome").is_in(UNSUCCESSFUL))
     return replace(report, summary=compose_summary(report, _shares(failed, "event_type", 2)))
+
+
+def _before(
+    whole: pl.DataFrame,
+    frame: pl.DataFrame,
+    scored: pl.DataFrame | None,
+    anomalies: Sequence[AnomalyLine],
+    *,
+    period: tuple[datetime, datetime],
+    top: int,
+) -> Before | None:
+    since, until = period
+    begun = since - (until - since)
+    first = whole["occurred_at"].min()
+    # A trail that began within the period before would make everything look new.
+    if not isinstance(first, datetime) or first > begun:
+        return None
+    past = whole.filter(pl.col("occurred_at").is_between(begun, since, closed="left"))
+    fresh_types = frame.join(past.select("event_type").unique(), on="event_type", how="anti")
+    acted = frame.filter(pl.col("actor_ref").is_not_null())
+    fresh_actors = acted.join(past.select("actor_ref").unique(), on="actor_ref", how="anti")
+    found = [line for line in anomalies if since <= line.occurred_at < until]
+    return Before(
+        since=begun,
+        until=since,
+        events=past.height,
+        actors=past["actor_ref"].drop_nulls().n_unique(),
+        unsuccessful=past.filter(pl.col("outcome").is_in(UNSUCCESSFUL)).height,
+        anomalies=sum(begun <= line.occurred_at < since for line in anomalies),
+        new_event_types=_shares(fresh_types, "event_type", top),
+        new_event_types_total=fresh_types["event_type"].n_unique(),
+        new_actors=_actors(fresh_actors, scored, found, top),
+        new_actors_total=fresh_actors["actor_ref"].n_unique(),
+    )
 
 
 def bin_unit(since: datetime, until: datetime) -> BinUnit:

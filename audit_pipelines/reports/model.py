@@ -11,6 +11,8 @@ from typing import Literal
 from uuid import UUID
 
 ReportKind = Literal["security", "compliance"]
+AnyKind = Literal["security", "compliance", "access_review", "person"]
+"""Also the reports that are no `Report`: they have pages of their own and name people in clear."""
 Severity = Literal["critical", "high", "medium", "low"]
 BinUnit = Literal["hour", "day", "week", "month", "year"]
 ControlResult = Literal["pass", "fail", "not checked"]
@@ -196,6 +198,24 @@ class Coverage:
 
 
 @dataclass(frozen=True, slots=True)
+class Before:
+    """The period of the same length that ended where the report's begins, and what is new since."""
+
+    since: datetime
+    until: datetime
+    events: int
+    actors: int
+    unsuccessful: int
+    anomalies: int
+    new_event_types: tuple[Share, ...]
+    """Types of this period that the one before did not have, most frequent first; at most as many as a ranking has."""
+    new_event_types_total: int
+    new_actors: tuple[ActorLine, ...]
+    """Actors of this period who did nothing in the one before, most active first; at most as many as a ranking has."""
+    new_actors_total: int
+
+
+@dataclass(frozen=True, slots=True)
 class Summary:
     """Plain sentences; `composed` ones are filled from counted facts, `model` ones were written by a chat model."""
 
@@ -237,3 +257,5 @@ class Report:
     """Of the period and its records, the oldest first."""
     requirements: tuple[RequirementLine, ...] = ()
     """Of each framework together; what a security report leaves out."""
+    before: Before | None = None
+    """None where the trail does not reach back to the whole of the period before."""

@@ -231,6 +231,50 @@ def _activity(sheet: Sheet, report: Report) -> None:
         sheet.table(_ACTOR_COLUMNS, (_actor_row(line) for line in report.actors))
 
 
+def _before(sheet: Sheet, report: Report) -> None:
+    before, totals = report.before, report.totals
+    if before is None:
+        return
+    sheet.section("Compared with the period before", keep=150)
+    sheet.paragraph(
+        f"{words.period(before.since, before.until)} (UTC), of the same length. New is what the period before did not "
+        "have; it may be older than that.",
+        SMALL,
+    )
+    sheet.skip(4)
+    counts = (
+        ("Events", totals.events, before.events),
+        ("Actors", totals.actors, before.actors),
+        ("Failed or denied", totals.unsuccessful, before.unsuccessful),
+        ("Anomalies", totals.anomalies, before.anomalies),
+    )
+    sheet.table(
+        (
+            Column("", 160, style=CELL_BOLD),
+            Column("This period", 90, "right"),
+            Column("Before", 90, "right"),
+            Column("Change", CONTENT + GUTTER - 340, "right"),
+        ),
+        (
+            (name, words.number(now), words.number(then), f"{now - then:+,}  ({words.change(then, now)})")
+            for name, now, then in counts
+        ),
+    )
+    if before.new_event_types:
+        sheet.subsection("New event types", _of_all(len(before.new_event_types), before.new_event_types_total))
+        sheet.table(
+            (Column("Type", CONTENT + GUTTER - 90), Column("Events", 90, "right")),
+            ((share.label, words.number(share.events)) for share in before.new_event_types),
+        )
+    if before.new_actors:
+        sheet.subsection("New actors", _of_all(len(before.new_actors), before.new_actors_total))
+        sheet.table(_ACTOR_COLUMNS, (_actor_row(line) for line in before.new_actors))
+
+
+def _of_all(printed: int, found: int) -> str:
+    return f"the first {printed:,} of {found:,}" if printed < found else f"{found:,}"
+
+
 def _chart(sheet: Sheet, title: str, chart: Any, note: str = "") -> None:
     # On one page with its title.
     sheet.subsection(title, note, keep=chart.height + 8)
@@ -537,6 +581,6 @@ def _integrity_facts(integrity: Integrity) -> list[tuple[str, str]]:
 
 
 _ORDER: Final[dict[ReportKind, tuple[Callable[[Sheet, Report], None], ...]]] = {
-    "security": (_anomalies, _activity, _models, _controls, _signatures, _integrity),
-    "compliance": (_requirements, _controls, _signatures, _integrity, _activity, _anomalies, _models),
+    "security": (_before, _anomalies, _activity, _models, _controls, _signatures, _integrity),
+    "compliance": (_requirements, _controls, _signatures, _integrity, _before, _activity, _anomalies, _models),
 }

@@ -66,6 +66,32 @@ class PersonReport:
     """Newest first."""
     anomalies: Sequence[tuple[str, str, str, str]]
     """When, severity, type of event, reasons."""
+    recent: tuple[datetime, datetime, int, int] | None = None
+    """Of a report at a set time: its period, the person's events in it, and in the one of the same length before."""
+
+
+def compose_person(report: PersonReport) -> tuple[str, ...]:
+    """Return the summary of a report whose fields are complete; each sentence is carried by a count in it."""
+    total = sum(report.by_type.values())
+    if not total:
+        return ("No event in which the person acted or was acted upon is held.",)
+    types = sorted(report.by_type.items(), key=lambda item: (-item[1], item[0]))
+    first, last = min(report.by_month), max(report.by_month)
+    held = f"{words.counted(total, 'event')} by or about the person {'is' if total == 1 else 'are'} held"
+    when = f"all of {first}" if first == last else f"from {first} to {last}"
+    most = f"{types[0][0]} with {words.counted(types[0][1], 'event')}"
+    sentences = [
+        f"{held}, of {words.counted(len(types), 'type')}, {when}.",
+        f"Most frequent is {most} ({words.percent(types[0][1], total)}).",
+    ]
+    if report.recent:
+        since, until, now, before = report.recent
+        period = f"{words.period(since, until)} (UTC)"
+        then = f"{words.number(before)} in the period of the same length before ({words.change(before, now)})"
+        sentences.append(f"Of them {words.number(now)} are of {period}, after {then}.")
+    found = dict(report.counts).get("anomalies", 0)
+    sentences.append(f"{words.counted(found, 'anomaly')} of the person {'was' if found == 1 else 'were'} found.")
+    return tuple(sentences)
 
 
 def render_person(report: PersonReport) -> bytes:
@@ -77,6 +103,7 @@ def render_person(report: PersonReport) -> bytes:
         canvas.setAuthor("audit_pipelines")
         sheet = Sheet(canvas, lambda page: _decorate(page, report))
         _head(sheet, report)
+        _summary(sheet, report)
         _processing(sheet, report)
         _totals(sheet, report)
         _events(sheet, report)
@@ -108,6 +135,14 @@ def _head(sheet: Sheet, report: PersonReport) -> None:
         "the JSON file made with it holds every event in a machine-readable form (Art. 20). Other persons appear as "
         "references."
     )
+
+
+def _summary(sheet: Sheet, report: PersonReport) -> None:
+    sheet.section("Summary")
+    for sentence in compose_person(report):
+        sheet.paragraph(sentence, bullet="–", indent=12)
+        sheet.skip(2.5)
+    sheet.paragraph("Composed from the counts in this report; no language model was involved.", SMALL, indent=12)
 
 
 def _processing(sheet: Sheet, report: PersonReport) -> None:

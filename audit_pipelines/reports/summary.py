@@ -9,6 +9,7 @@ from uuid import UUID
 
 from audit_pipelines.reports import words
 from audit_pipelines.reports.model import (
+    Before,
     Control,
     Coverage,
     Integrity,
@@ -55,6 +56,7 @@ def compose_summary(report: Report, unsuccessful_types: tuple[Share, ...]) -> Su
     return Summary(
         (
             *_activity(report),
+            *compared(report),
             *_failures(report, unsuccessful_types),
             *_anomalies(report),
             *_risks(report.risks),
@@ -108,6 +110,40 @@ def _activity(report: Report) -> tuple[str, ...]:
         caused = words.counted(named[0].events, "event")
         sentences.append(f"The most active actor, reference {reference}, caused {caused} ({share}).")
     return tuple(sentences)
+
+
+def compared(report: Report) -> tuple[str, ...]:
+    """Say how the period differs from the one before, of the same length; nothing where that is not known."""
+    before, totals = report.before, report.totals
+    if before is None:
+        return ()
+    changes = [
+        f"{words.counted(now, noun)} after {words.number(then)} ({words.change(then, now)})"
+        for now, then, noun in (
+            (totals.events, before.events, "event"),
+            (totals.actors, before.actors, "actor"),
+            (totals.anomalies, before.anomalies, "anomaly"),
+        )
+    ]
+    failed = f"{words.number(totals.unsuccessful)} failed or denied after {words.number(before.unsuccessful)}"
+    period = words.period(before.since, before.until)
+    return (
+        f"Compared with the period before ({period}, UTC): {words.listed([*changes, failed])}.",
+        *_new(before),
+    )
+
+
+def _new(before: Before) -> tuple[str, ...]:
+    types, actors = before.new_event_types_total, before.new_actors_total
+    if not types and not actors:
+        return ("No event type and no actor is new since then.",)
+    named = ""
+    if types:
+        first = [share.label for share in before.new_event_types[:3]]
+        rest = types - len(first)
+        named = f" ({words.listed([*first, f'{words.number(rest)} more'] if rest else first)})"
+    new = f"{words.counted(types, 'event type')}{named} and {words.counted(actors, 'actor')}"
+    return (f"New since then {_was(types + actors)} {new}.",)
 
 
 def _failures(report: Report, types: tuple[Share, ...]) -> tuple[str, ...]:

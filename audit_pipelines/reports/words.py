@@ -42,6 +42,18 @@ def percent(part: int, whole: int) -> str:
     return f"{share:.1f} %"
 
 
+def change(before: int, now: int) -> str:
+    """Write how a count changed: `unchanged`, `+25.0 %`, `–<0.1 %`, `new` where there was none, `none left`."""
+    if before == now:
+        return "unchanged"
+    if before == 0:
+        return "new"
+    if now == 0:
+        return "none left"
+    sign = "+" if now > before else "–"
+    return sign + percent(abs(now - before), before) if abs(now - before) <= before else f"{now / before:.1f} times"
+
+
 def listed(items: Sequence[str]) -> str:
     """Join as prose: `a`, `a and b`, `a, b and c`."""
     if len(items) < 2:

@@ -45,6 +45,7 @@ from audit_pipelines.server.privacy import Privacy
 from audit_pipelines.server.problems import answer_to, problem_of_http
 from audit_pipelines.server.reading import EventReading
 from audit_pipelines.server.resource import OpenResource, Operation, Resource
+from audit_pipelines.server.scheduled_reports import REPORTS_PATH, SCHEDULES_PATH, ScheduledReports
 from audit_pipelines.server.signing import REVIEWS_PATH, SIGNATURES_PATH, SigningRecords
 from audit_pipelines.server.signing_in import (
     LOGIN_PATH,
@@ -92,6 +93,7 @@ def create_app(
     archives = Archives(installation, workers, access)
     anomalies = Anomalies(installation, workers, access)
     exports = Exports(installation, workers, access)
+    reports = ScheduledReports(installation, workers, access)
 
     passwords = Workers(PASSWORD_THREADS, PASSWORD_QUEUE)
     mint = partial(
@@ -165,6 +167,21 @@ def create_app(
             DELETE=Operation("audit:export", exports.cancel),
         ),
         resource(f"{EXPORTS_PATH}/{{export_id}}/file", GET=Operation("audit:export", exports.download)),
+        # What a report says is an export; that it comes about, and who is sent it, is an administrator's.
+        resource(REPORTS_PATH, GET=Operation("audit:export", reports.list_reports)),
+        resource(f"{REPORTS_PATH}/{{sha256}}", GET=Operation("audit:export", reports.fetch_report)),
+        resource(
+            SCHEDULES_PATH,
+            GET=Operation("audit:admin", reports.list_schedules),
+            POST=Operation("audit:admin", reports.add),
+        ),
+        resource(
+            f"{SCHEDULES_PATH}/{{report_id}}",
+            GET=Operation("audit:admin", reports.show_schedule),
+            PATCH=Operation("audit:admin", reports.change),
+            DELETE=Operation("audit:admin", reports.disable),
+        ),
+        resource(f"{SCHEDULES_PATH}/{{report_id}}/run-now", POST=Operation("audit:admin", reports.run_now)),
         resource(ACCESS_LOG_PATH, GET=Operation("audit:admin", access_reading.lines)),
         resource(ARCHIVES_PATH, GET=Operation("audit:admin", archives.listing)),
         resource(f"{ARCHIVES_PATH}/{{month}}/approvals", POST=Operation("audit:admin", archives.approve)),
@@ -178,7 +195,7 @@ def create_app(
             Middleware(
                 CORSMiddleware,
                 allow_origins=settings.cors_origins,
-                allow_methods=["GET", "POST", "DELETE"],
+                allow_methods=["GET", "POST", "PATCH", "DELETE"],
                 allow_headers=["Authorization", "Content-Type", "Content-Encoding", "Idempotency-Key"],
                 expose_headers=["Location", "Retry-After", "WWW-Authenticate"],
             )

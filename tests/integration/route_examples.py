@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
+from audit_pipelines.derive import lineage, report_schedules
 from audit_pipelines.exports import jobs, making
 from audit_pipelines.exports.selection import Selection
 from audit_pipelines.feedback import suppressions
@@ -38,6 +39,8 @@ INCIDENTS: Final = "/api/audit/incidents"
 SUPPRESSIONS: Final = "/api/audit/suppressions"
 EXPORTING: Final = "/api/audit/export"
 EXPORTS: Final = "/api/audit/exports"
+REPORTS: Final = "/api/audit/reports"
+SCHEDULES: Final = "/api/audit/scheduled-reports"
 ALICE: Final = "alice@example.org"
 GONE: Final = "gone@example.org"
 """Somebody whom both tenants have until they are erased."""
@@ -173,6 +176,25 @@ def _suppression(world: World, side: Side) -> str:
 
 def _suppressing(status: int, **covered: str) -> Call:
     return _post(SUPPRESSIONS, status, ends_at=_soon().isoformat(), **covered)
+
+
+def _schedule(world: World, side: Side) -> str:
+    """Return the id of a new scheduled report."""
+    wanted = report_schedules.Wanted(kind="security", cron="0 6 * * 1", recipients=[f"{side.only}@example.org"])
+    return str(report_schedules.add(world.installation, side.tenant_id, wanted, by=ALICE).report_id)
+
+
+def _report(world: World, side: Side) -> str:
+    """Return the SHA-256 of a report that this tenant has."""
+    path = world.installation.settings.storage_dir / "exports" / str(side.tenant_id) / "security_report-x.pdf"
+    key = str(path.relative_to(world.installation.settings.storage_dir))
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(f"%PDF- {side.canary}".encode())
+        output = lineage.Output(side.tenant_id, "security_report", key, lineage.file_digest(path), ())
+        with world.installation.database.connection("audit_pipeline") as conn:
+            lineage.record(conn, [output], run_id="r")
+    return lineage.file_digest(path).hex()
 
 
 def _somebody(world: World, side: Side) -> str:
@@ -327,6 +349,45 @@ EXAMPLES: Final[Mapping[tuple[str, str], Example]] = {
         lambda w, s: Call(f"{EXPORTS}/{_export(w, s)}/file"),
         (lambda w, s: _nothing(f"{EXPORTS}/{_export(w, w.other(s))}/file"),),
         recorded="export.download",
+    ),
+    (REPORTS, "GET"): Example("audit:export", lambda _w, _s: Call(REPORTS), recorded="reports.list"),
+    (f"{REPORTS}/{{sha256}}", "GET"): Example(
+        "audit:export",
+        lambda w, s: Call(f"{REPORTS}/{_report(w, s)}"),
+        (lambda w, s: _nothing(f"{REPORTS}/{_report(w, w.other(s))}"),),
+        recorded="reports.fetch",
+    ),
+    (SCHEDULES, "GET"): Example("audit:admin", lambda _w, _s: Call(SCHEDULES), recorded="scheduled_reports.list"),
+    (SCHEDULES, "POST"): Example(
+        "audit:admin",
+        lambda _w, s: _post(
+            SCHEDULES, 201, kind="security", cron="0 6 * * 1", recipients=[f"{s.only}@example.org"], delivery="file"
+        ),
+        (
+            lambda w, s: _post(SCHEDULES, 404, kind="person", cron="@daily", person=_somebody(w, w.other(s))),
+            lambda w, s: _post(SCHEDULES, 404, kind="person", cron="@daily", person=w.other(s).only),
+        ),
+    ),
+    (f"{SCHEDULES}/{{report_id}}", "GET"): Example(
+        "audit:admin",
+        lambda w, s: Call(f"{SCHEDULES}/{_schedule(w, s)}"),
+        (lambda w, s: _nothing(f"{SCHEDULES}/{_schedule(w, w.other(s))}"),),
+        recorded="scheduled_reports.show",
+    ),
+    (f"{SCHEDULES}/{{report_id}}", "PATCH"): Example(
+        "audit:admin",
+        lambda w, s: _post(f"{SCHEDULES}/{_schedule(w, s)}", 200, recipients=[f"new-{s.only}@example.org"]),
+        (lambda w, s: _post(f"{SCHEDULES}/{_schedule(w, w.other(s))}", 404, enabled=False),),
+    ),
+    (f"{SCHEDULES}/{{report_id}}", "DELETE"): Example(
+        "audit:admin",
+        lambda w, s: Call(f"{SCHEDULES}/{_schedule(w, s)}"),
+        (lambda w, s: _nothing(f"{SCHEDULES}/{_schedule(w, w.other(s))}"),),
+    ),
+    (f"{SCHEDULES}/{{report_id}}/run-now", "POST"): Example(
+        "audit:admin",
+        lambda w, s: Call(f"{SCHEDULES}/{_schedule(w, s)}/run-now", frozenset({202})),
+        (lambda w, s: _nothing(f"{SCHEDULES}/{_schedule(w, w.other(s))}/run-now"),),
     ),
     (ACCESS_LOG, "GET"): Example(
         "audit:admin",

@@ -16,6 +16,7 @@ import pytest
 from psycopg.types.json import Jsonb
 from test_server_running import Api
 
+from audit_pipelines.derive import report_deliveries, report_schedules
 from audit_pipelines.errors import ConflictError, ValidationError
 from audit_pipelines.identity.accounts import LoginRefusedError
 from audit_pipelines.identity.credentials import Origin
@@ -262,6 +263,19 @@ def test_each_path_needs_its_one_permission(
 # Erasure over HTTP
 
 
+def sent_to_both(installation: Installation, tenant_id: uuid.UUID, report_id: uuid.UUID) -> None:
+    """Queue messages of a due report, as if it had been made."""
+    now = datetime.now(UTC)
+    with installation.database.connection("audit_pipeline") as conn:
+        conn.execute(
+            "insert into audit_due_reports (tenant_id, report_id, due_at, since, next_try_at) "
+            "values (%s, %s, %s, %s, %s)",
+            [tenant_id, report_id, now, now - timedelta(days=1), now],
+        )
+        report_deliveries.queue(installation, conn, tenant_id, report_id, now, now=now)
+        conn.execute("update audit_report_deliveries set state = 'waiting'")
+
+
 def test_an_erasure_is_certified_and_asking_again_gives_the_same_certificate(
     api: Api, admin: psycopg.Connection[Any], tenant_id: uuid.UUID
 ) -> None:
@@ -271,11 +285,11 @@ def test_an_erasure_is_certified_and_asking_again_gives_the_same_certificate(
     accounts.add(tenant_id, ALICE, PASSWORD, name="Alice Quist", permissions=["audit:read"], by=OFFICER)
     accounts.change_password(tenant_id, ALICE, PASSWORD, OTHER_PASSWORD, Origin())
     accounts.log_in(tenant_id, ALICE, OTHER_PASSWORD, Origin())
-    admin.execute(
-        "insert into audit_scheduled_reports (tenant_id, kind, cron, recipients) "
-        "values (%s, 'security', '0 6 * * *', %s)",
-        [tenant_id, [BOB, ALICE]],
-    )
+    wanted = report_schedules.Wanted(kind="security", cron="0 6 * * *", recipients=[BOB, ALICE])
+    scheduled = report_schedules.add(api.installation, tenant_id, wanted, by=OFFICER).report_id
+    about = report_schedules.Wanted(kind="person", cron="0 6 * * *", person=ALICE)
+    about_her = report_schedules.add(api.installation, tenant_id, about, by=OFFICER).report_id
+    sent_to_both(api.installation, tenant_id, scheduled)
     client = api.client(tenant_id, "audit:privacy", subject=OFFICER)
     first = erased(client, f" {ALICE.title()}")
     assert (first.status_code, first.json()["actor_ref"]) == (200, ref)
@@ -288,7 +302,12 @@ def test_an_erasure_is_certified_and_asking_again_gives_the_same_certificate(
     ).fetchone()
     assert (statement["seq"], statement["row_hash"]) == receipt
     assert statement["requested_by"] == ref_of(api.installation, tenant_id, OFFICER)
-    assert [copy["kind"] for copy in statement["copies"]] == ["account", "scheduled_report", "vault"]
+    assert [copy["kind"] for copy in statement["copies"]] == [
+        "account",
+        "scheduled_report",
+        "scheduled_report",
+        "vault",
+    ]
     assert {copy["action"] for copy in statement["copies"]} == {"purged"}
     for who in (ALICE, ref):
         again = client.post(ERASE, json={"user_id": who}).json()
@@ -303,7 +322,10 @@ def test_an_erasure_is_certified_and_asking_again_gives_the_same_certificate(
         accounts.add(tenant_id, ALICE, PASSWORD, name="Alice Again", permissions=["audit:read"], by=OFFICER)
     [shown] = accounts.list(tenant_id)
     assert (shown.login, shown.name, str(shown.user_id)) == ("erased", "erased", ref)
-    assert admin.execute("select recipients from audit_scheduled_reports").fetchone() == ([BOB],)
+    left = {one.report_id: one for one in report_schedules.listed(api.installation, tenant_id)}
+    assert (left[scheduled].recipients, left[scheduled].enabled, left[about_her].enabled) == ((BOB,), True, False)
+    sent = report_schedules.dues(api.installation, tenant_id, scheduled)[0]["deliveries"]
+    assert {(one["recipient"], one["state"]) for one in sent} == {(BOB, "waiting"), ("erased", "dead")}
     assert [one.findings for one in api.installation.verify() if one.findings] == []
 
 

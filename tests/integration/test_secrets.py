@@ -96,6 +96,11 @@ def variables(faulty: int, tmp_path_factory: pytest.TempPathFactory) -> Mapping[
         "OPENAI_API_KEY": "CANARY-openai",
         "OPENAI_BASE_URL": f"http://127.0.0.1:{faulty}/v1",
         "OPENAI_MAX_RETRIES": "0",
+        "SMTP_HOST": "127.0.0.1",
+        "SMTP_PORT": str(faulty),
+        "SMTP_USER": "somebody",
+        "SMTP_PASSWORD": "CANARY-smtp-password",
+        "SMTP_FROM_ADDRESS": "audit@example.org",
         "DAGSTER_POSTGRES_URL": "postgresql+psycopg2://dagster:CANARY-dagster@127.0.0.1:1/dagster",
         "DATABASE_APP_URL": "postgresql://app:CANARY-app@127.0.0.1:1/audit",
     }
