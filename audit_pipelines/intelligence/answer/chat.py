@@ -19,7 +19,7 @@ from audit_pipelines.intelligence.answer.model import Answer, Facts, Source
 from audit_pipelines.intelligence.answer.prompt import prompt_for
 from audit_pipelines.intelligence.search.question import Question
 
-_ALIAS: Final = re.compile(r"\b(?:person|entity)_[0-9]+\b")
+_ALIAS: Final = re.compile(r"\b(?:person|entity|type)_[0-9]+\b")
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import tzinfo
 from typing import Final
 
-from audit_pipelines.intelligence.answer.lexicon import CLAIMS, DENIED, FAILED, GRAMMAR, NUMBERS, SUCCEEDED
+from audit_pipelines.intelligence.answer.lexicon import ASSURANCES, CLAIMS, DENIED, FAILED, GRAMMAR, NUMBERS, SUCCEEDED
 from audit_pipelines.intelligence.answer.model import Facts
 from audit_pipelines.intelligence.answer.prompt import Told, moment_of
 from audit_pipelines.intelligence.search.kinds import fold_compounds, stem
@@ -78,6 +78,11 @@ def split_sentences(text: str) -> Iterator[str]:
 def citations(sentence: str) -> list[int]:
     """Return the numbers in brackets, each once."""
     return list(dict.fromkeys(int(place) for match in _CITATION.finditer(sentence) for place in match[1].split(",")))
+
+
+def without_citations(sentence: str) -> str:
+    """Return a sentence without its citations, with one full stop."""
+    return re.sub(r"\s+", " ", f"{_CITATION.sub(' ', sentence).rstrip(' .!?')}.").replace(" .", ".")
 
 
 def is_clean(sentence: str) -> bool:
@@ -178,7 +183,7 @@ def _words_fit(body: str, cited: Sequence[Told], counted: Collection[int]) -> bo
     }
     outcomes |= {each.outcome.lower() for each in cited}
     for word in said:
-        if word in CLAIMS:
+        if word in CLAIMS | ASSURANCES:
             if word not in details:
                 return False
         elif word in FAILED | DENIED | SUCCEEDED:

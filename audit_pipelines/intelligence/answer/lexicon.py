@@ -12,11 +12,11 @@ def _set(words: str) -> frozenset[str]:
 
 
 GRAMMAR: Final = _set("""
-    a an the this that these those it its it's they their them he his him she her who which whose where when and or also
-    with by on at in of to from for as into was were is are be been being has have had did do does done act acted action
-    actor event events entry entries record recorded records log logged trail show shows shown showed person user
-    account entity type kind outcome result time date day utc occurred happened took place made performed carried out
-    against attempt attempts attempted tried try called named s
+    a an the this that these those it its it's they their them he his him she her who which whose where when there and
+    or also with by on at in of to from for as into was were is are be been being has have had did do does done act
+    acted action actor event events entry entries record recorded records log logged trail show shows shown showed
+    person user account entity type kind outcome result time date day utc occurred happened took place made performed
+    carried out against attempt attempts attempted tried try called named s
 """)
 """Words that hold a sentence together and claim nothing of their own."""
 
@@ -25,6 +25,12 @@ CLAIMS: Final = _set("""
     anyone anybody anything only always entirely fully except but
 """)
 """Words that say how much or how little: true of a whole trail or not, which no single event shows."""
+
+ASSURANCES: Final = _set("""
+    authorised authorized benign clean clear compliant correct expected fine good harmless innocent intact lawful
+    legitimate normal ok okay permitted resolved safe secure trusted valid
+""")
+"""What somebody with something to hide would have said; that an event's type is made of it is no reason to say it."""
 
 FAILED: Final = _set("fail failed fails failing failure failures unsuccessful unsuccessfully error")
 DENIED: Final = _set("deny denied denies denial refused rejected blocked forbidden")
@@ -52,3 +58,13 @@ ASKING: Final = _set("""
     year years yesterday you three four five six seven eight nine ten
 """)
 """Words of questions that name nobody."""
+
+REPORTING: Final = _set("""
+    active alone anomaly anomalies before between busiest caused chain checked checkpoint classifier controls could
+    counted counts covers critical detected differs during each earlier first fewer following frequent from had hash
+    hashed high higher holds intact last lake ledger less low lower made medium met month months more most often
+    organisation other passes period previous product re reference referred report reports requirements risk scored
+    severity share signed since tags than there therefore through together totalled until up verified verify week weeks
+    while year years yet
+""")
+"""What a report's own sentences are made of, and what joins them."""

@@ -67,4 +67,4 @@ class Answer:
     cited: tuple[int, ...] = ()
     """Numbers of the sources that the text names, ascending."""
     without_model: str = ""
-    """Why a model that is configured has no part in it; fit to be shown, holds nothing that the model said."""
+    """Why a model that was asked has no part in it, for whoever runs it; holds nothing that the model said."""
