@@ -15,10 +15,10 @@ from audit_pipelines.intelligence.answer.compose import compose
 from audit_pipelines.intelligence.answer.labels import shown
 from audit_pipelines.intelligence.answer.model import COMPOSED, Source
 from audit_pipelines.outgoing import Outgoing
-from tests.integration.answer_samples import ALICE, BERLIN, BOB, SOURCES, ask, facts, source
 from tests.integration.chat_servers import Asked, Chat, chat_server, honest, shown_events
 from tests.integration.embedding_servers import KEY
 from tests.integration.prompt_injections import INJECTIONS, Injection
+from tests.unit.intelligence.answer_samples import ALICE, BERLIN, BOB, SOURCES, ask, facts, source
 
 FIELDS = ("event_type", "entity_type", "entity_id", "outcome", "text")
 QUESTION = ask("what happened today")

@@ -29,7 +29,7 @@ MAX_CHARACTERS: Final = 20_000
 # A piece of text is one event of some 250 bytes, and models that think aloud send those thoughts as well.
 _MAX_ANSWER_BYTES: Final = 8 << 20
 # Whoever waits has the composed answer before OPENAI_TIMEOUT is over.
-_SHARE_OF_TIME: Final = 0.95
+_SHARE_OF_TIME: Final = 0.9
 _HELP: Final = {
     401: "OPENAI_API_KEY is not accepted",
     403: "the key may not use this model: look at its project and at OPENAI_ORG_ID",

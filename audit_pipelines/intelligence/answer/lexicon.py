@@ -60,8 +60,8 @@ ASKING: Final = _set("""
 """Words of questions that name nobody."""
 
 REPORTING: Final = _set("""
-    active alone anomaly anomalies before between busiest caused chain checked checkpoint classifier controls could
-    counted counts covers critical detected differs during each earlier first fewer following frequent from had hash
+    active alone among anomaly anomalies before between busiest caused chain checked checkpoint classifier controls could
+    counted counts covers critical detected differs during each earlier first fewer following found frequent from had hash
     hashed high higher holds intact last lake ledger less low lower made medium met month months more most often
     organisation other passes period previous product re reference referred report reports requirements risk scored
     severity share signed since tags than there therefore through together totalled until up verified verify week weeks
