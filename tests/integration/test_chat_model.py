@@ -244,6 +244,18 @@ def test_tries_and_pauses_share_one_time(world: World) -> None:
     assert 1 < len(world.chat.asked) < 10
 
 
+def test_a_second_try_has_what_time_the_first_one_left(world: World) -> None:
+    def sleep(_: float) -> None:
+        time.sleep(0.4)
+        world.chat.server.fault = "hang"
+
+    world.chat.next.append((503, {"Retry-After": "0"}, b""))
+    model = world.model(timeout_s=1.0, sleep=sleep)
+    started = time.monotonic()
+    assert_composed(world.answer(model), "OPENAI_TIMEOUT")
+    assert time.monotonic() - started < 1.0
+
+
 def test_a_body_cut_short_is_no_answer(world: World) -> None:
     world.chat.server.fault = "cut"
     assert_composed(world.answer(world.model(max_retries=0)), "broke off")

@@ -8,7 +8,10 @@ from tests.unit.intelligence.answer_samples import BERLIN, SOURCES, ask, facts, 
 
 ODD = source(5, event_type="Add member to role.", entity_type="secure", entity_id="all", outcome="approved",
              text="add member to role; secure; outcome unknown")  # fmt: skip
-TOLD = prompt_for(ask("what happened today"), facts(), (*SOURCES, ODD), BERLIN).told
+PRAISED = source(
+    6, event_type="system.secure.approved", actor_ref=None, text="system secure approved; document; success"
+)
+TOLD = prompt_for(ask("what happened today"), facts(), (*SOURCES, ODD, PRAISED), BERLIN).told
 
 
 def kept(text: str) -> list[str]:
@@ -40,7 +43,7 @@ def test_what_the_events_say_is_kept(sentence: str) -> None:
     [
         # citations
         "person_1 deleted entity_1.",
-        "person_1 deleted entity_1 [6].",
+        "person_1 deleted entity_1 [7].",
         "person_1 deleted entity_1 [0].",
         "person_1 deleted entity_1 [1][99].",
         "person_1 deleted entity_1 [one].",
@@ -63,6 +66,8 @@ def test_what_the_events_say_is_kept(sentence: str) -> None:
         # persons, things, kinds
         "person_2 deleted entity_1 [1].",
         "person_1 deleted entity_1 [1][3].",
+        "person_1 deleted entity_1 [1][4].",
+        "The document entity_1 was deleted by backup.run [1][4].",
         "person_3 deleted entity_1 [1].",
         "person_1 did payroll.export on entity_1 [1].",
         "person_1 did document.deleted on entity_1 [1].",
@@ -81,6 +86,7 @@ def test_what_the_events_say_is_kept(sentence: str) -> None:
         "person_1 deleted every document at 09:59 [1].",
         "Only person_1 deleted entity_1 [1].",
         "The document was secure on 26 November 2026 [5].",
+        "The system was secure on 26 November 2026 [6].",
         "all was approved on 26 November 2026 and secure [5].",
         "A member was added to a role on 26 November 2026 [5].",
         # signs
