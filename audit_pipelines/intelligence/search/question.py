@@ -75,7 +75,9 @@ class Question:
     """True for "the first time", False for "the last time"."""
     compared_with: Period | None = None
     meaning: str = ""
-    """The question without times, for a search by meaning."""
+    """What to embed for a search by meaning: the question without what became a filter and without words that only ask."""
+    likely_types: tuple[str, ...] = ()
+    """Event types that some of the words mean, where others stay unexplained: no filter, but a hint for the ranking."""
     unexplained: tuple[str, ...] = ()
     """Words that carry meaning and became no filter; with none of them the filters say it all."""
     understood: tuple[Understood, ...] = ()
@@ -242,7 +244,7 @@ class _Reading:
         if self._compared_with:
             wanted = "comparison"
         return Question(
-            self._text, wanted, self._conditions, group, fewest, top, first, self._compared_with, meaning, unexplained,
+            self._text, wanted, self._conditions, group, fewest, top, first, self._compared_with, meaning, (), unexplained,
             tuple(self._understood),
         )  # fmt: skip
 
