@@ -1,7 +1,12 @@
--- The matching events of some texts, by the order of the texts and the newest first.
-select e.seq, g.ord::integer
+-- The newest matching events of each of some texts, by the order of the texts: for conditions that many events fulfil,
+-- so that the newest of a text soon are enough.
+select newest.seq, g.ord::integer
 from unnest(%(text_hashes)s::bytea[]) with ordinality as g (text_hash, ord)
-join audit_event_texts e on e.text_hash = g.text_hash
-join matching m on m.seq = e.seq
-order by g.ord, e.seq desc
+cross join lateral (
+    select e.seq from audit_event_texts e
+    where e.text_hash = g.text_hash and e.seq < %(before_seq)s
+      and exists (select from matching m where m.seq = e.seq)
+    order by e.seq desc limit %(most)s
+) as newest
+order by g.ord, newest.seq desc
 limit %(most)s
