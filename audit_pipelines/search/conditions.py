@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from ipaddress import ip_network
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from audit_pipelines.intelligence.search.question import Conditions
 from audit_pipelines.ledger import sealing
@@ -17,6 +17,15 @@ _REPLACED: Final = (
     "since", "until", "event_types", "actors", "entity_types", "entity_ids", "outcomes", "addresses",
 )  # fmt: skip
 _OPPOSITE: Final = {"actors": "not_actors", "outcomes": "not_outcomes", "addresses": "not_addresses"}
+
+
+class Place(NamedTuple):
+    """Where a page ended."""
+
+    seq: int
+    """Of pages by seq the last one shown; of pages by meaning the first one that is too new for the list."""
+    shown: int | None = None
+    """Of pages by meaning: how many were shown."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ from audit_pipelines.intelligence.render import label_words, parse_text, render_
 from audit_pipelines.intelligence.search.question import Conditions, Question, Vocabulary, understand
 from audit_pipelines.intelligence.search.ranking import Candidate, Ranked, rank
 from audit_pipelines.ledger.stored_row import StoredRow
-from audit_pipelines.search.conditions import Wanted, joined, parameters, unsupported_networks
+from audit_pipelines.search.conditions import Place, Wanted, joined, parameters, unsupported_networks
 from audit_pipelines.search.knowledge import Knowledge, State
 from audit_pipelines.search.persons import Persons
 from audit_pipelines.search.wording import known_words
@@ -62,16 +62,7 @@ class Asked:
     now: datetime
     zone: ZoneInfo
     show_names: bool
-    after: "Place | None" = None
-
-
-class Place(NamedTuple):
-    """Where a page ended."""
-
-    seq: int
-    """Of pages by seq the last one shown; of pages by meaning the first one that is too new for the list."""
-    shown: int | None = None
-    """Of pages by meaning: how many were shown."""
+    after: Place | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,9 +304,7 @@ def _asks_accesses(conditions: Conditions) -> bool:
 
 
 def _network_note(network: str) -> str:
-    return (
-        f"{network} cannot be looked for: addresses are kept as keyed hashes of themselves and of their /24 (IPv6: /48)."
-    )
+    return f"{network} cannot be looked for: addresses are kept as keyed hashes, their own and their /24's (IPv6: /48's)."
 
 
 def _count(conn: Connection, matching: dict[str, Any]) -> Facts:

@@ -6,19 +6,24 @@ which answer "was this asked for?" and nothing else.
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from audit_pipelines.intelligence.render import VOCABULARY
 from audit_pipelines.intelligence.search.kinds import Kinds
 from audit_pipelines.intelligence.search.question import Question
 
+
+def _set(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
 _WORD: Final = re.compile(r"\w+")
 # A year, a clock, a count; longer numbers may be somebody's.
 _SHORT_NUMBER: Final = re.compile(r"[0-9]{1,4}")
 _PERSONAL: Final = frozenset({"actor", "not actor", "entity"})
 # No name of a person or place may be added.
-_ASKING: Final = frozenset(
+_ASKING: Final = _set(
     """
     a about across after again against ago all also am an and any anybody anyone anything are around as at away be
     because been before behind being between both but by came can come compared could count data day days did do does
@@ -32,7 +37,7 @@ _ASKING: Final = frozenset(
     time times to today together tonight too top total tried try tuesday twice under until up us used versus was we
     wednesday week weekend weeks were what when where which while who whom whose why with within without would wrong
     year years yesterday yet you your
-    """.split()
+    """
 )
 
 
@@ -43,26 +48,38 @@ def known_words(text: str, event_types: Iterable[str]) -> str:
 
 
 def redact(text: str, question: Question, event_types: Iterable[str], hashed: Callable[[str], str]) -> str:
-    """Return the question's text, or one made of it, with every word off the list in the form that `hashed` gives it.
+    """Return the question's text with every word off the list in the form that `hashed` gives it.
 
     Words that named a person are never kept, on the list or not; numbers of up to four digits are.
     """
-    is_known = _known(event_types)
-    named = {
-        word.casefold() for each in question.understood if each.field in _PERSONAL for word in _WORD.findall(each.words)
-    }
+    is_known, named = _known(event_types), _named(question)
 
     def replacement(match: re.Match[str]) -> str:
-        word = match[0]
-        return word if is_known(word) and word.casefold() not in named else hashed(word.casefold())
+        word = match[0].casefold()
+        return match[0] if is_known(match[0]) and word not in named else hashed(word)
 
     return _WORD.sub(replacement, text)
 
 
-def doubtful_words(question: Question, event_types: Iterable[str]) -> Sequence[str]:
-    """Return the words of a question that are not on the list, so that they are found in what repeats them."""
+def redact_words(text: str, question: Question, event_types: Iterable[str], hashed: Callable[[str], str]) -> str:
+    """Return an answer with those words in the same form that `redact` hides in its question.
+
+    What else stands in an answer, the ledger shows itself: labels of events and references.
+    """
     is_known = _known(event_types)
-    return tuple({word for word in _WORD.findall(question.text) if not is_known(word)})
+    hidden = _named(question) | {word.casefold() for word in _WORD.findall(question.text) if not is_known(word)}
+
+    def replacement(match: re.Match[str]) -> str:
+        word = match[0].casefold()
+        return hashed(word) if word in hidden else match[0]
+
+    return _WORD.sub(replacement, text)
+
+
+def _named(question: Question) -> set[str]:
+    return {
+        word.casefold() for each in question.understood if each.field in _PERSONAL for word in _WORD.findall(each.words)
+    }
 
 
 def _known(event_types: Iterable[str]) -> Callable[[str], bool]:
