@@ -13,6 +13,7 @@ import msgspec
 import polars as pl
 
 from audit_pipelines.intelligence.answer.chat import ChatAnswerer
+from audit_pipelines.intelligence.answer.chat_model import ChatModel
 from audit_pipelines.intelligence.answer.compose import compose
 from audit_pipelines.intelligence.answer.model import Answer, Source
 from audit_pipelines.intelligence.render import COLUMNS, render_texts
@@ -34,7 +35,8 @@ class Answering:
     """Writes answers: a chat model where the settings name one, else sentences composed of the facts."""
 
     def __init__(self, settings: Settings) -> None:
-        self._chat = ChatAnswerer.of(settings)
+        chat = ChatModel.of(settings)
+        self._chat = ChatAnswerer(chat) if chat else None
 
     @property
     def is_slow(self) -> bool:

@@ -304,7 +304,7 @@ def _asks_accesses(conditions: Conditions) -> bool:
 
 
 def _network_note(network: str) -> str:
-    return f"{network} cannot be looked for: addresses are kept as keyed hashes, their own and their /24's (IPv6: /48's)."
+    return f"{network} cannot be looked for: addresses are kept as keyed hashes, theirs and their /24's (IPv6: /48's)."
 
 
 def _count(conn: Connection, matching: dict[str, Any]) -> Facts:

@@ -27,7 +27,7 @@ _ASKING: Final = _set(
     """
     a about across after again against ago all also am an and any anybody anyone anything are around as at away be
     because been before behind being between both but by came can come compared could count data day days did do does
-    doing done during each either else ever every everybody everyone everything exactly except few fewer fewest find
+    doing done during each either else ever event events every everybody everyone everything exactly except few fewer fewest find
     first for friday from gave get give given go had happened has have hour hours how i if in into is it its january
     february april june july august september october november december just last latest least left less let like
     list long made make many me might minutes monday month months more morning most much my named never new next night

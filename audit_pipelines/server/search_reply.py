@@ -98,10 +98,6 @@ class Told:
                 "generated_by": answer.generated_by,
                 "cited": list(answer.cited),
             }
-                "text": self._named(answer.text, names),
-                "generated_by": answer.generated_by,
-                "cited": list(answer.cited),
-            }
             if answer.without_model:
                 document["answer"]["without_model"] = answer.without_model
         if found.archived:
