@@ -195,6 +195,13 @@ class Settings(BaseSettings):
         default=30, gt=0, description="Seconds that one request may take in all; an answer, with its retries."
     )
 
+    audit_max_search_results: int = Field(
+        default=1_000, ge=1, le=10_000, description="Events that one search lists at most; filters are paged on."
+    )
+    audit_cache_ttl: int = Field(
+        default=3_600, ge=0, description="Seconds that an answer to a search is kept while nothing changes; 0: never."
+    )
+
     api_base_url: str = Field(default="http://127.0.0.1:8000", description="Where clients reach the API.")
     jwt_secret: SecretStr | None = Field(
         default=None, description="HS256 secret of at least 32 bytes. Generated for the embedded database."

@@ -1,0 +1,80 @@
+"""In which order the texts that a search found are shown: meaning, words and what the rules understood, made one.
+
+Here: numbers to an order, pure. Not here: where the numbers come from (pgvector, Postgres full text). Fusing by
+reciprocal rank lowered the mean reciprocal rank by 0.1 to 0.2 here, since a list that knows nothing still votes. So
+no list votes: what has the identifier or the quoted words comes first, the rest goes by its cosine, and kinds that the
+rules took out of the question add to it.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from audit_pipelines.intelligence.search.question import Question
+
+Decided = Literal["exact", "kind", "meaning", "words"]
+
+_KIND: Final = 0.15
+"""What an event type that some of the question's words mean adds to the cosine."""
+_WORDS: Final = 0.05
+"""What the best match by words adds: enough to part texts that mean the same, too little to overrule meaning."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One distinct text that a search by meaning or by words found."""
+
+    text_hash: bytes
+    event_type: str
+    similarity: float | None
+    """Cosine to the question's meaning, -1 to 1; None where the text has no vector yet."""
+    words: float = 0.0
+    """Rank by full text, 0 (no match) and up, comparable within one question only."""
+    exact: bool = False
+    """Whether events of this text have an identifier or quoted words of the question as they stand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A text's place: the list is in order, best first."""
+
+    text_hash: bytes
+    score: float
+    """Falls along the list; comparable within one question only."""
+    decided_by: Decided
+
+
+def rank(question: Question, candidates: Iterable[Candidate]) -> list[Ranked]:
+    """Return the candidates best first, each text once; equal ones in the order of their hashes.
+
+    The order of the input says nothing.
+    """
+    by_hash: dict[bytes, Candidate] = {}
+    for each in candidates:
+        known = by_hash.get(each.text_hash)
+        by_hash[each.text_hash] = _joined(known, each) if known else each
+    most = max((each.words for each in by_hash.values()), default=0.0) or 1.0
+    likely = frozenset(question.likely_types)
+    ranked = [_ranked(each, likely, most) for each in by_hash.values()]
+    return sorted(ranked, key=lambda one: (-one.score, one.text_hash))
+
+
+def _joined(one: Candidate, other: Candidate) -> Candidate:
+    similar = [each.similarity for each in (one, other) if each.similarity is not None]
+    return Candidate(
+        one.text_hash,
+        one.event_type,
+        max(similar, default=None),
+        max(one.words, other.words),
+        one.exact or other.exact,
+    )
+
+
+def _ranked(one: Candidate, likely: frozenset[str], most: float) -> Ranked:
+    kind = one.event_type in likely
+    score = (one.similarity or 0.0) + _KIND * kind + _WORDS * one.words / most
+    if one.exact:
+        # More than every other part together.
+        return Ranked(one.text_hash, 3.0 + score, "exact")
+    by: Decided = "kind" if kind else "meaning" if one.similarity is not None else "words"
+    return Ranked(one.text_hash, score, by)
