@@ -17,7 +17,7 @@ from audit_pipelines.intelligence.answer.compose import answer_of, closing, comp
 from audit_pipelines.intelligence.answer.grounding import Checked, check
 from audit_pipelines.intelligence.answer.model import Answer, Facts, Source
 from audit_pipelines.intelligence.answer.prompt import prompt_for
-from audit_pipelines.intelligence.search.question import Question
+from audit_pipelines.intelligence.search.asked import Question
 
 _ALIAS: Final = re.compile(r"\b(?:person|entity|type)_[0-9]+\b")
 

@@ -30,6 +30,8 @@ MAX_CHARACTERS: Final = 20_000
 _MAX_ANSWER_BYTES: Final = 8 << 20
 # Whoever waits has the composed answer before OPENAI_TIMEOUT is over.
 _SHARE_OF_TIME: Final = 0.9
+# To open a connection and hear nothing takes some of it; a try with less time than that comes back late.
+_SHORTEST_TRY_S: Final = 0.2
 _HELP: Final = {
     401: "OPENAI_API_KEY is not accepted",
     403: "the key may not use this model: look at its project and at OPENAI_ORG_ID",
@@ -125,7 +127,7 @@ class ChatModel:
             if isinstance(answer, str):
                 return answer
             pause_s = backoff_s(tries) if answer.retry_after_s is None else answer.retry_after_s
-            if answer.is_permanent or tries == self._max_retries or pause_s >= ends - time.monotonic():
+            if answer.is_permanent or tries == self._max_retries or pause_s + _SHORTEST_TRY_S > ends - time.monotonic():
                 # Outside of any handler: the client's errors repeat the server's words.
                 raise answer
             self._sleep(pause_s)

@@ -51,6 +51,8 @@ class Facts:
     matching: int
     groups: tuple[Group, ...] = ()
     """Of a ranking, in its order; whether it is by most or fewest stands in the question."""
+    distinct: int | None = None
+    """Of a ranking, how many different values there are in all, where that was counted."""
     compared: int | None = None
     """The count of the other period of a comparison."""
     first_at: datetime | None = None

@@ -19,8 +19,9 @@ from audit_pipelines.intelligence.answer.labels import shown, visible
 from audit_pipelines.intelligence.answer.lexicon import ASKING
 from audit_pipelines.intelligence.answer.model import Facts, Source
 from audit_pipelines.intelligence.render import VOCABULARY, label_words, parse_text
-from audit_pipelines.intelligence.search.kinds import ACTIONS, stem
-from audit_pipelines.intelligence.search.question import Question
+from audit_pipelines.intelligence.search.asked import Question
+from audit_pipelines.intelligence.search.kinds import stem
+from audit_pipelines.intelligence.search.words import ACTIONS
 from audit_pipelines.reports import words
 
 MOST_SOURCES: Final = 20

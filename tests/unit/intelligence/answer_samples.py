@@ -7,7 +7,8 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from audit_pipelines.intelligence.answer.model import Facts, Source
-from audit_pipelines.intelligence.search.question import Person, Question, Vocabulary, understand
+from audit_pipelines.intelligence.search.asked import Person, Question, Vocabulary
+from audit_pipelines.intelligence.search.question import understand
 
 ALICE: Final = UUID("aaaaaaaa-0000-4000-8000-000000000001")
 BOB: Final = UUID("bbbbbbbb-0000-4000-8000-000000000002")

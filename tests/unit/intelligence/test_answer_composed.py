@@ -8,8 +8,8 @@ import pytest
 from audit_pipelines.intelligence.answer.compose import compose
 from audit_pipelines.intelligence.answer.labels import LONGEST, is_plain, shown, visible
 from audit_pipelines.intelligence.answer.model import Facts, Group, Source
-from audit_pipelines.intelligence.search.question import Conditions, Question
-from audit_pipelines.intelligence.search.times import Period
+from audit_pipelines.intelligence.search.asked import Conditions, Question
+from audit_pipelines.intelligence.search.periods import Period
 from audit_pipelines.reports import words
 from tests.unit.intelligence.answer_samples import ALICE, BERLIN, BOB, SOURCES, ask, facts, source
 
@@ -52,9 +52,9 @@ FILTERS = [
         "shows 2 events of type one of 6 types such as a and b on something of type x with the words “a b”.",
     ),
     (
-        Conditions(entity_ids=("INV-1",), not_outcomes=("success",)),
+        Conditions(entity_ids=("INV-1",), not_outcomes=("success",), not_event_types=("a",), not_entity_ids=("b",)),
         2,
-        "shows 2 events on INV-1 with an outcome other than success.",
+        "shows 2 events other than of type a on INV-1 not on b with an outcome other than success.",
     ),
 ]
 
@@ -160,6 +160,11 @@ def test_long_lists_are_cut_and_say_so() -> None:
     assert "The ranking goes on to 33 places." in text
     assert "type-9 with 3." in text
     assert "type-10" not in text
+    first = replace(ranked, groups=ranked.groups[:3], distinct=1200)
+    text = told(Question("", "ranking", OCTOBER, "event_type", distinct=True), first)
+    assert "Counted by type of event, they have 1,200 different values. By type" in text
+    assert "Together these are 9 of the 99." in text
+    assert "The ranking goes on to 1,200 places." in text
 
 
 @pytest.mark.parametrize(
