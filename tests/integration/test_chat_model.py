@@ -169,6 +169,12 @@ def test_a_server_that_does_not_stream_is_understood(world: World) -> None:
     assert world.answer(world.model()).generated_by == "some-model"
 
 
+def test_a_stream_that_ends_without_a_reason_is_whole(world: World) -> None:
+    body = stream(["person_1 did document.delete on entity_1 [1]."], None) + b"data: [DONE]\n\ndata: {not read"
+    world.chat.next.append((200, STREAM, body))
+    assert world.answer(world.model()).generated_by == "some-model"
+
+
 def test_a_stream_with_other_line_ends_is_understood(world: World) -> None:
     body = (
         stream(["person_1 did document.delete on entity_1 [1]."]).replace(b"\n", b"\r\n").replace(b"data: ", b"data:")

@@ -168,7 +168,7 @@ class ChatModel:
                     if said and said.content and choice.index == 0 and length <= MAX_CHARACTERS:
                         pieces.append(said.content)
                         length += len(said.content)
-                    finish = choice.finish_reason or finish
+                    finish = finish or choice.finish_reason
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return self._failed("an answer that is not of the protocol")
         if finish == "content_filter":
@@ -206,5 +206,7 @@ def _chunks(body: bytes) -> Iterator[_Chunk]:
         if name != b"data":
             continue
         if data.strip() == b"[DONE]":
+            # Some servers give no reason for an end.
+            yield _Chunk([_Choice(finish_reason="stop")])
             return
         yield msgspec.json.decode(data, type=_Chunk)

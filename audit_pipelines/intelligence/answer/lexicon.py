@@ -6,6 +6,8 @@ and is withheld from a model. A longer list lets through more of what a model sa
 
 from typing import Final
 
+from audit_pipelines.intelligence.search.words import EMPTY, READ
+
 
 def _set(words: str) -> frozenset[str]:
     return frozenset(words.split())
@@ -45,18 +47,15 @@ NUMBERS: Final = {name: value for value, name in enumerate(_NAMES.split(), start
 }  # fmt: skip
 """Numbers in words, which are figures as much as digits are."""
 
-ASKING: Final = _set("""
-    a about after again against all an and any anybody anyone anything are as ask at be been before between both but by
-    can compare compared count date day days did different do does doing done during each earlier ever every everybody
-    everyone everything except explain fewer fewest find first for from give had happen happened happening has have hour
-    hours how i in into is it its kind kinds last later latest least less like list long many me mean means minute
-    minutes month months more morning most much my never next night nobody not number of off often on once one ones only
-    or other our out outside over own past people per person please previous quarter rank ranked recent recently same
-    second seconds show shown since so some somebody someone something summarise summarize summary tell than that the
-    their them then there these they this those time times to today together top total twice two under unusual until us
-    very was we week weekend weeks were what when where whether which while who whom whose why with within without would
-    year years yesterday you three four five six seven eight nine ten
+ASKING: Final = (
+    EMPTY
+    | READ
+    | _set("""
+    compare count date day days different explain fewer fewest first least less long mean means month never next night
+    number often outside past rank ranked second seconds summarise summarize summary top total twice two three four five
+    six seven eight nine ten unusual very week weeks without year years
 """)
+)
 """Words of questions that name nobody."""
 
 REPORTING: Final = _set("""
@@ -64,7 +63,7 @@ REPORTING: Final = _set("""
     controls could counted counts covers critical detected differs during each earlier fewer first following found
     frequent from had hash hashed high higher holds intact lake last ledger less low lower made medium met month
     months more most often organisation other passes period previous product re reference referred report reports
-    requirements risk scored severity share signed since tags than there therefore through together totalled until
+    requirements risk scored severity share signed score since tags than there therefore through together totalled until
     up verified verify week weeks while year years yet
 """)
 """What a report's own sentences are made of, and what joins them."""
