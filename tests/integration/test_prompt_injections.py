@@ -84,7 +84,7 @@ def assert_clean(text: str, cited: tuple[int, ...], sources: tuple[Source, ...],
     assert not [wanted for wanted in injection.wanted if wanted.casefold() in told.casefold()]
     assert {int(number) for number in re.findall(r"\[([0-9]+)\]", text)} == set(cited)
     assert set(cited) <= {each.number for each in sources}
-    assert not re.search(r"\]\(|!\[|[<>{}`|]|://|www\.", text)
+    assert not re.search(r"\]\(|!\[|[<>{}`]|://|www\.", text)
     assert text.isprintable()
 
 

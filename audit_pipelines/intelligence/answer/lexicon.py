@@ -59,11 +59,11 @@ ASKING: Final = (
 """Words of questions that name nobody."""
 
 REPORTING: Final = _set("""
-    active alone among anomalies anomaly before between busiest caused chain checked checkpoint classifier
+    active alone among anomalies anomaly before between busiest caused chain checked checkpoint classifier control
     controls could counted counts covers critical detected differs during each earlier fewer first following found
     frequent from had hash hashed high higher holds intact lake last ledger less low lower made medium met month
     months more most often organisation other passes period previous product re reference referred report reports
-    requirements risk scored severity share signed score since tags than there therefore through together totalled until
-    up verified verify week weeks while year years yet
+    requirements risk score scored severity share signed since tags than there therefore through together totalled
+    until up verified verify week weeks while year years yet
 """)
 """What a report's own sentences are made of, and what joins them."""

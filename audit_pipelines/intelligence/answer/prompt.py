@@ -29,6 +29,9 @@ MOST_SOURCES: Final = 20
 
 _LONGEST_WORDS: Final = 160
 _LONGEST_QUESTION: Final = 500
+ALIAS: Final = re.compile(r"(?:person|entity|type)_[0-9]+")
+"""What stands for somebody or something in one request."""
+
 # As programs name things. Five digits in a row are a number of somebody or something.
 _NAME: Final = re.compile(r"(?!.*\d{5})(?=.{1,64}$)[A-Za-z][A-Za-z0-9]*(?:[._:/-]+[A-Za-z0-9]+){0,9}", re.ASCII)
 _OUTCOME: Final = re.compile(r"[A-Za-z][A-Za-z_-]{0,23}")
@@ -138,7 +141,8 @@ def moment_of(source: Source, zone: tzinfo) -> datetime:
 
 def may_leave(label: str | None) -> bool:
     """Return whether an event or entity type goes as it stands: one name of letters, in the form of programs' names."""
-    return bool(label and _NAME.fullmatch(label))
+    # A type called `person_1` would be taken for somebody.
+    return bool(label and _NAME.fullmatch(label) and not ALIAS.search(label))
 
 
 def _told(source: Source, aliases: _Aliases) -> Told:

@@ -88,17 +88,18 @@ def _hide(sentences: Sequence[str], labels: Iterable[str]) -> tuple[list[str], d
         return names.setdefault(found[0], f"label_{len(names) + 1}")
 
     chosen = "|".join(re.escape(label) for label in sorted({*labels} - {""}, key=len, reverse=True))
+    pieces = re.compile(rf"(?P<chosen>(?<!\w)(?:{chosen or '(?!)'})(?!\w))|{_TOKEN.pattern}")
     hidden = [
-        re.sub(rf"(?<!\w)(?:{chosen})(?!\w)", name_of, sentence) if chosen else sentence for sentence in sentences
+        pieces.sub(lambda found: name_of(found) if found["chosen"] or not _may_leave(found) else found[0], sentence)
+        for sentence in sentences
     ]
-    hidden = [_TOKEN.sub(lambda found: found[0] if _may_leave(found) else name_of(found), each) for each in hidden]
     return hidden, {name: label for label, name in names.items()}
 
 
 def _may_leave(found: re.Match[str]) -> bool:
     """Return whether a piece between blanks and punctuation is a figure or a word of closed lists."""
     token = found[0]
-    if _PLAIN_FIGURE.fullmatch(token) or _LABEL.fullmatch(token) or token in _CALENDAR:
+    if _PLAIN_FIGURE.fullmatch(token) or token in _CALENDAR:
         return True
     begins = not found.string[: found.start()].strip() or found.string[: found.start()].rstrip().endswith((".", ":"))
     # A name that is a word as well (Grant, Bill) begins with a capital.

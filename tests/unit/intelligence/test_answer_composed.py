@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from audit_pipelines.intelligence.answer.compose import compose
-from audit_pipelines.intelligence.answer.labels import LONGEST, is_plain, shown, visible
+from audit_pipelines.intelligence.answer.labels import LONGEST, defused, is_plain, shown, visible
 from audit_pipelines.intelligence.answer.model import Facts, Group, Source
 from audit_pipelines.intelligence.search.asked import Conditions, Question
 from audit_pipelines.intelligence.search.periods import Period
@@ -179,7 +179,7 @@ def test_a_plain_name_is_shown_as_it_is(label: str) -> None:
     ("label", "expected"),
     [
         ("Add member to role.", "“Add member to role.”"),
-        ("x [1] ![](http://evil)", "“x (1) .()(http·evil)”"),
+        ("x [1] ![](http://evil)", "“x (1) !()(http·evil)”"),
         ("//evil.example", "“//evil.example”"),
         ("http://evil.example", "“http·evil.example”"),
         ("www.evil.example", "“·evil.example”"),
@@ -196,6 +196,11 @@ def test_a_plain_name_is_shown_as_it_is(label: str) -> None:
 def test_any_other_label_is_quoted_and_defused(label: str, expected: str) -> None:
     assert not is_plain(label)
     assert shown(label) == expected
+
+
+def test_a_name_is_shown_as_it_is_but_for_what_looks_like_an_answers_own() -> None:
+    assert defused("Zoë O'Neill-García (CORP\\zoe#1)") == "Zoë O'Neill-García (CORP\\zoe#1)"
+    assert defused("Eve [1] https://evil.example") == "Eve (1) https·evil.example"
 
 
 def test_what_is_not_seen_is_written_out() -> None:

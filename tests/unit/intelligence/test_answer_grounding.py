@@ -3,7 +3,7 @@
 import pytest
 
 from audit_pipelines.intelligence.answer.grounding import Sentence, check, split_sentences
-from audit_pipelines.intelligence.answer.prompt import prompt_for
+from audit_pipelines.intelligence.answer.prompt import may_leave, prompt_for
 from tests.unit.intelligence.answer_samples import BERLIN, SOURCES, ask, facts, source
 
 ODD = source(5, event_type="Add member to role.", entity_type="secure", entity_id="all", outcome="approved",
@@ -122,3 +122,11 @@ def test_lists_and_bold_type_are_read_as_sentences() -> None:
 
 def test_a_sentence_is_kept_once() -> None:
     assert kept("person_1 deleted entity_1 [1]. person_1 deleted entity_1 [1].") == ["person_1 deleted entity_1 [1]."]
+
+
+@pytest.mark.parametrize("name", ["person_2", "entity_1", "type_1", "x.person_77"])
+def test_a_type_that_looks_like_an_alias_is_none(name: str) -> None:
+    prompt = prompt_for(ask("what happened today"), facts(), (source(1, event_type=name), SOURCES[2]), BERLIN)
+    assert not may_leave(name)
+    (alias,) = [alias for alias in prompt.told[0].names if alias.startswith("type_")]
+    assert prompt.stands_for[alias] == name

@@ -88,3 +88,9 @@ def test_what_may_name_somebody_is_sent_by_another_name() -> None:
     for hidden in ("document.delete", "a1b2c3d4", "user.login", "Grant", "Erasure", "events (24"):
         assert hidden not in sent
     assert "1,234 events by 12 actors" in sent
+
+
+def test_a_type_that_looks_like_a_name_of_ours_is_hidden_as_well() -> None:
+    composed = ("The most frequent type was label_2 with 3 events.", "The most active was label_1 with 3 events.")
+    summary = summarise(Said("label_1 was the most frequent type with 3 events [1]."), composed)
+    assert summary.sentences == ("label_2 was the most frequent type with 3 events.", composed[1])
