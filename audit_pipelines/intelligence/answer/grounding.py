@@ -8,7 +8,7 @@ short list that claims nothing. What that costs is sentences that are true in ot
 import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import tzinfo
+from datetime import timedelta, tzinfo
 from typing import Final
 
 from audit_pipelines.intelligence.answer.lexicon import ASSURANCES, CLAIMS, DENIED, FAILED, GRAMMAR, NUMBERS, SUCCEEDED
@@ -157,9 +157,11 @@ def _moments(told: Told, zone: tzinfo) -> Iterator[str]:
         yield day
         yield f"{weekday}, {day}"
         yield f"{weekday} {day}"
-    yield f"{at:%Y-%m-%dT%H:%M:%S}"
-    yield f"{at:%H:%M:%S}"
-    yield f"{at:%H:%M}"
+    clocks = (f"{at:%H:%M:%S}", f"{at:%H:%M}", f"{at.hour}:{at:%M}", f"{at:%Y-%m-%dT%H:%M:%S}")
+    yield from clocks
+    # Of another zone's clock it would be another moment.
+    if at.utcoffset() == timedelta(0):
+        yield from (f"{clock} UTC" for clock in clocks)
 
 
 def _figures_fit(body: str, counted: Collection[int]) -> bool:

@@ -17,8 +17,9 @@ GRAMMAR: Final = _set("""
     a an the this that these those it its it's they their them he his him she her who which whose where when there and
     or also with by on at in of to from for as into was were is are be been being has have had did do does done act
     acted action actor event events entry entries record recorded records log logged trail show shows shown showed
-    person user account entity type kind outcome result time date day utc occurred happened took place made performed
-    carried out against attempt attempts attempted tried try called named s
+    person user account entity type kind outcome result time date day occurred happened took place made performed
+    carried out against attempt attempts attempted tried try called named via
+    using including data item items activity operation s
 """)
 """Words that hold a sentence together and claim nothing of their own."""
 

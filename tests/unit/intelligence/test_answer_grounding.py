@@ -1,5 +1,7 @@
 """Which sentences are borne out by the events that they cite, and which are not."""
 
+from datetime import UTC
+
 import pytest
 
 from audit_pipelines.intelligence.answer.grounding import Sentence, check, split_sentences
@@ -60,6 +62,7 @@ def test_what_the_events_say_is_kept(sentence: str) -> None:
         "person_1 deleted a dozen documents at 09:59 [1].",
         "person_1 deleted ١٧ documents at 09:59 [1].",
         "person_1 deleted 1.7 documents at 09:59 [1].",
+        "person_1 deleted entity_1 at 09:59:59 UTC [1].",
         "person_1 deleted entity_1 in March [1].",
         "person_1 deleted entity_1 on Monday [1].",
         "person_1 deleted entity_17 [1].",
@@ -101,6 +104,12 @@ def test_what_the_events_say_is_kept(sentence: str) -> None:
 )
 def test_what_no_event_says_is_dropped(sentence: str) -> None:
     assert kept(sentence.replace("**", "* *")) == []
+
+
+def test_a_time_may_name_its_zone_where_it_is_the_one_that_is_meant() -> None:
+    said = "person_1 deleted entity_1 at 08:59:59 UTC [1]."
+    assert [each.text for each in check(said, TOLD, facts(), UTC).kept] == [said]
+    assert not check(said, TOLD, facts(), BERLIN).kept
 
 
 def test_citations_may_stand_anywhere_and_are_written_alike() -> None:
