@@ -14,7 +14,7 @@ from typing import Final
 from audit_pipelines.intelligence.answer.lexicon import ASSURANCES, CLAIMS, DENIED, FAILED, GRAMMAR, NUMBERS, SUCCEEDED
 from audit_pipelines.intelligence.answer.model import Facts
 from audit_pipelines.intelligence.answer.prompt import Told, moment_of
-from audit_pipelines.intelligence.search.kinds import fold_compounds, stem
+from audit_pipelines.intelligence.search.kinds import fold_compounds, fold_signing, stem
 from audit_pipelines.reports.words import MONTHS, WEEKDAYS, number
 
 LONGEST_SENTENCE: Final = 400
@@ -175,7 +175,7 @@ def _figures_fit(body: str, counted: Collection[int]) -> bool:
 
 
 def _words_fit(body: str, cited: Sequence[Told], counted: Collection[int]) -> bool:
-    said = [word.lower() for word in _WORD.findall(fold_compounds(body))]
+    said = [word.lower() for word in _WORD.findall(fold_compounds(fold_signing(body)))]
     details = {form for each in cited for word in each.details for form in (word, stem(word))}
     types = {form for each in cited for word in each.words for form in (word, stem(word))}
     outcomes = {
