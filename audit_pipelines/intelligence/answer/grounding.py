@@ -138,7 +138,7 @@ def _take_out(body: str, cited: Sequence[Told], zone: tzinfo) -> tuple[str, _Anc
     aliases = {alias for each in cited for alias in (each.person, each.entity) if alias}
     moments = {form for each in cited for form in _moments(each, zone)}
     # A type that is one plain word is looked at as a word: `all` or `no` could be one, and ties a sentence to nothing.
-    names = {name for each in cited for name in each.names if not name.isalpha()}
+    names = {name for each in cited for name in (each.type, each.entity_type) if name and not name.isalpha()}
     for exact in sorted({*aliases, *moments, *names}, key=len, reverse=True):
         # "3 March" is not said by "3 March 2024".
         found = rf"(?<![\w.:/,-]){re.escape(exact)}(?![\w/-]|[.,:]\w|,?\s+[0-9]{{4}}(?![:,0-9]))"
