@@ -100,6 +100,8 @@ class Found:
     next: Place | None = None
     ranked: bool = False
     """Whether the hits are in an order of meaning."""
+    distinct: int = 0
+    """Of a ranking: how many different values there are, also beyond its end."""
     notes: tuple[str, ...] = ()
     """What the caller must know to read the result rightly, a sentence each."""
     whole: bool = True
@@ -177,8 +179,9 @@ class Search:
                 "fewest": question.fewest,
                 "top": question.top or _DEFAULT_TOP,
             }
-            groups = tuple(Group(value, events) for value, events in _rows(conn, "groups", grouped))
-            found = replace(found, facts=replace(facts, groups=groups))
+            rows = _rows(conn, "groups", grouped)
+            groups = tuple(Group(value, events) for value, events, _ in rows)
+            found = replace(found, facts=replace(facts, groups=groups), distinct=rows[0][2] if rows else 0)
         if question.wanted == "comparison" and question.compared_with:
             period = question.compared_with
             conditions = replace(question.conditions, since=period.since, until=period.until)
@@ -187,7 +190,7 @@ class Search:
         if ordered is not None:
             return self._by_meaning(conn, prepared, found, matching, ordered)
         if question.first is not None and question.wanted == "events" and asked.after is None:
-            timed = matching | {"newest": not question.first, "limit": asked.limit}
+            timed = matching | {"newest": not question.first, "limit": min(question.top or asked.limit, asked.limit)}
             return replace(found, hits=_hits(conn, _over_matching("by_time"), timed))
         paged = matching | {
             "newest": True,

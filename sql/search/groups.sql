@@ -1,4 +1,5 @@
--- What matches, counted by one thing, in the order of a ranking; events without that thing are in no group.
+-- What matches, counted by one thing, in the order of a ranking, and how many different ones there are; events without
+-- that thing are in no group.
 , valued as (
     select case %(group)s
                when 'actor' then actor_ref::text
@@ -10,6 +11,6 @@
                when 'hour' then to_char(occurred_at at time zone %(zone)s, 'HH24') end as value
     from matching
 )
-select value, count(*) as events from valued where value is not null group by value
+select value, count(*) as events, count(*) over () as different from valued where value is not null group by value
 order by case when %(fewest)s::boolean then count(*) else -count(*) end, value collate "C"
 limit %(top)s
