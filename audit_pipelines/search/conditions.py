@@ -44,6 +44,11 @@ class Wanted:
     with_accesses: bool = False
     zone: str = "UTC"
 
+    @property
+    def is_narrow(self) -> bool:
+        """Whether there is any condition, so that few events may fulfil all of them."""
+        return bool(self.words) or self.conditions != Conditions()
+
 
 def joined(understood: Conditions, explicit: Conditions) -> Conditions:
     """Return what was understood, with every condition that was given explicitly in place of its own kind."""

@@ -45,6 +45,9 @@ _FAR: Final = 0.15
 # Looking up the texts of this many events takes 0.2 s; with more, the newest of each text are soon found.
 _FEW: Final = 60_000
 _FIRST_TEXTS: Final = 8
+# What at most this many events fulfil is answered by one pass over the covering index; keeping more of them costs more
+# than a second pass.
+_MOST_AT_ONCE: Final = 100_000
 _MOST_UNTOLD: Final = 100_000
 # A server of embeddings that failed is asked again after this long; until then words alone decide.
 _PAUSE_S: Final = 30.0
@@ -82,6 +85,11 @@ class Prepared:
     """Its conditions are those that are applied: the understood ones joined with the explicit ones."""
     wanted: Wanted
     asked: Asked
+
+    @property
+    def is_by_meaning(self) -> bool:
+        """Whether words are left that no filter says."""
+        return self.question.wanted == "events" and bool(self.question.unexplained)
 
     @property
     def key(self) -> tuple[Any, ...]:
@@ -150,7 +158,7 @@ class Search:
             DatabaseUnavailableError: when it takes longer than DATABASE_TIMEOUT.
         """
         question, asked = prepared.question, prepared.asked
-        ordered = self._order(prepared) if question.wanted == "events" and question.unexplained else None
+        ordered = self._order(prepared) if prepared.is_by_meaning else None
         try:
             with self._database.tenant_connection(prepared.tenant_id) as conn:
                 return self._find(conn, prepared, ordered) if asked.limit else _nothing(question)
@@ -159,48 +167,70 @@ class Search:
 
     def _find(self, conn: Connection, prepared: Prepared, ordered: "_Order | None") -> Found:
         question, wanted, asked = prepared.question, prepared.wanted, prepared.asked
-        matching = self._parameters(prepared, wanted)
-        facts = _count(conn, matching)
-        notes = [_network_note(each) for each in unsupported_networks(wanted.conditions)]
+        found, matching = self._exact(conn, prepared, wanted, question)
         ids = wanted.conditions.entity_ids
-        if not facts.matching and ids and ids != asked.explicit.entity_ids:
+        if not found.facts.matching and ids and ids != asked.explicit.entity_ids:
             # An identifier may stand elsewhere than in entity_id.
             conditions = replace(wanted.conditions, entity_ids=(), phrases=(*wanted.conditions.phrases, *ids))
-            as_words = self._parameters(prepared, replace(wanted, conditions=conditions))
-            elsewhere = _count(conn, as_words)
-            if elsewhere.matching:
-                matching, facts = as_words, elsewhere
-                question = replace(question, conditions=conditions)
-                notes.append(f"No entity is called {' or '.join(ids)}: events with these words were looked for.")
-        found = Found(question=question, hits=(), facts=facts, notes=tuple(notes), archived=_archived(conn))
-        if question.wanted == "ranking":
-            grouped = matching | {
-                "group": question.group or "actor",
-                "fewest": question.fewest,
-                "top": question.top or _DEFAULT_TOP,
-            }
-            rows = _rows(conn, "groups", grouped)
-            groups = tuple(Group(value, events) for value, events, _ in rows)
-            found = replace(found, facts=replace(facts, groups=groups), distinct=rows[0][2] if rows else 0)
+            other = replace(question, conditions=conditions)
+            elsewhere, as_words = self._exact(conn, prepared, replace(wanted, conditions=conditions), other)
+            if elsewhere.facts.matching:
+                note = f"No entity is called {' or '.join(ids)}: events with these words were looked for."
+                found, matching = replace(elsewhere, notes=(note,)), as_words
+        notes = (*map(_network_note, unsupported_networks(wanted.conditions)), *found.notes)
+        found = replace(found, notes=notes, archived=_archived(conn))
         if question.wanted == "comparison" and question.compared_with:
             period = question.compared_with
-            conditions = replace(question.conditions, since=period.since, until=period.until)
-            other = self._parameters(prepared, replace(wanted, conditions=conditions))
-            found = replace(found, facts=replace(facts, compared=_count(conn, other).matching))
-        if ordered is not None:
-            return self._by_meaning(conn, prepared, found, matching, ordered)
-        if question.first is not None and question.wanted == "events" and asked.after is None:
-            timed = matching | {"newest": not question.first, "limit": min(question.top or asked.limit, asked.limit)}
-            return replace(found, hits=_hits(conn, _over_matching("by_time"), timed))
-        paged = matching | {
-            "newest": True,
+            conditions = replace(found.question.conditions, since=period.since, until=period.until)
+            other_period = self._parameters(prepared, replace(wanted, conditions=conditions))
+            found = replace(found, facts=replace(found.facts, compared=_count(conn, other_period).matching))
+        return found if ordered is None else self._by_meaning(conn, prepared, found, matching, ordered)
+
+    def _exact(
+        self, conn: Connection, prepared: Prepared, wanted: Wanted, question: Question
+    ) -> tuple[Found, dict[str, Any]]:
+        """Return what the conditions alone find, and how SQL is asked for it."""
+        asked = prepared.asked
+        is_ranking = question.wanted == "ranking"
+        by = "seq" if question.first is None or question.wanted != "events" or asked.after else (
+            "first" if question.first else "last"
+        )  # fmt: skip
+        limit = asked.limit if by == "seq" else min(question.top or asked.limit, asked.limit)
+        matching = self._parameters(prepared, wanted) | {
+            "group": (question.group or "actor") if is_ranking else None,
+            "fewest": question.fewest,
+            "top": question.top or _DEFAULT_TOP,
+            "by": by,
+            "newest": by != "first",
             "cursor": asked.after.seq if asked.after else None,
-            "limit": asked.limit,
+            "limit": limit,
             "max_bytes": _PAGE_BYTES,
+            "most": _MOST_AT_ONCE,
         }
-        hits = _hits(conn, _over_matching("page"), paged)
-        more = bool(hits) and hits[0].found > len(hits)
-        return replace(found, hits=hits, next=Place(hits[-1].seq) if more else None)
+        if wanted.is_narrow:
+            count, first_at, last_at, page, groups, distinct = _rows(conn, "at_once", matching)[0]
+            if count <= _MOST_AT_ONCE:
+                facts = Facts(
+                    matching=count, first_at=first_at, last_at=last_at,
+                    groups=tuple(Group(value, int(events)) for value, events in groups or ()),
+                )  # fmt: skip
+                seqs = page or []
+                hits = _hits(conn, query("search/by_seq"), {"seqs": seqs[:limit], "max_bytes": _PAGE_BYTES})
+                place = Place(hits[-1].seq) if by == "seq" and len(seqs) > len(hits) else None
+                return Found(question=question, hits=hits, facts=facts, distinct=distinct, next=place), matching
+        if is_ranking:
+            rows = _rows(conn, "groups", matching)
+            _, _, distinct, count, first_at, last_at = rows[0]
+            groups = tuple(Group(value, events) for value, events, *_ in rows if value is not None)
+            facts = Facts(matching=count or 0, first_at=first_at, last_at=last_at, groups=groups)
+        else:
+            facts, distinct = _count(conn, matching), 0
+        if prepared.is_by_meaning:
+            return Found(question=question, hits=(), facts=facts), matching
+        hits = _hits(conn, _over_matching("page" if by == "seq" else "by_time"), matching)
+        more = by == "seq" and bool(hits) and hits[0].found > len(hits)
+        place = Place(hits[-1].seq) if more else None
+        return Found(question=question, hits=hits, facts=facts, distinct=distinct, next=place), matching
 
     def _parameters(self, prepared: Prepared, wanted: Wanted) -> dict[str, Any]:
         return parameters(wanted, self._vault.tenant_key(prepared.tenant_id))
@@ -275,15 +305,15 @@ class Search:
             if len(seqs) >= most:
                 break
         page = seqs[begun : begun + asked.limit]
-        hits = _hits(conn, query("search/by_seq"), {"seqs": page})
+        hits = _hits(conn, query("search/by_seq"), {"seqs": page, "max_bytes": _PAGE_BYTES})
         notes = found.notes + ((ordered.note,) if ordered.note else ())
         untold = _untold(conn, state.texts_until)
         if untold:
             notes += (f"{untold:,} new events are not searched by meaning yet.",)
-        more = len(seqs) > begun + asked.limit
+        more = len(seqs) > begun + len(hits)
         return replace(
             found, hits=hits, ranked=True, notes=notes, whole=ordered.whole,
-            next=Place(end, begun + asked.limit) if more else None,
+            next=Place(end, begun + len(hits)) if more else None,
         )  # fmt: skip
 
 
