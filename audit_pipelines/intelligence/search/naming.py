@@ -106,6 +106,8 @@ class Names:
         self._vocabulary = vocabulary
         self._kinds = kinds
         self._looked_up = 0
+        self.mentioned = 0
+        """How often somebody was named."""
         self._last: tuple[int, _Part] | None = None
 
     def read_identities(self) -> None:
@@ -173,6 +175,7 @@ class Names:
 
     def _note(self, person: Person, start: int, end: int) -> None:
         part, begin = self._part(start, end)
+        self.mentioned += 1
         self._draft.add({"actor": "actors", "not actor": "not_actors", "entity": "persons"}[part], *person.refs)
         self._draft.take(begin, end, part, person.name)
         possessive = re.compile(r"'s?\b").match(self._draft.rest, end)

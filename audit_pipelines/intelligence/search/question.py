@@ -31,6 +31,9 @@ from audit_pipelines.intelligence.search.wanted import (
     read_form,
     read_imperative,
     read_order,
+    read_same_time,
+    read_versus,
+    shifted,
 )
 from audit_pipelines.intelligence.search.words import ACTION, EMPTY, OBJECT, READ
 
@@ -39,7 +42,7 @@ __all__ = ["Conditions", "Group", "Hours", "Person", "Question", "Understood", "
 _OUTCOMES: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
     (re.compile(rf"(?<![\w-])(?:{pattern})(?![\w-])", re.I), outcome)
     for pattern, outcome in (
-        (r"un-?success(?:ful(?:ly)?)?|fail(?:s|ed|ing|ures?)?|errors?|errored|went\s+wrong|go(?:es|ne)?\s+wrong", "failure"),
+        (r"un-?success(?:ful(?:ly)?)?|fail(?:s|ed|ing|ures?)?|non-?success\w*|errors?|errored|went\s+wrong|go(?:es|ne)?\s+wrong", "failure"),
         (
             r"den(?:y|ies|ied|ials?)|refus(?:ed|als?|es)|reject(?:ed|ions?)|blocked|forbidden|unauthori[sz]ed|"
             r"access\s+denied|not\s+allowed|not\s+permitted|turned\s+away",
@@ -72,8 +75,13 @@ _HOURS: Final[tuple[tuple[re.Pattern[str], Hours], ...]] = (
 _DIFFERENCE_BETWEEN: Final = re.compile(r"\b(?:difference|compar\w+)\s+(between)\b", re.I)
 _TOKEN: Final = re.compile(r"[^\W_](?:[\w'-]*\w)?")
 _EXCEPT: Final = re.compile(
-    r"\b(?:except(?:ing)?(?:\s+for)?|excluding|exclude|other\s+than|apart\s+from|but\s+not|without|ignoring|not\s+counting|besides|no)"
+    r"\b(?:(?:everything|anything|all)\s+but|except(?:ing)?(?:\s+for)?|excluding|exclude|other\s+than|apart\s+from|but\s+not|without|ignoring|not\s+counting|besides|no)"
     r"\s+(?:(?:the|any|all|those|of)\s+)*(?P<kinds>[a-z_ ,-]{3,80})",
+    re.I,
+)
+# "accounts that were closed": what it is done to is no word to leave out.
+_ACTED_UPON: Final = re.compile(
+    r"\b(?:users?|accounts?|employees?)\s+(?:(?:that|which|who)\s+)?(?:(?:were|was|are|is|been|being|got|have|has|had)\s+)+\w+ed\b",
     re.I,
 )
 _PARTED: Final = re.compile(r"\b(?:and|or|plus)\b|,|/|&")
@@ -102,6 +110,8 @@ def understand(text: str, vocabulary: Vocabulary, *, now: datetime, zone: tzinfo
     form = read_form(draft, kinds)
     first, some = read_order(draft) if form.wanted == "events" else (None, None)
     names.read_persons()
+    if form.wanted in {"events", "count"} and not compared_with:
+        form = read_versus(draft, form, names.mentioned)
     meaning = _meaning(draft)
     _read_except(draft, kinds)
     unexplained, likely = _read_kinds(draft, kinds, vocabulary)
@@ -139,8 +149,11 @@ def _read_times(draft: Draft, now: datetime, zone: tzinfo) -> Period | None:
     between = _DIFFERENCE_BETWEEN.search(draft.rest)
     if between:
         draft.blank(between.start(1), between.end(1))
+    unit = read_same_time(draft)
     found = find_times(draft.rest, now, zone)
     other, period = read_comparison(draft, found, now, zone)
+    if unit and found and not period:
+        period = shifted(found[0].period, unit, zone)
     if period:
         start, end = (other.start, other.end) if other else (0, 0)
         draft.take(start, end, "compared with", _shown(period))
@@ -198,7 +211,7 @@ def _read_kinds(draft: Draft, kinds: Kinds, vocabulary: Vocabulary) -> tuple[tup
     words = [word for part in parts for word in part]
     if not words or draft.conditions.event_types:
         return tuple(words), ()
-    meant = _meant(kinds, parts)
+    meant = _meant(kinds, parts, acted_upon=bool(_ACTED_UPON.search(draft.rest)))
     explained = meant.words if meant else frozenset()
     left = tuple(word for word in words if word not in explained)
     entity_types = tuple(each for each in vocabulary.entity_types for word in left if stem(word) == stem(each))
@@ -214,12 +227,17 @@ def _read_kinds(draft: Draft, kinds: Kinds, vocabulary: Vocabulary) -> tuple[tup
     return (tuple(words) if left else ()), (meant.event_types if meant else ())
 
 
-def _meant(kinds: Kinds, parts: list[list[str]]) -> Meant | None:
+def _meant(kinds: Kinds, parts: list[list[str]], *, acted_upon: bool) -> Meant | None:
     """Return what the words mean; "requests" and "logs" may be nothing but events, and are tried without."""
     meant = kinds.meant_by_parts(parts)
     words = [word for part in parts for word in part]
-    plain = [[word for word in part if word not in _MAY_BE_EMPTY] for part in parts]
-    if meant and meant.words.issuperset(words) and not _only_empty(meant, words, plain):
+    # "users created" is about users, "users who logged in" about log-ins.
+    spared = _PEOPLE if acted_upon or (meant and meant.words & _PEOPLE) else frozenset()
+    plain = [[word for word in part if word not in _MAY_BE_EMPTY - spared] for part in parts]
+    if words and all(word in _MAY_BE_EMPTY for word in words):
+        # "denied requests" are no requests for absence, and "logs" are whatever is logged.
+        return Meant(kinds.event_types, frozenset(words))
+    if meant and meant.words.issuperset(words):
         return meant
     otherwise = kinds.meant_by_parts([[_OTHERWISE.get(word, word) for word in part] for part in parts])
     if otherwise and otherwise.words.issuperset(_OTHERWISE.get(word, word) for word in words):
@@ -228,8 +246,6 @@ def _meant(kinds: Kinds, parts: list[list[str]]) -> Meant | None:
     rest = [word for part in plain for word in part]
     if again and again.words.issuperset(rest):
         return Meant(again.event_types, again.words | frozenset(words) - frozenset(rest))
-    if not rest and words:
-        return Meant(kinds.event_types, frozenset(words))
     return meant
 
 
@@ -237,12 +253,8 @@ def _meant(kinds: Kinds, parts: list[list[str]]) -> Meant | None:
 _OTHERWISE: Final = {word: "query" for word, head in ACTION.items() if head == "search"} | {
     word: "search" for word, head in ACTION.items() if head == "query"
 }
-_MAY_BE_EMPTY: Final = frozenset("request requests access accesses log logs entry trail trails change".split())
-
-
-def _only_empty(meant: Meant, words: list[str], plain: list[list[str]]) -> bool:
-    """Return whether words that may mean nothing decide alone: "denied requests" are no requests for absence."""
-    return not any(plain) and all(word in _MAY_BE_EMPTY for word in words)
+_PEOPLE: Final = frozenset("user users account accounts employee employees".split())
+_MAY_BE_EMPTY: Final = _PEOPLE | frozenset("request requests access accesses log logs trail trails".split())
 
 
 def _parts(text: str) -> Iterator[list[str]]:
