@@ -25,7 +25,8 @@ _SIGNING: Final = (
         ),
         "login",
     ),
-    (re.compile(rf"\b{_SIGN}[ -](?:out|off)s?\b", re.I), "logout"),
+    # Who signs off approves.
+    (re.compile(rf"\b(?:{_SIGN}[ -]out|log(?:s|ged|ging)?[ -]off)s?\b", re.I), "logout"),
 )
 _COMPOUNDS: Final = tuple(
     (re.compile(rf"\b(?:{pattern})\b", re.I), single)
@@ -33,6 +34,7 @@ _COMPOUNDS: Final = tuple(
         (r"(?:turn|switch|shut)(?:s|ed|ing|ting)? (?:off|down)", "disable"),
         (r"(?:turn|switch|shut)(?:s|ed|ing|ting)? (?P<kept>\w+(?: \w+){0,2}) (?:off|down)", "disable"),
         (r"(?:turn|switch)(?:s|ed|ing)? on", "enable"),
+        (r"sign(?:s|ed|ing)?[ -]off", "approve"),
         (r"t(?:ook|ake|akes|aken|aking) away", "revoke"),
         (r"look(?:s|ed|ing)?[ -](?:at|into|up)", "read"),
         (r"roll(?:s|ed|ing)?[ -]back", "rollback"),

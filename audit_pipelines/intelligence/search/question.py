@@ -20,6 +20,7 @@ from audit_pipelines.intelligence.search.asked import (
     Vocabulary,
     Wanted,
 )
+from audit_pipelines.intelligence.search.concepts import concepts
 from audit_pipelines.intelligence.search.draft import Draft
 from audit_pipelines.intelligence.search.kinds import Kinds, Meant, fold_compounds, fold_signing, stem
 from audit_pipelines.intelligence.search.naming import Names, denial, read_addresses, read_exact_types, read_phrases
@@ -112,9 +113,10 @@ def understand(text: str, vocabulary: Vocabulary, *, now: datetime, zone: tzinfo
     names.read_persons()
     if form.wanted in {"events", "count"} and not compared_with:
         form = read_versus(draft, form, names.mentioned)
-    meaning = _meaning(draft)
+    untaken = draft.untaken().strip(" ,;:")
+    named = concepts(untaken)
     _read_except(draft, kinds)
-    unexplained, likely = _read_kinds(draft, kinds, vocabulary)
+    unexplained, meant = _read_kinds(draft, kinds, vocabulary)
     return Question(
         text=text,
         wanted="comparison" if compared_with else form.wanted,
@@ -125,8 +127,8 @@ def understand(text: str, vocabulary: Vocabulary, *, now: datetime, zone: tzinfo
         distinct=form.distinct,
         first=first,
         compared_with=compared_with,
-        meaning=meaning,
-        likely_types=likely,
+        meaning="; ".join((untaken, *(" ".join(words) for words in named))),
+        likely_types=_likely(kinds, meant, named) if unexplained else (),
         unexplained=unexplained,
         understood=tuple(draft.understood),
     )
@@ -202,15 +204,15 @@ def _read_except(draft: Draft, kinds: Kinds) -> None:
             draft.take(match.start(), match.end(), "not event_type", ", ".join(meant.event_types))
 
 
-def _read_kinds(draft: Draft, kinds: Kinds, vocabulary: Vocabulary) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Read the kinds of event asked for; returns the words left without a meaning and the types some words mean.
+def _read_kinds(draft: Draft, kinds: Kinds, vocabulary: Vocabulary) -> tuple[tuple[str, ...], Meant | None]:
+    """Read the kinds of event asked for; returns the words left without a meaning, and what some of the words mean.
 
     A kind is a filter only where every word is explained: a part of a question may mean something else.
     """
     parts = list(_parts(fold_compounds(re.sub(r"\s+", " ", draft.rest))))
     words = [word for part in parts for word in part]
     if not words or draft.conditions.event_types:
-        return tuple(words), ()
+        return tuple(words), None
     meant = _meant(kinds, parts, acted_upon=bool(_ACTED_UPON.search(draft.rest)))
     explained = meant.words if meant else frozenset()
     left = tuple(word for word in words if word not in explained)
@@ -223,8 +225,8 @@ def _read_kinds(draft: Draft, kinds: Kinds, vocabulary: Vocabulary) -> tuple[tup
         if len(meant.event_types) < len(vocabulary.event_types):
             draft.add("event_types", *meant.event_types)
             draft.note(" ".join(word for word in words if word in explained), "event_type", ", ".join(meant.event_types))
-        return (), ()
-    return (tuple(words) if left else ()), (meant.event_types if meant else ())
+        return (), meant
+    return (tuple(words) if left else ()), meant
 
 
 def _meant(kinds: Kinds, parts: list[list[str]], *, acted_upon: bool) -> Meant | None:
@@ -253,6 +255,8 @@ def _meant(kinds: Kinds, parts: list[list[str]], *, acted_upon: bool) -> Meant |
 _OTHERWISE: Final = {word: "query" for word, head in ACTION.items() if head == "search"} | {
     word: "search" for word, head in ACTION.items() if head == "query"
 }
+# More types than that, and the words said what was done but not to what.
+_MOST_LIKELY: Final = 8
 _PEOPLE: Final = frozenset("user users account accounts employee employees".split())
 _MAY_BE_EMPTY: Final = _PEOPLE | frozenset("request requests access accesses log logs trail trails".split())
 
@@ -266,8 +270,14 @@ def _parts(text: str) -> Iterator[list[str]]:
             yield said
 
 
-def _meaning(draft: Draft) -> str:
-    return re.sub(r"\s+", " ", draft.rest).strip(" ,;:")
+def _likely(kinds: Kinds, meant: Meant | None, named: list[tuple[str, ...]]) -> tuple[str, ...]:
+    """Return the event types that words of the question mean, as long as they say more than what was done."""
+    likely = list(meant.event_types) if meant and len(meant.event_types) <= _MOST_LIKELY else []
+    for words in named:
+        of_it = kinds.meant(words)
+        if of_it and of_it.words.issuperset(words) and len(of_it.event_types) <= _MOST_LIKELY:
+            likely += of_it.event_types
+    return tuple(dict.fromkeys(likely))
 
 
 def _shown(period: Period) -> str:
