@@ -1,12 +1,17 @@
 """What an answer is made of, as frozen values: the facts that a search counted, the events it found, and the answer.
 
-No model is asked and nothing is phrased here. Persons are references (UUIDs) throughout: what leaves this machine with
-a question is what stands here, and names are put in afterwards for those allowed to see them.
+No model is asked and nothing is phrased here. Persons are references throughout, in an answer too: each stands there as
+the bare UUID in its canonical form (36 characters, lower case, no brackets), which whoever knows the reference replaces
+by a name for those allowed to see it. A UUID that is nobody's reference is an identifier and stays.
 """
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 from uuid import UUID
+
+COMPOSED: Final = "composed"
+"""Who wrote an answer that no model had a part in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,3 +66,5 @@ class Answer:
     """`composed`, or the name of the chat model."""
     cited: tuple[int, ...] = ()
     """Numbers of the sources that the text names, ascending."""
+    without_model: str = ""
+    """Why a model that is configured has no part in it; fit to be shown, holds nothing that the model said."""
