@@ -28,7 +28,7 @@ from audit_pipelines.intelligence.answer.model import Facts, Group
 from audit_pipelines.intelligence.embed import Embedder
 from audit_pipelines.intelligence.render import label_words, parse_text, render_texts
 from audit_pipelines.intelligence.search.question import Conditions, Question, Vocabulary, understand
-from audit_pipelines.intelligence.search.ranking import Candidate, Ranked, rank
+from audit_pipelines.intelligence.search.ranking import MORE, Candidate, Ranked, rank
 from audit_pipelines.ledger.stored_row import StoredRow
 from audit_pipelines.search.conditions import Place, Wanted, joined, parameters, unsupported_networks
 from audit_pipelines.search.knowledge import Knowledge, State
@@ -44,7 +44,7 @@ _MOST_TEXTS: Final = 4_000
 _FAR: Final = 0.15
 # Looking up the texts of this many events takes 0.2 s; with more, the newest of each text are soon found.
 _FEW: Final = 60_000
-_FIRST_TEXTS: Final = 8
+_FIRST_TEXTS: Final = 16
 _MOST_UNTOLD: Final = 100_000
 # A server of embeddings that failed is asked again after this long; until then words alone decide.
 _PAUSE_S: Final = 30.0
@@ -263,11 +263,12 @@ class Search:
         end = asked.after.seq if asked.after else state.texts_until
         begun = asked.after.shown or 0 if asked.after else 0
         most = min(begun + asked.limit + 1, self._most)
-        bounded = matching | {"before_seq": end, "most": most}
+        bounded = matching | {"before_seq": end, "most": most, "more": MORE}
         is_few = found.facts.matching <= _FEW
         seqs: list[int] = []
-        for hashes in _in_parts([one.text_hash for one in ordered.ranked], whole=is_few):
-            rows = _rows(conn, "by_texts" if is_few else "of_texts", bounded | {"text_hashes": hashes})
+        for part in _in_parts(ordered.ranked, whole=is_few):
+            texts = {"text_hashes": [one.text_hash for one in part], "costs": [one.cost for one in part]}
+            rows = _rows(conn, "by_texts" if is_few else "of_texts", bounded | texts)
             seqs += [seq for seq, _ in rows]
             if len(seqs) >= most:
                 break
@@ -322,11 +323,11 @@ def _untold(conn: Connection, texts_until: int) -> int:
     return row[0] if row else 0
 
 
-def _in_parts(hashes: list[bytes], *, whole: bool) -> Iterator[list[bytes]]:
+def _in_parts(ranked: Sequence[Ranked], *, whole: bool) -> Iterator[Sequence[Ranked]]:
     """Yield the texts all at once, or few of them first: the best ones mostly are enough."""
-    first, size = 0, len(hashes) if whole else _FIRST_TEXTS
-    while first < len(hashes):
-        yield hashes[first : first + size]
+    first, size = 0, len(ranked) if whole else _FIRST_TEXTS
+    while first < len(ranked):
+        yield ranked[first : first + size]
         first, size = first + size, size * 4
 
 
