@@ -122,7 +122,7 @@ class Names:
             # The name of a service or an account may look like one, too.
             person = self._person(match[0])
             if person and _is_whole(match[0], person):
-                self._note(person, match.start(), match.end())
+                self._note(person, match.start(), match.end(), is_record=True)
                 continue
             denied, start = denial(self._draft, match.start())
             self._draft.add("not_entity_ids" if denied else "entity_ids", match[0])
@@ -173,8 +173,11 @@ class Names:
         machine = "@" not in person.name and "-" in person.name
         return not machine or bool(_BY.search(before))
 
-    def _note(self, person: Person, start: int, end: int) -> None:
+    def _note(self, person: Person, start: int, end: int, *, is_record: bool = False) -> None:
         part, begin = self._part(start, end)
+        if is_record and part == "actor" and self._draft.rest[:start].strip() and not _BY.search(self._draft.before(start)):
+            # A customer's number is somebody's name, and things are done to him: "events about C-1223".
+            part = "entity"
         self.mentioned += 1
         self._draft.add({"actor": "actors", "not actor": "not_actors", "entity": "persons"}[part], *person.refs)
         self._draft.take(begin, end, part, person.name)
