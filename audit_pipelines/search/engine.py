@@ -7,7 +7,8 @@ among those that do. Answers in words are made elsewhere, out of what is found h
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache, partial
@@ -28,7 +29,7 @@ from audit_pipelines.intelligence.answer.model import Facts, Group
 from audit_pipelines.intelligence.embed import Embedder
 from audit_pipelines.intelligence.render import label_words, parse_text, render_texts
 from audit_pipelines.intelligence.search.question import Conditions, Question, Vocabulary, understand
-from audit_pipelines.intelligence.search.ranking import Candidate, Ranked, rank
+from audit_pipelines.intelligence.search.ranking import MORE, Candidate, Ranked, rank
 from audit_pipelines.ledger.stored_row import StoredRow
 from audit_pipelines.search.conditions import Place, Wanted, joined, parameters, unsupported_networks
 from audit_pipelines.search.knowledge import Knowledge, State
@@ -44,7 +45,9 @@ _MOST_TEXTS: Final = 4_000
 _FAR: Final = 0.15
 # Looking up the texts of this many events takes 0.2 s; with more, the newest of each text are soon found.
 _FEW: Final = 60_000
-_FIRST_TEXTS: Final = 8
+# By how many doublings of every text's share a list grows that was too short; and where even one text fills any list.
+_FARTHER: Final = 2
+_DEAREST: Final = 20.0
 # What at most this many events fulfil is answered by one pass over the covering index; keeping more of them costs more
 # than a second pass.
 _MOST_AT_ONCE: Final = 100_000
@@ -296,14 +299,15 @@ class Search:
         end = asked.after.seq if asked.after else state.texts_until
         begun = asked.after.shown or 0 if asked.after else 0
         most = min(begun + asked.limit + 1, self._most)
-        bounded = matching | {"before_seq": end, "most": most}
-        is_few = found.facts.matching <= _FEW
-        seqs: list[int] = []
-        for hashes in _in_parts([one.text_hash for one in ordered.ranked], whole=is_few):
-            rows = _rows(conn, "by_texts" if is_few else "of_texts", bounded | {"text_hashes": hashes})
-            seqs += [seq for seq, _ in rows]
-            if len(seqs) >= most:
-                break
+        bounded = matching | {"before_seq": end, "most": most, "more": MORE}
+        if found.facts.matching <= _FEW:
+            texts = {
+                "text_hashes": [one.text_hash for one in ordered.ranked],
+                "costs": [one.cost for one in ordered.ranked],
+            }
+            seqs = [seq for seq, _ in _rows(conn, "by_texts", bounded | texts)]
+        else:
+            seqs = _newest_of_texts(conn, bounded, ordered.ranked, most)
         page = seqs[begun : begun + asked.limit]
         hits = _hits(conn, query("search/by_seq"), {"seqs": page, "max_bytes": _PAGE_BYTES})
         notes = found.notes + ((ordered.note,) if ordered.note else ())
@@ -355,12 +359,36 @@ def _untold(conn: Connection, texts_until: int) -> int:
     return row[0] if row else 0
 
 
-def _in_parts(hashes: list[bytes], *, whole: bool) -> Iterator[list[bytes]]:
-    """Yield the texts all at once, or few of them first: the best ones mostly are enough."""
-    first, size = 0, len(hashes) if whole else _FIRST_TEXTS
-    while first < len(hashes):
-        yield hashes[first : first + size]
-        first, size = first + size, size * 4
+def _newest_of_texts(conn: Connection, asked: dict[str, Any], ranked: Sequence[Ranked], most: int) -> list[int]:
+    """Return the seqs of the cheapest events, reading no more of each text than its share of a list of `most`.
+
+    All that costs up to a bound is read. Where that is too little, since conditions leave a text fewer than its share,
+    the bound rises until it is enough or every text is read whole.
+    """
+    bound = _bound(ranked, most)
+    while ranked:
+        within = [one for one in ranked if one.cost <= bound]
+        shares = [min(most, int(2 ** min((bound - one.cost) / MORE, 30.0))) for one in within]
+        texts = {
+            "text_hashes": [one.text_hash for one in within],
+            "costs": [one.cost for one in within],
+            "shares": shares,
+        }
+        rows = _rows(conn, "of_texts", asked | texts)
+        read = Counter(place for _, place in rows)
+        is_all = len(within) == len(ranked) and all(read[place] < share for place, share in enumerate(shares, start=1))
+        if len(rows) >= most or is_all or min(shares) >= most:
+            return [seq for seq, _ in rows]
+        bound += _FARTHER * MORE
+    return []
+
+
+def _bound(ranked: Sequence[Ranked], most: int) -> float:
+    """Return the cost up to which there would be `most` events if every text had as many as it may show."""
+    bound = ranked[0].cost if ranked else 0.0
+    while sum(2 ** ((bound - one.cost) / MORE) for one in ranked if one.cost <= bound) < most and bound < _DEAREST:
+        bound += MORE / 4
+    return bound
 
 
 class _Fitting(NamedTuple):

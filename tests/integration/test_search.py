@@ -332,7 +332,7 @@ def pages(client: httpx.Client, query: str, limit: int, between: Callable[[], ob
 
 def test_pages_have_no_gap_and_no_repeat_while_events_arrive(world: World, api: Api) -> None:
     tenant = uuid4()
-    story = generate(5, END, days=1, people=12, services=4).events[:300]
+    story = generate(5, END, days=4, people=24, services=8).events[:300]
     world.installation.ledger.append(tenant, story)
     embed(world.installation)
     client = api.client(tenant)
@@ -484,7 +484,7 @@ def test_a_server_that_embeds_is_told_no_word_that_may_be_a_name(
         )  # fmt: skip
         installation = assemble(chosen, open_keyring(chosen), database)
         tenant = uuid4()
-        installation.ledger.append(tenant, generate(5, END, days=1, people=12, services=4).events[:60])
+        installation.ledger.append(tenant, generate(5, END, days=4, people=24, services=8).events[:60])
         embed(installation)
         before = len(answers.texts)
         with serving(installation) as served:
