@@ -37,6 +37,7 @@ pytest_plugins = ["test_server_running"]
 SEARCH = "/api/audit/search"
 EVENTS = "/api/audit/events/batch"
 END = datetime(2026, 11, 20, tzinfo=UTC)
+WAGES = "weird behaviour around the salaries of colleagues"
 BERLIN = ZoneInfo("Europe/Berlin")
 Row = dict[str, Any]
 
@@ -279,7 +280,7 @@ def test_the_first_of_something_is_the_earliest_whatever_its_place_in_the_chain(
     first = ask(client, "when did ann first export a report")
     assert first["results"][0]["entity_id"] == moments[1]
     assert first["first_at"].startswith("2026-03-01T10:00:00")
-    last = ask(client, "when was the last time that ann exported a report")
+    last = ask(client, "when did ann last export a report")
     assert last["results"][0]["entity_id"] == moments[2]
 
 
@@ -288,19 +289,19 @@ def test_the_first_of_something_is_the_earliest_whatever_its_place_in_the_chain(
 
 def test_meaning_orders_what_the_filters_let_through(world: World, api: Api) -> None:
     client = api.client(world.a, "audit:read")
-    found = ask(client, "somebody looked at the wages of colleagues", limit=100)
+    found = ask(client, WAGES, limit=100)
     assert found["order"] == "meaning"
     assert any("payroll" in one["event_type"] for one in found["results"][:10])
     assert [one["seq"] for one in found["sources"]] == [one["seq"] for one in found["results"][:20]]
     outcome = {"outcome": "failure"}
-    filtered = ask(client, "somebody looked at the wages of colleagues", limit=100, filters=outcome)
+    filtered = ask(client, WAGES, limit=100, filters=outcome)
     right = {row["seq"] for row in world.rows if row["outcome"] == "failure"}
     assert {one["seq"] for one in filtered["results"]} <= right
     assert filtered["total"] == len(right)
 
 
 def test_both_ways_to_the_events_of_texts_find_the_same(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    questions = ("strange wages of colleagues", "an alarm went quiet", "tunnels into the office from abroad")
+    questions = (WAGES, "an alarm went quiet", "a colleague got more rights than he should have")
     conditions = (Conditions(), Conditions(outcomes=("failure",)), Conditions(not_outcomes=("success",)))
     engine = Search(world.installation)
     for query in questions:
@@ -344,8 +345,8 @@ def test_pages_have_no_gap_and_no_repeat_while_events_arrive(world: World, api: 
 
     first = [row["seq"] for row in ledger_rows(world.installation, tenant)]
     assert pages(client, "all events", 70, arrive) == first
-    once = seqs(Search(world.installation).search(tenant, asked("wages of strange colleagues")))
-    assert pages(client, "wages of strange colleagues", 40, arrive) == once
+    once = seqs(Search(world.installation).search(tenant, asked(WAGES)))
+    assert pages(client, WAGES, 40, arrive) == once
     assert len(once) == len(set(once)) > 80
 
 
@@ -353,7 +354,7 @@ def test_no_page_by_meaning_goes_beyond_the_limit_of_the_settings(world: World) 
     settings = world.installation.settings.model_copy(update={"audit_max_search_results": 30})
     with serving(replace(world.installation, settings=settings)) as served:
         client = served.client(world.a, "audit:read")
-        assert len(pages(client, "wages of strange colleagues", 20)) == 30
+        assert len(pages(client, WAGES, 20)) == 30
         refused = client.post(SEARCH, json={"query": "all events", "limit": 31})
         assert refused.json()["faults"] == [{"pointer": "/limit", "detail": "expected a number from 1 to 30"}]
         # Filters have no such end.
@@ -415,14 +416,14 @@ def test_an_answer_is_kept_until_something_changes(
 def test_a_tenant_finds_nothing_of_one_that_looks_like_it(world: World, api: Api) -> None:
     for tenant, foreign in ((world.a, False), (world.b, True)):
         client = api.client(tenant, "audit:read", "audit:admin")
-        for query in ("all events", "failed events", "wages of strange colleagues", f"what did {world.person} do"):
+        for query in ("all events", "failed events", WAGES, f"what did {world.person} do"):
             found = ask(client, query, limit=200)
             assert found["results"]
             assert {one["entity_id"].startswith("b-") for one in found["results"] if one["entity_type"] == "file"} <= {
                 foreign
             }
     nobody = api.client(uuid4(), "audit:read")
-    for query in ("all events", "wages of colleagues", f"what did {world.person} do", "who failed most"):
+    for query in ("all events", WAGES, f"what did {world.person} do", "who failed most"):
         assert ask(nobody, query)["total"] == 0
     mine = ledger_rows(world.installation, world.a)[0]["actor_ref"]
     assert ask(api.client(world.b, "audit:read"), "all events", filters={"actor_ref": str(mine)})["total"] == 0
@@ -476,6 +477,7 @@ def test_a_server_that_embeds_is_told_no_word_that_may_be_a_name(
     fresh_database: Callable[[Settings], AbstractContextManager[Database]], settings: Settings
 ) -> None:
     with embedding_server() as answers, fresh_database(settings) as database:
+        answers.dimension = 1_536
         chosen = settings.model_copy(
             update={
                 "openai_api_key": SecretStr(KEY), "openai_base_url": answers.url, "audit_embedder": "openai",
