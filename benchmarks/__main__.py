@@ -16,7 +16,7 @@ from typing import Any, Final
 from audit_pipelines.db.embedded import EmbeddedPostgres
 from audit_pipelines.installation import Installation, open_installation
 from audit_pipelines.settings import Settings
-from benchmarks import classifiers, peers, quality
+from benchmarks import classifiers, peers, quality, search_quality
 from benchmarks.detection import detection_figures
 from benchmarks.embeddings import embedding_figures
 from benchmarks.history import checkpoint_figures, growth_figures, verify_figures
@@ -94,6 +94,9 @@ _PARTS: Final[Mapping[str, Callable[[Installation, int], Sequence[Any]]]] = {
     "detection": _figures(lambda _, scale: detection_figures(100_000 * scale, 10_000)),
     "peers": _peers,
     "classifiers": classifiers.measure,
+    "search-quality": lambda installation, _scale: search_quality.measure(
+        lambda told: print(told, flush=True), search_quality.make_world(installation)
+    ),
     "quality": lambda _installation, _scale: quality.measure(lambda told: print(told, flush=True)),
 }
 

@@ -10,7 +10,7 @@ import ipaddress
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +26,7 @@ ROOT: Final = Path(__file__).parents[1]
 SETS: Final = {
     "120 questions": ROOT / "tests" / "labelled" / "questions.tsv",
     "40 kept apart": ROOT / "tests" / "labelled" / "questions_apart.tsv",
+    "40 written later": ROOT / "tests" / "labelled" / "questions_later.tsv",
 }
 ZONE: Final = ZoneInfo("Europe/Berlin")
 NOW: Final = datetime(2026, 11, 20, 15, tzinfo=UTC)
@@ -36,7 +37,7 @@ _GROUP_COLUMNS: Final = {
     "actor": pl.col("actor"),
     "event_type": pl.col("event_type"),
     "entity": pl.col("entity_id"),
-    "network": pl.col("ip_address"),
+    "network": pl.col("network"),
     "outcome": pl.col("outcome"),
     "day": pl.col("local").dt.date().cast(pl.String),
     "hour": pl.col("local").dt.hour().cast(pl.String),
@@ -77,6 +78,10 @@ class Company:
             frame = frame.filter(pl.any_horizontal(*(_filter(self, each) for each in asked.relevant)))
         return frozenset(frame["event_id"])
 
+    def kinds(self, event_ids: Iterable[str]) -> frozenset[str]:
+        """Return the event types of some events."""
+        return frozenset(self.events.filter(pl.col("event_id").is_in(list(event_ids)))["event_type"])
+
     def ranking(self, asked: Asked) -> list[tuple[str, int]]:
         """Return the groups of a ranking and their counts, in its order; groups without a value are left out."""
         by = _GROUP_COLUMNS[asked.expected["group"]].alias("value")
@@ -98,6 +103,7 @@ def company(story: Generated) -> Company:
             "entity_id": each.entity_id,
             "outcome": each.outcome,
             "ip_address": each.ip_address,
+            "network": _network(each.ip_address),
             "details": msgspec.json.encode(each.details or {}).decode(),
         }
         for each in story.events
@@ -138,6 +144,14 @@ def _names(story: Generated, events: pl.DataFrame) -> dict[str, str]:
     for kind in ("invoice", "customer"):
         names[kind] = _commonest(events.filter(entity_type=kind), "entity_id")
     return names
+
+
+def _network(address: str | None) -> str | None:
+    """Return the network that an address is counted under: its /24, of IPv6 its /48."""
+    if address is None:
+        return None
+    bits = 24 if ipaddress.ip_address(address).version == 4 else 48
+    return str(ipaddress.ip_network(f"{address}/{bits}", strict=False))
 
 
 def _commonest(events: pl.DataFrame, column: str) -> str:

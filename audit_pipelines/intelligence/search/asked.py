@@ -80,7 +80,9 @@ class Question:
     meaning: str = ""
     """What to embed for a search by meaning: the question without what became a filter and without words that only ask."""
     likely_types: tuple[str, ...] = ()
-    """Event types that some of the words mean, where others stay unexplained: no filter, but a hint for the ranking."""
+    """Event types that some of the words mean, where others stay unexplained: no filter, but a hint."""
+    hints: tuple[tuple[str, float], ...] = ()
+    """How much of an event type the words say, above 0 up to 1, for the ranking by meaning."""
     unexplained: tuple[str, ...] = ()
     """Words that carry meaning and became no filter; with none of them the filters say it all."""
     understood: tuple[Understood, ...] = ()

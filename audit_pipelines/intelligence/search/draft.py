@@ -23,6 +23,7 @@ class Draft:
         self._origin = typed.origin
         self.text = typed.text
         self.rest = typed.text
+        self._taken = bytearray(len(typed.text))
         self.conditions = Conditions()
         self.understood: list[Understood] = []
 
@@ -34,6 +35,12 @@ class Draft:
     def blank(self, start: int, end: int) -> None:
         """Take words out of the rest that say nothing on their own."""
         self.rest = self.rest[:start] + " " * (end - start) + self.rest[end:]
+        self._taken[start:end] = b"\1" * (end - start)
+
+    def untaken(self) -> str:
+        """Return what nobody has taken, in the words of the text."""
+        kept = (" " if gone else character for character, gone in zip(self.text, self._taken, strict=True))
+        return " ".join("".join(kept).split())
 
     def note(self, words: str, field: str, value: str) -> None:
         """Note what words became that stand in several places, or were left in the rest."""

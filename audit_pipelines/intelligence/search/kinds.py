@@ -4,7 +4,9 @@ Here: English words to the event types of a tenant, whatever products they come 
 outcomes (`question`). An event type is read as its own words: `hr:payroll.export` is what somebody exports, and a payroll.
 """
 
+import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,6 +15,10 @@ from typing import Final
 from audit_pipelines.intelligence.search.words import ACTION, ACTIONS, OBJECT
 
 _WORD: Final = re.compile(r"[A-Z]{2,}(?![a-z])|[A-Z]?[a-z]+|\d+")
+
+# What a type's source says of it beside what its action says, and what a concept that fits wholly says.
+_SOURCE_WEIGHT: Final = 0.5
+_WHOLE: Final = 0.9
 
 _SIGN: Final = r"(?:log|sign)(?:s|ged|ged|ed|ging|ing)?"
 # Made one before times are read: "log in this week" is no log of this week. Each is as long as what it stands for.
@@ -25,7 +31,8 @@ _SIGNING: Final = (
         ),
         "login",
     ),
-    (re.compile(rf"\b{_SIGN}[ -](?:out|off)s?\b", re.I), "logout"),
+    # Who signs off approves.
+    (re.compile(rf"\b(?:{_SIGN}[ -]out|log(?:s|ged|ging)?[ -]off)s?\b", re.I), "logout"),
 )
 _COMPOUNDS: Final = tuple(
     (re.compile(rf"\b(?:{pattern})\b", re.I), single)
@@ -33,6 +40,7 @@ _COMPOUNDS: Final = tuple(
         (r"(?:turn|switch|shut)(?:s|ed|ing|ting)? (?:off|down)", "disable"),
         (r"(?:turn|switch|shut)(?:s|ed|ing|ting)? (?P<kept>\w+(?: \w+){0,2}) (?:off|down)", "disable"),
         (r"(?:turn|switch)(?:s|ed|ing)? on", "enable"),
+        (r"sign(?:s|ed|ing)?[ -]off", "approve"),
         (r"t(?:ook|ake|akes|aken|aking) away", "revoke"),
         (r"look(?:s|ed|ing)?[ -](?:at|into|up)", "read"),
         (r"roll(?:s|ed|ing)?[ -]back", "rollback"),
@@ -59,7 +67,7 @@ class Meant:
 def stem(word: str) -> str:
     """Return the word that a word becomes: one of the tables, else itself without a plural's end."""
     lower = word.lower()
-    return _known(lower) or _known(_singular(lower)) or _doer(lower) or _singular(lower)
+    return _known(lower) or _known(_singular(lower)) or _inflected(lower) or _doer(lower) or _singular(lower)
 
 
 def _known(word: str) -> str | None:
@@ -71,6 +79,15 @@ def _singular(word: str) -> str:
         if word.endswith(ending) and len(word) - len(ending) >= 3 and not word.endswith(("ss", "us", "is")):
             return word[: -len(ending)] + rest
     return word
+
+
+def _inflected(word: str) -> str | None:
+    """Return the word of the tables that a verb in -ing or -ed comes from: resetting, refetched."""
+    base = re.sub(r"(?:ing|ed)$", "", word)
+    if base == word or len(base) < 3:
+        return None
+    single = base[:-1] if base[-1] == base[-2] else base
+    return next((known for each in (base, f"{base}e", single) if (known := _known(each))), None)
 
 
 def _doer(word: str) -> str | None:
@@ -117,11 +134,33 @@ class Kinds:
         self.event_types = tuple(sorted(set(event_types)))
         self._objects = frozenset(word for each in self.event_types for word in _type_stems(each)[1])
         self._sources = frozenset(word for each in self.event_types for word in _type_stems(each)[2])
+        held = Counter(word for each in self.event_types for word in frozenset().union(*_type_stems(each)))
+        self._weights = {word: math.log(1 + len(self.event_types) / count) for word, count in held.items()}
 
     def knows(self, word: str) -> bool:
         """Return whether the word is one of the trade, or of any of the types."""
         its = stem(word)
         return its in self._objects or its in self._sources or _known(word.lower()) is not None or its in ACTIONS
+
+    def hints(self, words: Iterable[str], named: Iterable[Sequence[str]]) -> dict[str, float]:
+        """Return how much of each type the words say, from 0 (left out) to 1; rare words say more than common ones.
+
+        `named` are words of logs that the question means by others: a type that has all of one is said almost whole.
+        """
+        said = {stem(word) for word in words}
+        wholes = [{stem(word) for word in each} for each in named]
+        hints: dict[str, float] = {}
+        for each in self.event_types:
+            done, to, source = _type_stems(each)
+            own = done | to
+            weight = sum(self._weights[word] for word in own & said)
+            weight += _SOURCE_WEIGHT * sum(self._weights[word] for word in (source - to) & said)
+            share = min(1.0, weight / (sum(self._weights[word] for word in own) + 1.0))
+            if any(whole <= own | source for whole in wholes):
+                share = max(share, _WHOLE)
+            if share:
+                hints[each] = share
+        return hints
 
     def meant(self, words: Sequence[str]) -> Meant | None:
         """Return the types that `words` mean together, or None where no type has what all of them say.

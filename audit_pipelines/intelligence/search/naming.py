@@ -106,6 +106,8 @@ class Names:
         self._vocabulary = vocabulary
         self._kinds = kinds
         self._looked_up = 0
+        self.mentioned = 0
+        """How often somebody was named."""
         self._last: tuple[int, _Part] | None = None
 
     def read_identities(self) -> None:
@@ -120,7 +122,7 @@ class Names:
             # The name of a service or an account may look like one, too.
             person = self._person(match[0])
             if person and _is_whole(match[0], person):
-                self._note(person, match.start(), match.end())
+                self._note(person, match.start(), match.end(), is_record=True)
                 continue
             denied, start = denial(self._draft, match.start())
             self._draft.add("not_entity_ids" if denied else "entity_ids", match[0])
@@ -171,8 +173,12 @@ class Names:
         machine = "@" not in person.name and "-" in person.name
         return not machine or bool(_BY.search(before))
 
-    def _note(self, person: Person, start: int, end: int) -> None:
+    def _note(self, person: Person, start: int, end: int, *, is_record: bool = False) -> None:
         part, begin = self._part(start, end)
+        if is_record and part == "actor" and self._draft.rest[:start].strip() and not _BY.search(self._draft.before(start)):
+            # A customer's number is somebody's name, and things are done to him: "events about C-1223".
+            part = "entity"
+        self.mentioned += 1
         self._draft.add({"actor": "actors", "not actor": "not_actors", "entity": "persons"}[part], *person.refs)
         self._draft.take(begin, end, part, person.name)
         possessive = re.compile(r"'s?\b").match(self._draft.rest, end)

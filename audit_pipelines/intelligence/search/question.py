@@ -20,6 +20,7 @@ from audit_pipelines.intelligence.search.asked import (
     Vocabulary,
     Wanted,
 )
+from audit_pipelines.intelligence.search.concepts import concepts
 from audit_pipelines.intelligence.search.draft import Draft
 from audit_pipelines.intelligence.search.kinds import Kinds, Meant, fold_compounds, fold_signing, stem
 from audit_pipelines.intelligence.search.naming import Names, denial, read_addresses, read_exact_types, read_phrases
@@ -31,6 +32,9 @@ from audit_pipelines.intelligence.search.wanted import (
     read_form,
     read_imperative,
     read_order,
+    read_same_time,
+    read_versus,
+    shifted,
 )
 from audit_pipelines.intelligence.search.words import ACTION, EMPTY, OBJECT, READ
 
@@ -39,7 +43,7 @@ __all__ = ["Conditions", "Group", "Hours", "Person", "Question", "Understood", "
 _OUTCOMES: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
     (re.compile(rf"(?<![\w-])(?:{pattern})(?![\w-])", re.I), outcome)
     for pattern, outcome in (
-        (r"un-?success(?:ful(?:ly)?)?|fail(?:s|ed|ing|ures?)?|errors?|errored|went\s+wrong|go(?:es|ne)?\s+wrong", "failure"),
+        (r"un-?success(?:ful(?:ly)?)?|fail(?:s|ed|ing|ures?)?|non-?success\w*|errors?|errored|went\s+wrong|go(?:es|ne)?\s+wrong", "failure"),
         (
             r"den(?:y|ies|ied|ials?)|refus(?:ed|als?|es)|reject(?:ed|ions?)|blocked|forbidden|unauthori[sz]ed|"
             r"access\s+denied|not\s+allowed|not\s+permitted|turned\s+away",
@@ -72,8 +76,13 @@ _HOURS: Final[tuple[tuple[re.Pattern[str], Hours], ...]] = (
 _DIFFERENCE_BETWEEN: Final = re.compile(r"\b(?:difference|compar\w+)\s+(between)\b", re.I)
 _TOKEN: Final = re.compile(r"[^\W_](?:[\w'-]*\w)?")
 _EXCEPT: Final = re.compile(
-    r"\b(?:except(?:ing)?(?:\s+for)?|excluding|exclude|other\s+than|apart\s+from|but\s+not|without|ignoring|not\s+counting|besides|no)"
+    r"\b(?:(?:everything|anything|all)\s+but|except(?:ing)?(?:\s+for)?|excluding|exclude|other\s+than|apart\s+from|but\s+not|without|ignoring|not\s+counting|besides|no)"
     r"\s+(?:(?:the|any|all|those|of)\s+)*(?P<kinds>[a-z_ ,-]{3,80})",
+    re.I,
+)
+# "accounts that were closed": what it is done to is no word to leave out.
+_ACTED_UPON: Final = re.compile(
+    r"\b(?:users?|accounts?|employees?)\s+(?:(?:that|which|who)\s+)?(?:(?:were|was|are|is|been|being|got|have|has|had)\s+)+\w+ed\b",
     re.I,
 )
 _PARTED: Final = re.compile(r"\b(?:and|or|plus)\b|,|/|&")
@@ -102,9 +111,15 @@ def understand(text: str, vocabulary: Vocabulary, *, now: datetime, zone: tzinfo
     form = read_form(draft, kinds)
     first, some = read_order(draft) if form.wanted == "events" else (None, None)
     names.read_persons()
-    meaning = _meaning(draft)
+    if form.wanted in {"events", "count"} and not compared_with:
+        form = read_versus(draft, form, names.mentioned)
+    untaken = draft.untaken().strip(" ,;:")
+    named = concepts(untaken)
     _read_except(draft, kinds)
-    unexplained, likely = _read_kinds(draft, kinds, vocabulary)
+    unexplained, meant = _read_kinds(draft, kinds, vocabulary)
+    if named and not unexplained and not draft.conditions.event_types:
+        # "people who couldn't get in": words that say nothing each, and something together.
+        unexplained = tuple(untaken.lower().split())
     return Question(
         text=text,
         wanted="comparison" if compared_with else form.wanted,
@@ -115,8 +130,9 @@ def understand(text: str, vocabulary: Vocabulary, *, now: datetime, zone: tzinfo
         distinct=form.distinct,
         first=first,
         compared_with=compared_with,
-        meaning=meaning,
-        likely_types=likely,
+        meaning="; ".join((untaken, *(" ".join(words) for words in named))),
+        likely_types=_likely(kinds, meant, named) if unexplained else (),
+        hints=tuple(kinds.hints(unexplained, named).items()) if unexplained else (),
         unexplained=unexplained,
         understood=tuple(draft.understood),
     )
@@ -139,8 +155,11 @@ def _read_times(draft: Draft, now: datetime, zone: tzinfo) -> Period | None:
     between = _DIFFERENCE_BETWEEN.search(draft.rest)
     if between:
         draft.blank(between.start(1), between.end(1))
+    unit = read_same_time(draft)
     found = find_times(draft.rest, now, zone)
     other, period = read_comparison(draft, found, now, zone)
+    if unit and found and not period:
+        period = shifted(found[0].period, unit, zone)
     if period:
         start, end = (other.start, other.end) if other else (0, 0)
         draft.take(start, end, "compared with", _shown(period))
@@ -189,16 +208,16 @@ def _read_except(draft: Draft, kinds: Kinds) -> None:
             draft.take(match.start(), match.end(), "not event_type", ", ".join(meant.event_types))
 
 
-def _read_kinds(draft: Draft, kinds: Kinds, vocabulary: Vocabulary) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Read the kinds of event asked for; returns the words left without a meaning and the types some words mean.
+def _read_kinds(draft: Draft, kinds: Kinds, vocabulary: Vocabulary) -> tuple[tuple[str, ...], Meant | None]:
+    """Read the kinds of event asked for; returns the words left without a meaning, and what some of the words mean.
 
     A kind is a filter only where every word is explained: a part of a question may mean something else.
     """
     parts = list(_parts(fold_compounds(re.sub(r"\s+", " ", draft.rest))))
     words = [word for part in parts for word in part]
     if not words or draft.conditions.event_types:
-        return tuple(words), ()
-    meant = _meant(kinds, parts)
+        return tuple(words), None
+    meant = _meant(kinds, parts, acted_upon=bool(_ACTED_UPON.search(draft.rest)))
     explained = meant.words if meant else frozenset()
     left = tuple(word for word in words if word not in explained)
     entity_types = tuple(each for each in vocabulary.entity_types for word in left if stem(word) == stem(each))
@@ -210,16 +229,21 @@ def _read_kinds(draft: Draft, kinds: Kinds, vocabulary: Vocabulary) -> tuple[tup
         if len(meant.event_types) < len(vocabulary.event_types):
             draft.add("event_types", *meant.event_types)
             draft.note(" ".join(word for word in words if word in explained), "event_type", ", ".join(meant.event_types))
-        return (), ()
-    return (tuple(words) if left else ()), (meant.event_types if meant else ())
+        return (), meant
+    return (tuple(words) if left else ()), meant
 
 
-def _meant(kinds: Kinds, parts: list[list[str]]) -> Meant | None:
+def _meant(kinds: Kinds, parts: list[list[str]], *, acted_upon: bool) -> Meant | None:
     """Return what the words mean; "requests" and "logs" may be nothing but events, and are tried without."""
     meant = kinds.meant_by_parts(parts)
     words = [word for part in parts for word in part]
-    plain = [[word for word in part if word not in _MAY_BE_EMPTY] for part in parts]
-    if meant and meant.words.issuperset(words) and not _only_empty(meant, words, plain):
+    # "users created" is about users, "users who logged in" about log-ins.
+    spared = _PEOPLE if acted_upon or (meant and meant.words & _PEOPLE) else frozenset()
+    plain = [[word for word in part if word not in _MAY_BE_EMPTY - spared] for part in parts]
+    if words and all(word in _MAY_BE_EMPTY for word in words):
+        # "denied requests" are no requests for absence, and "logs" are whatever is logged.
+        return Meant(kinds.event_types, frozenset(words))
+    if meant and meant.words.issuperset(words):
         return meant
     otherwise = kinds.meant_by_parts([[_OTHERWISE.get(word, word) for word in part] for part in parts])
     if otherwise and otherwise.words.issuperset(_OTHERWISE.get(word, word) for word in words):
@@ -228,8 +252,6 @@ def _meant(kinds: Kinds, parts: list[list[str]]) -> Meant | None:
     rest = [word for part in plain for word in part]
     if again and again.words.issuperset(rest):
         return Meant(again.event_types, again.words | frozenset(words) - frozenset(rest))
-    if not rest and words:
-        return Meant(kinds.event_types, frozenset(words))
     return meant
 
 
@@ -237,12 +259,10 @@ def _meant(kinds: Kinds, parts: list[list[str]]) -> Meant | None:
 _OTHERWISE: Final = {word: "query" for word, head in ACTION.items() if head == "search"} | {
     word: "search" for word, head in ACTION.items() if head == "query"
 }
-_MAY_BE_EMPTY: Final = frozenset("request requests access accesses log logs entry trail trails change".split())
-
-
-def _only_empty(meant: Meant, words: list[str], plain: list[list[str]]) -> bool:
-    """Return whether words that may mean nothing decide alone: "denied requests" are no requests for absence."""
-    return not any(plain) and all(word in _MAY_BE_EMPTY for word in words)
+# More types than that, and the words said what was done but not to what.
+_MOST_LIKELY: Final = 8
+_PEOPLE: Final = frozenset("user users account accounts employee employees".split())
+_MAY_BE_EMPTY: Final = _PEOPLE | frozenset("request requests access accesses log logs trail trails".split())
 
 
 def _parts(text: str) -> Iterator[list[str]]:
@@ -254,8 +274,14 @@ def _parts(text: str) -> Iterator[list[str]]:
             yield said
 
 
-def _meaning(draft: Draft) -> str:
-    return re.sub(r"\s+", " ", draft.rest).strip(" ,;:")
+def _likely(kinds: Kinds, meant: Meant | None, named: list[tuple[str, ...]]) -> tuple[str, ...]:
+    """Return the event types that words of the question mean, as long as they say more than what was done."""
+    likely = list(meant.event_types) if meant and len(meant.event_types) <= _MOST_LIKELY else []
+    for words in named:
+        of_it = kinds.meant(words)
+        if of_it and of_it.words.issuperset(words) and len(of_it.event_types) <= _MOST_LIKELY:
+            likely += of_it.event_types
+    return tuple(dict.fromkeys(likely))
 
 
 def _shown(period: Period) -> str:

@@ -18,7 +18,7 @@ LONGEST: Final = 10_000
 _WORD: Final = re.compile(r"[^\W\d_]+")
 _SHORTEST: Final = 6
 # Real words one slip away from words of the trade.
-_REAL: Final = frozenset("stated rested though trough trial signed singed casual causal united untied".split())
+_REAL: Final = frozenset("stated rested though trough trial signed singed casual causal united untied filed moths stats shred sever tales coped".split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ def _inside_a_name(text: str, match: re.Match[str]) -> bool:
 
 
 def _right(word: str, known: frozenset[str], slips: dict[str, frozenset[str]]) -> str | None:
-    if len(word) < _SHORTEST or len(word) > 24 or word in known or word in _REAL or word.removesuffix("s") in known:
+    if len(word) < _SHORTEST - 1 or len(word) > 24 or word in known or word in _REAL or word.removesuffix("s") in known:
         return None
     near = {
         each

@@ -44,6 +44,8 @@ class _Point:
     """A time of an unnamed day."""
     has_clock: bool = False
     """A time of day, so that "until" it means its beginning."""
+    day: Period | None = None
+    """The day named after a clock: "after 10 pm yesterday" ends with it, "after yesterday 10 pm" does not."""
 
 
 _CLOCK_AFTER: Final = re.compile(rf"\s*,?\s*(?:at|around|from|t)?\s*(?:{CLOCK})(?![\w:/-]|\.\d)", re.IGNORECASE)
@@ -132,6 +134,10 @@ def _expression(text: str, at: int, clock: Clock, day: Period | None) -> TimeWor
     last = _point(text, link.end(), clock, after="to", day=day or first.period) if link else None
     if last is None:
         opened = _opened(word, opening["edge"], first.period, clock)
+        if opened and first.day and word in {"after", "later than"}:
+            opened = Period(opened.since, first.day.until)
+        elif opened and first.day and word in {"before", "earlier than", "until", "till"}:
+            opened = Period(first.day.since, opened.until)
         return TimeWords(opened, at, first.end) if opened else None
     if first.is_clock and last.is_clock and day is None:
         gap = _DAY_AFTER.match(text, last.end)
@@ -251,7 +257,7 @@ def _point(text: str, at: int, clock: Clock, *, after: str, day: Period | None) 
     named = _day(text, gap.end(), clock) if gap and after != "to" else None
     if named:
         moment = _time_of_day(alone, clock, named.period)
-        return _Point(moment, named.end, has_clock=True) if moment else None
+        return _Point(moment, named.end, has_clock=True, day=named.period) if moment else None
     if not after:
         return None
     moment = _time_of_day(alone, clock, _whole_day(day, clock) if day else clock.days(clock.today))

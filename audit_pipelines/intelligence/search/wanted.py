@@ -6,7 +6,7 @@ events do not have (departments, say) is not understood, rather than made one by
 
 import re
 from dataclasses import dataclass
-from datetime import datetime, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from typing import Final
 
 from audit_pipelines.intelligence.search.asked import Group, Wanted
@@ -66,6 +66,13 @@ _PREVIOUS: Final = re.compile(
     r"\s+(?:before|earlier|prior|previously)(?:\s+that)?(?!\s+yesterday)|before(?=\s*(?:$|[.,?!;])))",
     re.I,
 )
+_SAME: Final = re.compile(
+    r"\b(?:the\s+)?same\s+(?:time|day|period|hours?|weekday|point)?\s*(?:of\s+|in\s+|on\s+)?(?:the\s+)?"
+    r"(?:(?P<which>last|previous|prior|preceding)\s+(?P<unit>day|week|month|year)|(?P<before>day|week|month|year)\s+(?:before|ago|earlier)"
+    r"|(?P<yesterday>yesterday))\b",
+    re.I,
+)
+_BREAKDOWN: Final = re.compile(r"\b(?:break(?:ing)?\s*down|breakdown|broken\s+down|distribution|split|histogram|grouped|group)\b(?:\s+of\b)?", re.I)
 _TREND: Final = re.compile(
     r"\b(?:increas(?:e|ed|es|ing)|decreas(?:e|ed|es|ing)|declin(?:e|ed|ing)|grow(?:n|th|ing)?|grew|rise|rose|risen|rising|"
     r"(?:go|goes|gone|going|went)\s+(?:up|down)|trend(?:s|ing)?)\b",
@@ -79,7 +86,7 @@ _ORDER: Final = re.compile(
 )
 _IMPERATIVE: Final = re.compile(
     r"\s*(?:(?:please|pls|hi|hey|hello|can\s+you|could\s+you|i\s+(?:want|need)\s+to\s+(?:see|know)|let\s+me\s+see)[\s,]+)*"
-    r"(?:(?:show|list|find|give|get|display|view|tell|bring|print|return)\b(?:\s+(?:me|us|up|out|all|every))*|"
+    r"(?:(?:show|list|find|give|get|display|view|tell|bring|print|return)\b(?:\s+(?:me|us|up|out|all|every)\b)*|"
     r"(?:search|look|check|query)\s+(?:for|up|all|whether|if|in|through\s+all)\b|report\s+(?:on|all)\b)",
     re.I,
 )
@@ -118,6 +125,44 @@ def read_comparison(draft: Draft, found: list[TimeWords], now: datetime, zone: t
     return None, earlier
 
 
+def read_same_time(draft: Draft) -> str | None:
+    """Return the unit by which "the same day last week" lies back, having taken the words out of the rest."""
+    match = _SAME.search(draft.rest)
+    if not match or not _COMPARED.search(draft.rest[: match.end()]):
+        return None
+    draft.blank(match.start(), match.end())
+    return "day" if match["yesterday"] else (match["unit"] or match["before"]).lower()
+
+
+def shifted(period: Period, unit: str, zone: tzinfo) -> Period | None:
+    """Return a period so much earlier on the caller's calendar; None where that calendar has no such day."""
+    ends = [_back(each, unit, zone) if each else None for each in (period.since, period.until)]
+    return None if ends == [None, None] else Period(*ends)
+
+
+def _back(moment: datetime, unit: str, zone: tzinfo) -> datetime | None:
+    local = moment.astimezone(zone)
+    if unit in {"day", "week"}:
+        return (local - timedelta(days=7 if unit == "week" else 1)).astimezone(moment.tzinfo)
+    place = local.year * 12 + local.month - 1 - (12 if unit == "year" else 1)
+    try:
+        return local.replace(year=place // 12, month=place % 12 + 1).astimezone(moment.tzinfo)
+    except ValueError:
+        return None
+
+
+def read_versus(draft: Draft, form: "Form", persons: int) -> "Form":
+    """Make a comparison of people or of outcomes a ranking by them."""
+    if not _COMPARED.search(draft.rest) and not re.search(r"\b(?:more|fewer|less)\b", draft.rest, re.I):
+        return form
+    group: Group | None = "actor" if persons > 1 else "outcome" if len(draft.conditions.outcomes) > 1 else None
+    if group is None:
+        return form
+    end_comparison(draft)
+    draft.note(draft.text.strip(), "ranking", f"by {group}, most first")
+    return Form("ranking", group)
+
+
 def end_comparison(draft: Draft) -> None:
     """Take out the words that compare, once it is known what with."""
     for match in _COMPARING_WORDS.finditer(draft.rest):
@@ -143,7 +188,10 @@ def read_form(draft: Draft, kinds: Kinds) -> Form:
         draft.take(distinct.start(), distinct.end("noun"), "count", f"number of different values of {group}")
         return Form("ranking", group, distinct=True)
     most, count = _MOST.search(draft.rest), _COUNT.search(draft.rest)
-    per = _per(draft, kinds, loosely=bool(most or count))
+    breakdown = _BREAKDOWN.search(draft.rest)
+    per = _per(draft, kinds, loosely=bool(most or count or breakdown))
+    if breakdown and per:
+        draft.blank(breakdown.start(), breakdown.end())
     if most:
         form = _ranking(draft, kinds, most, per)
         if form:

@@ -144,8 +144,7 @@ EMPTY: Final = frozenset(
     usage use used uses using via vs want wanted wants was wasnt we well went were werent what whats when where whether
     which while who whoever whom whos whose why will with within wont would yes yesterday yet you your
     act action actions activities activity actor actors against behalf belonging carried concerning data detail details
-    display happenings history info information involving operation operations overview regarding user users account
-    employee employees thing wise
+    display happenings history info information involving operation operations overview regarding wise
     """.split()
 )
 
