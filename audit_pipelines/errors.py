@@ -63,8 +63,8 @@ class AlreadyRunningError(AuditError):
     """Another process already holds the home or the lock that this one needs."""
 
 
-class EmbeddingServerError(AuditError):
-    """A server that embeds texts refused, failed or answered what cannot be used; what it answered before is stored.
+class ModelServerError(AuditError):
+    """A server with a model of somebody else's refused, failed or answered what cannot be used.
 
     `is_permanent` says that asking again is useless until somebody changes something. `retry_after_s` is the pause that
     the server itself asked for, in seconds.
@@ -74,3 +74,11 @@ class EmbeddingServerError(AuditError):
         super().__init__(message)
         self.is_permanent = is_permanent
         self.retry_after_s = retry_after_s
+
+
+class EmbeddingServerError(ModelServerError):
+    """A server that embeds texts gave no vectors; what it answered before is stored."""
+
+
+class ChatModelError(ModelServerError):
+    """A chat model gave no text; whoever asked it has a composed one instead."""

@@ -196,10 +196,22 @@ class Settings(BaseSettings):
     openai_embedding_price: float | None = Field(
         default=None, ge=0, description="Price of 1,000,000 tokens, in any currency; absent: tokens alone are counted."
     )
+    openai_chat_model: str | None = Field(
+        default=None, description="Name of the server's chat model, which words answers; absent: they are composed."
+    )
     openai_max_retries: int = Field(
         default=3, ge=0, le=20, description="How often a request that failed for the moment is made again."
     )
-    openai_timeout: float = Field(default=30, gt=0, description="Seconds that one request may take in all.")
+    openai_timeout: float = Field(
+        default=30, gt=0, description="Seconds that one request may take in all; an answer, with its retries."
+    )
+
+    audit_max_search_results: int = Field(
+        default=1_000, ge=1, le=10_000, description="Events that one search lists at most; filters are paged on."
+    )
+    audit_cache_ttl: int = Field(
+        default=3_600, ge=0, description="Seconds that an answer to a search is kept while nothing changes; 0: never."
+    )
 
     smtp_host: str | None = Field(
         default=None, description="Mail server that reports are sent through; absent: they are made and not sent."

@@ -16,7 +16,7 @@ from typing import Any, Final
 from audit_pipelines.db.embedded import EmbeddedPostgres
 from audit_pipelines.installation import Installation, open_installation
 from audit_pipelines.settings import Settings
-from benchmarks import classifiers, peers, quality
+from benchmarks import classifiers, peers, quality, search_quality
 from benchmarks.analysts import analyst_figures
 from benchmarks.detection import detection_figures
 from benchmarks.embeddings import embedding_figures
@@ -98,6 +98,9 @@ _PARTS: Final[Mapping[str, Callable[[Installation, int], Sequence[Any]]]] = {
     "analysts": _figures(lambda installation, scale: analyst_figures(installation, 100_000 * scale)),
     "peers": _peers,
     "classifiers": classifiers.measure,
+    "search-quality": lambda installation, _scale: search_quality.measure(
+        lambda told: print(told, flush=True), search_quality.make_world(installation)
+    ),
     "quality": lambda _installation, _scale: quality.measure(lambda told: print(told, flush=True)),
 }
 

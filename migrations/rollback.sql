@@ -28,6 +28,14 @@ reset role;
 set role audit_owner;
 drop table if exists audit_exports;
 
+-- undo 023_cover_searches
+set role audit_owner;
+create index audit_logs_occurred_at on audit_logs (tenant_id, occurred_at);
+drop index if exists audit_logs_search;
+create index audit_event_texts_text on audit_event_texts (tenant_id, text_hash);
+drop index if exists audit_event_texts_newest;
+reset role;
+
 -- undo 022_record_model_decisions
 set role audit_owner;
 drop table if exists audit_model_decisions;

@@ -7,10 +7,8 @@ whole or not at all: a vector too few, out of place, of another length or with a
 Reference: https://platform.openai.com/docs/api-reference/embeddings; Retry-After by RFC 9110 section 10.2.3.
 """
 
-import asyncio
 import hashlib
 import math
-import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,18 +16,16 @@ from threading import Lock
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-import httpx
 import msgspec
 import numpy as np
 from pydantic import SecretStr
 
-from audit_pipelines.anchors.deadline import run
 from audit_pipelines.errors import EmbeddingServerError
 from audit_pipelines.intelligence.embed import Vectors
+from audit_pipelines.intelligence.openai_client import backoff_s, is_passing, open_client
 from audit_pipelines.outgoing import PUBLIC, ForbiddenAddressError, Outgoing, retry_after_s
 
 if TYPE_CHECKING:
-    import httpx2
     import openai
 
 KNOWN_DIMENSIONS: Final = {
@@ -46,16 +42,8 @@ LONGEST_WAIT_S: Final = 120.0
 """A server that asks for more gets it from the next run: this one ends, and what it has is stored."""
 
 _PROBE: Final = "event"
-_FIRST_WAIT_S: Final = 0.5
-_LONGEST_BACKOFF_S: Final = 30.0
 # 2,048 vectors of 3,072 numbers with 13 digits are 90 MB.
 _MAX_ANSWER_BYTES: Final = 128 << 20
-# 409 and 425: a server's own races; 408: it gave up waiting for us.
-_PASSING: Final = frozenset({408, 409, 425, 429})
-# The client would tell the machine's system, processor and versions as well.
-_SENT_HEADERS: Final = frozenset({"accept", "authorization", "content-type", "openai-organization"})
-# Lengths and encodings were dealt with by whoever read the body.
-_KEPT_HEADERS: Final = frozenset({"content-type", "retry-after"})
 _HELP: Final = {
     401: "OPENAI_API_KEY is not accepted: set the right one, or unset it to embed on this machine",
     403: "the key may not use this model: look at its project and at OPENAI_ORG_ID, or choose another model",
@@ -173,9 +161,7 @@ class OpenAIEmbedder:
                 wait_s = error.retry_after_s
                 if error.is_permanent or tries == self._max_retries or (wait_s or 0) > LONGEST_WAIT_S:
                     raise
-                # Many clients that failed together must not come back together.
-                backoff_s = min(_FIRST_WAIT_S * 2**tries, _LONGEST_BACKOFF_S) * random.uniform(0.75, 1.25)  # noqa: S311
-            self._sleep(backoff_s if wait_s is None else wait_s)
+            self._sleep(backoff_s(tries) if wait_s is None else wait_s)
             tries += 1
 
     def _ask_once(self, texts: Sequence[str]) -> Vectors:
@@ -256,8 +242,7 @@ class OpenAIEmbedder:
         )
 
     def _refused(self, status: int, code: str | None, headers: dict[str, str]) -> EmbeddingServerError:
-        passing = (status in _PASSING or status >= 500) and code != "insufficient_quota"
-        if passing:
+        if is_passing(status, code):
             wait_s = retry_after_s(headers)
             asked = "" if wait_s is None else f" and asked to wait {wait_s:g} s"
             return EmbeddingServerError(
@@ -270,22 +255,15 @@ class OpenAIEmbedder:
         return EmbeddingServerError(f"{self._who}: status {status}: {what_to_do}", is_permanent=True)
 
     def _open(self) -> "openai.OpenAI":
-        import httpx2  # noqa: PLC0415 — as openai
-        import openai  # noqa: PLC0415
-
         with self._lock:
             if self._client is None:
-                self._client = openai.OpenAI(
-                    api_key=self._api_key.get_secret_value(),
-                    organization=self._organisation,
-                    base_url=self.source,
-                    timeout=self._timeout_s,
-                    # One counter of tries: the client's own gives up on a Retry-After of more than a minute, and does
-                    # not see an answer that is wrong.
-                    max_retries=0,
-                    http_client=httpx2.Client(
-                        transport=_checked_transport(self._outgoing, self._timeout_s), trust_env=False
-                    ),
+                self._client = open_client(
+                    self.source,
+                    self._api_key,
+                    self._organisation,
+                    timeout_s=self._timeout_s,
+                    most_bytes=_MAX_ANSWER_BYTES,
+                    outgoing=self._outgoing,
                 )
             return self._client
 
@@ -306,43 +284,6 @@ def split(texts: Iterable[str], *, most_texts: int, most_tokens: int) -> Iterato
         tokens += needed
     if piece:
         yield piece
-
-
-def _checked_transport(outgoing: Outgoing, timeout_s: float) -> "httpx2.BaseTransport":
-    """Return a transport of the client's library that reaches what `outgoing` permits, in `timeout_s` in all."""
-    import httpx2  # noqa: PLC0415 — as openai
-
-    class Transport(httpx2.BaseTransport):
-        def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-            try:
-                status, headers, body = run(self._exchange(request))
-            except (TimeoutError, httpx.TimeoutException):
-                raise httpx2.ReadTimeout("no answer in time", request=request) from None
-            except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-                raise httpx2.ReadError(f"the exchange broke off ({type(error).__name__})", request=request) from None
-            return httpx2.Response(status, headers=headers, content=body, request=request)
-
-        async def _exchange(self, request: httpx2.Request) -> tuple[int, list[tuple[str, str]], bytes]:
-            # The client's own time-outs are for each step; a server that sends a byte a second would outlast them.
-            async with (
-                asyncio.timeout(timeout_s),
-                outgoing.exchange(
-                    request.method,
-                    str(request.url),
-                    timeout_s=timeout_s,
-                    headers={name: value for name, value in request.headers.items() if name in _SENT_HEADERS},
-                    content=request.read(),
-                ) as response,
-            ):
-                body = bytearray()
-                async for chunk in response.aiter_raw():
-                    body += chunk
-                    if len(body) > _MAX_ANSWER_BYTES:
-                        raise httpx.DecodingError("the answer is too large")
-                kept = [(name, value) for name, value in response.headers.items() if name in _KEPT_HEADERS]
-                return response.status_code, kept, bytes(body)
-
-    return Transport()
 
 
 def _listed(lengths: Iterable[int]) -> str:

@@ -5,7 +5,7 @@ Month and day names are English whatever the process's locale says.
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 
 from audit_pipelines.reports.model import BinUnit
 
@@ -61,9 +61,9 @@ def listed(items: Sequence[str]) -> str:
     return f"{', '.join(items[:-1])} and {items[-1]}"
 
 
-def day(moment: datetime) -> str:
-    """Write a UTC day: `7 March 2026`."""
-    moment = moment.astimezone(UTC)
+def day(moment: datetime, zone: tzinfo = UTC) -> str:
+    """Write the day that a moment has in `zone`: `7 March 2026`."""
+    moment = moment.astimezone(zone)
     return f"{moment.day} {MONTHS[moment.month - 1]} {moment.year}"
 
 
@@ -77,13 +77,13 @@ def second(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def period(since: datetime, until: datetime) -> str:
+def period(since: datetime, until: datetime, zone: tzinfo = UTC) -> str:
     """Write a half-open period; whole days are named by their last day, so that no reader counts one too many."""
-    since, until = since.astimezone(UTC), until.astimezone(UTC)
+    since, until = since.astimezone(zone), until.astimezone(zone)
     if _is_midnight(since) and _is_midnight(until) and until > since:
         last = until - timedelta(days=1)
-        return day(since) if last == since else f"{day(since)} to {day(last)}"
-    return f"{day(since)} {since:%H:%M} to {day(until)} {until:%H:%M}"
+        return day(since, zone) if last == since else f"{day(since, zone)} to {day(last, zone)}"
+    return f"{day(since, zone)} {since:%H:%M} to {day(until, zone)} {until:%H:%M}"
 
 
 def bin_name(start: datetime, unit: BinUnit) -> str:

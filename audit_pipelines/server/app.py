@@ -46,6 +46,7 @@ from audit_pipelines.server.problems import answer_to, problem_of_http
 from audit_pipelines.server.reading import EventReading
 from audit_pipelines.server.resource import OpenResource, Operation, Resource
 from audit_pipelines.server.scheduled_reports import REPORTS_PATH, SCHEDULES_PATH, ScheduledReports
+from audit_pipelines.server.search import SEARCH_PATH, Searching
 from audit_pipelines.server.signing import REVIEWS_PATH, SIGNATURES_PATH, SigningRecords
 from audit_pipelines.server.signing_in import (
     LOGIN_PATH,
@@ -94,6 +95,7 @@ def create_app(
     anomalies = Anomalies(installation, workers, access)
     exports = Exports(installation, workers, access)
     reports = ScheduledReports(installation, workers, access)
+    searching = Searching(installation, access)
 
     passwords = Workers(PASSWORD_THREADS, PASSWORD_QUEUE)
     mint = partial(
@@ -123,6 +125,7 @@ def create_app(
             # An event may be called "batch" as well as anything else.
             GET=Operation("audit:read", reading.event),
         ),
+        resource(SEARCH_PATH, POST=Operation("audit:read", searching.search)),
         resource("/api/audit/gdpr-export", POST=Operation("audit:privacy", privacy.export)),
         resource("/api/audit/gdpr-erase", POST=Operation("audit:privacy", privacy.erase)),
         # Whoever may erase persons must not be the one who lifts what forbids it.

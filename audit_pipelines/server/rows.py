@@ -29,7 +29,7 @@ class _Details(msgspec.Struct):
 _details: Final = msgspec.json.Decoder(_Details)
 
 
-def shown(row: EventRow, names: dict[UUID, str] | None) -> dict[str, Any]:
+def shown(row: StoredRow, names: dict[UUID, str] | None) -> dict[str, Any]:
     """Return the row for an answer; `actor` is there only where `names` is given.
 
     Details are the hashed entry's own bytes, sealed parts sealed; null where the entry was destroyed.

@@ -23,6 +23,7 @@ from audit_pipelines.ledger.event import Event
 from audit_pipelines.privacy import holds
 
 EVENTS: Final = "/api/audit/events"
+SEARCH: Final = "/api/audit/search"
 ACCESS_LOG: Final = "/api/audit/access-log"
 LOGIN: Final = "/api/audit/login"
 LOGOUT: Final = "/api/audit/logout"
@@ -278,6 +279,17 @@ EXAMPLES: Final[Mapping[tuple[str, str], Example]] = {
             lambda w, s: _nothing(f"{EVENTS}/{w.other(s).only}-old"),
         ),
         recorded="events.show",
+    ),
+    (SEARCH, "POST"): Example(
+        "audit:read",
+        lambda _w, _s: _post(SEARCH, query="everything that alice@example.org read"),
+        [
+            lambda w, s: _post(SEARCH, query=f'events with "{w.other(s).canary}"'),
+            lambda w, s: _post(SEARCH, query=f"what did {w.other(s).only} do"),
+            lambda w, s: _post(SEARCH, query="all events", filters={"q": w.other(s).canary}),
+            lambda w, s: _post(SEARCH, query="all events", filters={"actor_ref": _ref(w, w.other(s))}),
+        ],
+        recorded="events.search",
     ),
     (ANOMALIES, "GET"): Example(
         "audit:read",

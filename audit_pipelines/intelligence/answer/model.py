@@ -1,12 +1,17 @@
 """What an answer is made of, as frozen values: the facts that a search counted, the events it found, and the answer.
 
-No model is asked and nothing is phrased here. Persons are references (UUIDs) throughout: what leaves this machine with
-a question is what stands here, and names are put in afterwards for those allowed to see them.
+No model is asked and nothing is phrased here. Persons are references throughout, in an answer too: each stands there as
+the bare UUID in its canonical form (36 characters, lower case, no brackets), which whoever knows the reference replaces
+by a name for those allowed to see it. A UUID that is nobody's reference is an identifier and stays.
 """
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 from uuid import UUID
+
+COMPOSED: Final = "composed"
+"""Who wrote an answer that no model had a part in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +51,8 @@ class Facts:
     matching: int
     groups: tuple[Group, ...] = ()
     """Of a ranking, in its order; whether it is by most or fewest stands in the question."""
+    distinct: int | None = None
+    """Of a ranking, how many different values there are in all, where that was counted."""
     compared: int | None = None
     """The count of the other period of a comparison."""
     first_at: datetime | None = None
@@ -61,3 +68,5 @@ class Answer:
     """`composed`, or the name of the chat model."""
     cited: tuple[int, ...] = ()
     """Numbers of the sources that the text names, ascending."""
+    without_model: str = ""
+    """Why a model that was asked has no part in it, for whoever runs it; holds nothing that the model said."""

@@ -4,145 +4,54 @@ Here: English words to the event types of a tenant, whatever products they come 
 outcomes (`question`). An event type is read as its own words: `hr:payroll.export` is what somebody exports, and a payroll.
 """
 
+import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
+from audit_pipelines.intelligence.search.words import ACTION, ACTIONS, OBJECT
+
 _WORD: Final = re.compile(r"[A-Z]{2,}(?![a-z])|[A-Z]?[a-z]+|\d+")
 
-# What people say for what logs write; the first of each line is the word that all of it becomes.
-_ACTIONS: Final = """
-login: login logins logon signin authenticate authenticated authentication authentications authenticating
-logout: logout logouts logoff signout
-read: read reads reading view viewed views viewing see seen saw look looked looking access accessed accesses accessing
-      get got fetch fetched inspect inspected describe described consult consulted lookup opened
-list: list listed lists listing enumerate enumerated browse browsed
-search: search searched searches searching
-query: query queries queried querying
-update: update updated updates updating change changed changes changing edit edited edits editing modify modified
-        modifies modifying modification modifications alter altered alters put set adjust adjusted reconfigure reconfigured
-create: create created creates creating creation creations add added adds adding make made new register registered
-        generate generated insert inserted issue issued provision provisioned hire hired
-delete: delete deleted deletes deleting deletion deletions remove removed removes removing removal removals drop dropped
-        erase erased purge purged destroy destroyed
-export: export exported exports exporting dump dumped extract extracted
-import: import imported imports importing
-download: download downloaded downloads downloading
-upload: upload uploaded uploads uploading
-share: share shared shares sharing
-grant: grant granted grants granting give gave given assign assigned assigns assigning attach attached
-revoke: revoke revoked revokes revoking withdraw withdrew withdrawn detach detached
-approve: approve approved approves approving approval approvals authorise authorised authorize authorized
-request: request requested requests requesting
-reset: reset resets resetting
-enroll: enroll enrolled enrol enrolls enrolled enrolment enrollment enrollments
-disable: disable disabled disables disabling deactivate deactivated deactivation suspend suspended silence silenced mute muted
-enable: enable enabled enables enabling activate activated
-rotate: rotate rotated rotates rotation rotations
-run: run ran runs running execute executed execution executions
-start: start started starts starting launch launched boot booted
-stop: stop stopped stops stopping terminate terminated halt halted
-merge: merge merged merges merging
-clone: clone cloned clones cloning
-push: push pushed pushes pushing
-publish: publish published publishes publishing release released
-rollback: rollback rollbacks rolled
-refresh: refresh refreshed refreshes
-connect: connect connected connects connection connections
-disconnect: disconnect disconnected disconnects disconnection
-assume: assume assumed assumes assuming
-acknowledge: acknowledge acknowledged acknowledges acknowledgement ack acked
-comment: comment commented comments commenting
-close: close closed closes closing resolve resolved
-review: review reviewed reviews reviewing
-backup: backup backups backed
-write: write wrote written writes writing
-challenge: challenge challenged challenges prompt prompted prompts
-send: send sent sends sending
-invite: invite invited invites invitation invitations
-"""
-_OBJECTS: Final = """
-user: user users account accounts identity identities principal principals
-employee: employee employees staff personnel colleague colleagues
-customer: customer customers client clients
-invoice: invoice invoices bill bills
-payment: payment payments transfer transfers
-payroll: payroll payrolls salary salaries wage wages pay
-vendor: vendor vendors supplier suppliers
-report: report reports
-file: file files
-document: document documents doc docs
-folder: folder folders directory directories
-repository: repository repositories repo repos
-pull_request: pr prs
-pipeline: pipeline pipelines build builds ci
-artifact: artifact artifacts package packages
-deployment: deployment deployments deploy deployed deploys deploying
-instance: instance instances server servers vm vms machine machines host hosts
-bucket: bucket buckets
-object: object objects blob blobs
-snapshot: snapshot snapshots
-firewall: firewall firewalls
-role: role roles
-permission: permission permissions right rights privilege privileges
-policy: policy policies
-secret: secret secrets
-key: key keys
-token: token tokens
-mfa: mfa otp
-password: password passwords passphrase
-session: session sessions shell
-database: database databases db
-schema: schema schemas
-table: table tables
-ticket: ticket tickets
-alert: alert alerts
-alert_rule: rule rules
-retention: retention
-sink: sink sinks
-log: log logs logging
-dashboard: dashboard dashboards
-deal: deal deals opportunity opportunities
-note: note notes
-absence: absence absences leave vacation vacations holiday holidays
-candidate: candidate candidates applicant applicants
-app: app apps application applications
-vpn: vpn
-group: group groups
-setting: setting settings configuration
-trail: trail trails
-"""
-_COMPOUNDS: Final = (
-    (re.compile(r"\b(?:log|logs|logged|logging|sign|signs|signed|signing)[ -](?:in|on)(?:s|to)?\b", re.I), "login"),
-    (re.compile(r"\b(?:log|logs|logged|logging|sign|signs|signed|signing)[ -](?:out|off)s?\b", re.I), "logout"),
-    (re.compile(r"\b(?:turn|turns|turned|switch|switches|switched|shut)[ -](?:off|down)\b", re.I), "disable"),
-    (re.compile(r"\b(?:turn|turns|turned|switch|switches|switched)[ -]on\b", re.I), "enable"),
-    (re.compile(r"\b(?:took|take|takes|taken|taking) away\b", re.I), "revoke"),
-    (re.compile(r"\b(?:look|looks|looked|looking)[ -](?:at|into|up)\b", re.I), "read"),
-    (re.compile(r"\b(?:roll|rolls|rolled|rolling)[ -]back\b", re.I), "rollback"),
-    (re.compile(r"\b(?:two|2|multi|second)[ -]?factor(?: authentication)?\b|\b2fa\b", re.I), "mfa"),
-    (re.compile(r"\b(?:api|access)[ -]keys?\b", re.I), "key"),
-    (re.compile(r"\bpull[ -]requests?\b", re.I), "pull_request"),
-    (re.compile(r"\balert(?:ing)?[ -]rules?\b", re.I), "alert_rule"),
-    (re.compile(r"\bfirewall rules?\b", re.I), "firewall"),
+# What a type's source says of it beside what its action says, and what a concept that fits wholly says.
+_SOURCE_WEIGHT: Final = 0.5
+_WHOLE: Final = 0.9
+
+_SIGN: Final = r"(?:log|sign)(?:s|ged|ged|ed|ging|ing)?"
+# Made one before times are read: "log in this week" is no log of this week. Each is as long as what it stands for.
+_SIGNING: Final = (
+    (
+        re.compile(
+            rf"(?<!the )(?<!audit )(?<!event )(?<!events )(?<!was )(?<!were )(?<!is )(?<!are )(?<!show )(?<!activity )"
+            rf"(?<!entries )(?<!all )(?<!access )\b{_SIGN}[ -](?:in|on)(?:s|to)?\b",
+            re.I,
+        ),
+        "login",
+    ),
+    # Who signs off approves.
+    (re.compile(rf"\b(?:{_SIGN}[ -]out|log(?:s|ged|ging)?[ -]off)s?\b", re.I), "logout"),
 )
-
-
-def _table(text: str) -> dict[str, str]:
-    table: dict[str, str] = {}
-    head = ""
-    for line in text.strip().splitlines():
-        name, colon, words = line.partition(":")
-        head, words = (name.strip(), words) if colon else (head, line)
-        table |= {word: head for word in words.split()}
-    return table
-
-
-_ACTION: Final = _table(_ACTIONS)
-_OBJECT: Final = _table(_OBJECTS)
-ACTIONS: Final = frozenset(_ACTION.values())
+_COMPOUNDS: Final = tuple(
+    (re.compile(rf"\b(?:{pattern})\b", re.I), single)
+    for pattern, single in (
+        (r"(?:turn|switch|shut)(?:s|ed|ing|ting)? (?:off|down)", "disable"),
+        (r"(?:turn|switch|shut)(?:s|ed|ing|ting)? (?P<kept>\w+(?: \w+){0,2}) (?:off|down)", "disable"),
+        (r"(?:turn|switch)(?:s|ed|ing)? on", "enable"),
+        (r"sign(?:s|ed|ing)?[ -]off", "approve"),
+        (r"t(?:ook|ake|akes|aken|aking) away", "revoke"),
+        (r"look(?:s|ed|ing)?[ -](?:at|into|up)", "read"),
+        (r"roll(?:s|ed|ing)?[ -]back", "rollback"),
+        (r"(?:two|2|multi|second)[ -]?factors?(?: authentication)?|2fa", "mfa"),
+        (r"(?:api|access)[ -]keys?", "key"),
+        (r"pull[ -]requests?", "pull_request"),
+        (r"alert(?:ing)?[ -]rules?", "alert_rule"),
+        (r"firewall rules?", "firewall"),
+        (r"back(?:ed|s|ing)? up", "backup"),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,20 +67,53 @@ class Meant:
 def stem(word: str) -> str:
     """Return the word that a word becomes: one of the tables, else itself without a plural's end."""
     lower = word.lower()
-    known = _ACTION.get(lower) or _OBJECT.get(lower)
-    if known:
-        return known
+    return _known(lower) or _known(_singular(lower)) or _inflected(lower) or _doer(lower) or _singular(lower)
+
+
+def _known(word: str) -> str | None:
+    return ACTION.get(word) or OBJECT.get(word)
+
+
+def _singular(word: str) -> str:
     for ending, rest in (("ies", "y"), ("sses", "ss"), ("xes", "x"), ("ches", "ch"), ("s", "")):
-        if lower.endswith(ending) and len(lower) - len(ending) >= 3 and not lower.endswith(("ss", "us", "is")):
-            base = lower[: -len(ending)] + rest
-            return _ACTION.get(base) or _OBJECT.get(base) or base
-    return lower
+        if word.endswith(ending) and len(word) - len(ending) >= 3 and not word.endswith(("ss", "us", "is")):
+            return word[: -len(ending)] + rest
+    return word
+
+
+def _inflected(word: str) -> str | None:
+    """Return the word of the tables that a verb in -ing or -ed comes from: resetting, refetched."""
+    base = re.sub(r"(?:ing|ed)$", "", word)
+    if base == word or len(base) < 3:
+        return None
+    single = base[:-1] if base[-1] == base[-2] else base
+    return next((known for each in (base, f"{base}e", single) if (known := _known(each))), None)
+
+
+def _doer(word: str) -> str | None:
+    """Return what somebody does who is called so: a downloader downloads."""
+    base = re.sub(r"(?:er|or)s?$", "", word)
+    return None if base == word else ACTION.get(base) or ACTION.get(f"{base}e")
+
+
+def is_doer(word: str) -> bool:
+    """Return whether a word calls somebody by what he does."""
+    return _known(word.lower()) is None and _doer(word.lower()) is not None
+
+
+def fold_signing(text: str) -> str:
+    """Return the text with "log in" and "sign out" made one word each, padded to the length that it had."""
+    for pattern, single in _SIGNING:
+        text = pattern.sub(lambda match, single=single: single.ljust(len(match[0])), text)  # type: ignore[misc] - bound now
+    return text
 
 
 def fold_compounds(text: str) -> str:
-    """Return the text with words that mean something together made one, each padded to the length it had."""
+    """Return the text with words that mean something together made one."""
     for pattern, single in _COMPOUNDS:
-        text = pattern.sub(lambda match, single=single: single.ljust(len(match[0])), text)  # type: ignore[misc]
+        text = pattern.sub(
+            lambda match, single=single: f"{single} {match.groupdict().get('kept') or ''}", text  # type: ignore[misc] - bound now
+        )
     return text
 
 
@@ -179,9 +121,8 @@ def fold_compounds(text: str) -> str:
 def _type_stems(event_type: str) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
     """Return what is done, to what, and where from, as the words of an event type say it."""
     source, _, action = event_type.rpartition(":")
-    words = fold_compounds(" ".join(_WORD.findall(action or source)))
+    words = fold_compounds(fold_signing(" ".join(_WORD.findall(action or source))))
     stems = {stem(word) for word in words.split()}
-    # The last action counts: `alert_rule.disable`; products that put it first have no other ("PutUserPolicy").
     actions = stems & ACTIONS
     return frozenset(actions), frozenset(stems - actions), frozenset(stem(word) for word in _WORD.findall(source))
 
@@ -190,13 +131,36 @@ class Kinds:
     """The kinds of event that one tenant has."""
 
     def __init__(self, event_types: Iterable[str]) -> None:
-        self._types = sorted(set(event_types))
-        self._objects = frozenset(word for each in self._types for word in _type_stems(each)[1])
-        self._sources = frozenset(word for each in self._types for word in _type_stems(each)[2])
+        self.event_types = tuple(sorted(set(event_types)))
+        self._objects = frozenset(word for each in self.event_types for word in _type_stems(each)[1])
+        self._sources = frozenset(word for each in self.event_types for word in _type_stems(each)[2])
+        held = Counter(word for each in self.event_types for word in frozenset().union(*_type_stems(each)))
+        self._weights = {word: math.log(1 + len(self.event_types) / count) for word, count in held.items()}
 
     def knows(self, word: str) -> bool:
-        """Return whether any of the types has the word."""
-        return stem(word) in self._objects or stem(word) in self._sources or stem(word) in ACTIONS
+        """Return whether the word is one of the trade, or of any of the types."""
+        its = stem(word)
+        return its in self._objects or its in self._sources or _known(word.lower()) is not None or its in ACTIONS
+
+    def hints(self, words: Iterable[str], named: Iterable[Sequence[str]]) -> dict[str, float]:
+        """Return how much of each type the words say, from 0 (left out) to 1; rare words say more than common ones.
+
+        `named` are words of logs that the question means by others: a type that has all of one is said almost whole.
+        """
+        said = {stem(word) for word in words}
+        wholes = [{stem(word) for word in each} for each in named]
+        hints: dict[str, float] = {}
+        for each in self.event_types:
+            done, to, source = _type_stems(each)
+            own = done | to
+            weight = sum(self._weights[word] for word in own & said)
+            weight += _SOURCE_WEIGHT * sum(self._weights[word] for word in (source - to) & said)
+            share = min(1.0, weight / (sum(self._weights[word] for word in own) + 1.0))
+            if any(whole <= own | source for whole in wholes):
+                share = max(share, _WHOLE)
+            if share:
+                hints[each] = share
+        return hints
 
     def meant(self, words: Sequence[str]) -> Meant | None:
         """Return the types that `words` mean together, or None where no type has what all of them say.
@@ -211,19 +175,33 @@ class Kinds:
         if not actions and not objects and not sources:
             return None
         best: list[str] = []
-        most = (0, 0, 0)
-        for each in self._types:
+        most = (0, 0)
+        for each in self.event_types:
             done, to, source = _type_stems(each)
             if actions and not done & actions:
                 continue
-            score = (len(to & objects) + (len(done & objects)), len(source & sources), 0)
-            if (objects or sources) and not (score[0] or score[1]):
+            # What is done can be an object as well: "backups deleted".
+            score = (len(to & objects) + len(done & objects), len(source & sources))
+            if (objects or sources) and score == (0, 0):
                 continue
             if score > most or not best:
-                best, most = ([each], score) if score > most or not best else (best, most)
+                best, most = [each], max(score, most)
             elif score == most:
                 best.append(each)
         if not best:
             return None
         explained = frozenset(word for each in best for part in _type_stems(each) for word in part)
         return Meant(tuple(best), frozenset(word for word, its in stems.items() if its in explained))
+
+    def meant_by_parts(self, parts: Sequence[Sequence[str]]) -> Meant | None:
+        """Return what parts joined by "and" or "or" mean: together, or else each alone where all of them say something."""
+        whole = [word for part in parts for word in part]
+        together = self.meant(whole)
+        if together and together.words.issuperset(whole):
+            return together
+        alone = [self.meant(part) for part in parts if part]
+        if len(alone) < 2 or not all(alone):
+            return together
+        types = tuple(dict.fromkeys(each for one in alone if one for each in one.event_types))
+        words = frozenset(word for one in alone if one for word in one.words)
+        return Meant(types, words) if words.issuperset(whole) else together

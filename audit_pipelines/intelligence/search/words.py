@@ -1,0 +1,160 @@
+"""The English of questions: what people say for what logs write, and words that ask and say nothing of what for.
+
+Tables alone, each word once; how they are used stands in `kinds` and `question`.
+"""
+
+from typing import Final
+
+# What people say for what logs write; the first of each line is the word that all of it becomes.
+_ACTIONS: Final = """
+login: login logins logon signin authenticate authenticated authentication authentications authenticating
+logout: logout logouts logoff signout
+read: read reads reading view viewed views viewing saw look looks looked looking access accessed accesses accessing
+      fetch fetched inspect inspected describe describes described consult consulted lookup
+list: list listed lists listing enumerate enumerated browse browsed
+search: search searched searches searching
+query: query queries queried querying
+update: update updated updates updating change changed changes changing edit edited edits editing modify modified
+        modifies modifying modification modifications alter altered alters put set adjust adjusted reconfigure reconfigured
+create: create created creates creating creation creations add added adds adding make made new register registered
+        generate generated insert inserted issue issued provision provisioned hire hired
+delete: delete deleted deletes deleting deletion deletions remove removed removes removing removal removals drop dropped
+        erase erased purge purged destroy destroyed
+export: export exported exports exporting exportation dump dumped extract extracted
+import: import imported imports importing
+download: download downloaded downloads downloading
+upload: upload uploaded uploads uploading
+share: share shared shares sharing
+grant: grant granted grants granting give gave given assign assigned assigns assigning attach attached
+revoke: revoke revoked revokes revoking withdraw withdrew withdrawn detach detached
+approve: approve approved approves approving approval approvals authorise authorised authorize authorized
+request: request requested requests requesting
+reset: reset resets resetting
+enroll: enroll enrolled enrol enrolls enrolled enrolment enrollment enrollments
+disable: disable disabled disables disabling deactivate deactivated deactivation suspend suspended silence silenced mute muted
+enable: enable enabled enables enabling activate activated
+rotate: rotate rotated rotates rotation rotations
+run: run ran runs running execute executed execution executions
+start: start started starts starting launch launched boot booted
+stop: stop stopped stops stopping terminate terminated halt halted
+merge: merge merged merges merging
+clone: clone cloned clones cloning
+push: push pushed pushes pushing
+publish: publish published publishes publishing release released
+rollback: rollback rollbacks rolled
+refresh: refresh refreshed refreshes
+connect: connect connected connects connection connections
+disconnect: disconnect disconnected disconnects disconnection
+assume: assume assumed assumes assuming
+acknowledge: acknowledge acknowledged acknowledges acknowledgement ack acked
+comment: comment commented comments commenting
+close: close closed closes closing resolve resolved resolves solve solved
+review: review reviewed reviews reviewing
+backup: backup backups backed
+write: write wrote written writes writing
+challenge: challenge challenged challenges prompt prompted prompts
+open: open opens opened opening
+send: send sent sends sending
+invite: invite invited invites invitation invitations
+"""
+_OBJECTS: Final = """
+user: user users account accounts identity identities principal principals
+employee: employee employees staff personnel colleague colleagues
+customer: customer customers client clients
+invoice: invoice invoices bill bills
+payment: payment payments transfer transfers
+payroll: payroll payrolls salary salaries wage wages pay
+vendor: vendor vendors supplier suppliers
+report: report reports
+file: file files
+document: document documents doc docs
+folder: folder folders directory directories
+repository: repository repositories repo repos
+pull_request: pr prs
+pipeline: pipeline pipelines build builds ci
+artifact: artifact artifacts package packages
+deployment: deployment deployments deploy deployed deploys deploying
+instance: instance instances server servers vm vms machine machines host hosts
+bucket: bucket buckets
+object: object objects blob blobs
+snapshot: snapshot snapshots
+firewall: firewall firewalls
+role: role roles
+permission: permission permissions right rights privilege privileges
+policy: policy policies
+secret: secret secrets
+key: key keys
+token: token tokens
+mfa: mfa otp
+password: password passwords passphrase
+session: session sessions shell
+database: database databases db
+schema: schema schemas
+table: table tables
+ticket: ticket tickets
+alert: alert alerts
+alert_rule: rule rules
+retention: retention
+sink: sink sinks
+log: log logs logging
+dashboard: dashboard dashboards
+deal: deal deals opportunity opportunities
+note: note notes
+absence: absence absences leave vacation vacations holiday holidays
+candidate: candidate candidates applicant applicants
+app: app apps application applications
+vpn: vpn
+group: group groups
+setting: setting settings configuration
+trail: trail trails
+"""
+
+
+def _table(text: str) -> dict[str, str]:
+    table: dict[str, str] = {}
+    head = ""
+    for line in text.strip().splitlines():
+        name, colon, words = line.partition(":")
+        head, words = (name.strip(), words) if colon else (head, line)
+        table |= {word: head for word in words.split()}
+    return table
+
+
+ACTION: Final = _table(_ACTIONS)
+OBJECT: Final = _table(_OBJECTS)
+ACTIONS: Final = frozenset(ACTION.values())
+
+# Words that ask, and carry nothing of what is asked for.
+EMPTY: Final = frozenset(
+    """
+    a about across actually after again ago all already also always am among an and any anybody anyone anything are as
+    ask asked at attempt attempts audit away be because been before being between both but by call calls came can cant
+    case cases caused come comes could couldnt did didnt do does doesnt doing done dont due during each earlier either
+    else entries entry even event events ever every everybody everyone everything exactly far find for from full gave
+    get gets getting give given go goes going got had happen happened happening happens has hasnt have having he help
+    hence her here hers him his how however i if in into instance instances involve involved is isnt it item items its
+    itself just kind kinds kindly know known last lately later latest let like line lines list logged look look made
+    make makes making many may maybe me might mine more most much must my myself name named names need needed needs no
+    nobody not now occasion occasions occur occurred occurrence occurrences of off ok on once one ones only or other
+    others our out over own per perform performed performs person persons people please possible put question recent
+    recently record recorded records regard related same say see seeing seen several shall she should show showing shown
+    since single so some somebody someone something sort sorts still stuff such system take taken takes tell than thank
+    thanks that the their them then there these they thing things this those through thru time times to today together
+    too touch touched touches touching toward towards trail tried tries try trying type types under until up upon us
+    usage use used uses using via vs want wanted wants was wasnt we well went were werent what whats when where whether
+    which while who whoever whom whos whose why will with within wont would yes yesterday yet you your
+    act action actions activities activity actor actors against behalf belonging carried concerning data detail details
+    display happenings history info information involving operation operations overview regarding wise
+    """.split()
+)
+
+# Words that other rules read: right as they stand, and what others may be slips of.
+READ: Final = frozenset(
+    """
+    yesterday today monday tuesday wednesday thursday friday saturday sunday weekend weekends january february march
+    april august september october november december morning afternoon evening night minute minutes hours month months
+    quarter quarters yesterdays between before during failed failure failures failing unsuccessful denied refused rejected blocked
+    forbidden success successful successfully succeeded compared versus people number except excluding without
+    previous latest busiest frequent address addresses network networks accounts outside business working
+    """.split()
+)
