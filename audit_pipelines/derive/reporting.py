@@ -21,7 +21,6 @@ from audit_pipelines.derive.controls import check_controls, requirement_lines
 from audit_pipelines.derive.integrity import integrity_of
 from audit_pipelines.derive.signing import signature_lines, unsigned_path
 from audit_pipelines.errors import ValidationError
-from audit_pipelines.files import replacing
 from audit_pipelines.installation import Installation
 from audit_pipelines.lake.datasets import Lake
 from audit_pipelines.ledger.access import DAGSTER, Access
@@ -278,8 +277,9 @@ def _keep(
     installation: Installation, named: _Named, path: Path, content: bytes, *, run_id: str, also: Also | None
 ) -> MadeDocument:
     """Put a report that names people at its path, for its owner's eyes alone, and its digest into the lineage."""
-    with replacing(path, 0o600) as staging:
-        staging.write_bytes(content)
+    from audit_pipelines.reports.pdf import store_pdf  # noqa: PLC0415 — see _make
+
+    content = store_pdf(content, path, installation.pdf_certificate, mode=0o600)
     output = lineage.Output(
         named.tenant_id,
         OUTPUT_KINDS[named.kind],

@@ -11,9 +11,9 @@ from io import BytesIO
 from typing import Any, Final
 
 from reportlab.lib.colors import HexColor
-from reportlab.pdfgen.canvas import Canvas
 
 from audit_pipelines.reports import fonts, words
+from audit_pipelines.reports.canvas import ONE_DOCUMENT, TextCanvas
 from audit_pipelines.reports.layout import (
     BOTTOM,
     CELL,
@@ -36,7 +36,6 @@ from audit_pipelines.reports.layout import (
     Text,
 )
 from audit_pipelines.reports.model import Summary
-from audit_pipelines.reports.pdf import ONE_DOCUMENT
 
 UNUSED_AFTER: Final = timedelta(days=90)
 """An account that nobody signed in to for so long is unused (PCI DSS 4.0.1, 8.2.6)."""
@@ -147,11 +146,8 @@ def compose_review(review: AccessReview) -> Summary:
 def render_access_review(review: AccessReview) -> tuple[bytes, int]:
     """Return the document and how many pages it has; equal reviews give equal bytes."""
     with ONE_DOCUMENT:
-        fonts.register()
         buffer = BytesIO()
-        canvas = Canvas(
-            buffer, pagesize=(PAGE_WIDTH, PAGE_HEIGHT), invariant=1, lang="en-GB", initialFontName=fonts.BODY
-        )
+        canvas = TextCanvas(buffer, (PAGE_WIDTH, PAGE_HEIGHT))
         canvas.setTitle(f"{TITLE}: {review.tenant_id}, {words.period(review.since, review.until)}")
         canvas.setAuthor(f"audit_pipelines {review.product_version}".strip())
         canvas.showOutline()

@@ -46,6 +46,7 @@ from audit_pipelines.reports.model import Integrity, Share, SignatureLine, Summa
 from audit_pipelines.reports.pdf import (
     UNPRINTABLE,
     PdfInfo,
+    info_of,
     integrity_section,
     signatures_section,
     store_pdf,
@@ -109,7 +110,7 @@ def write_events_pdf(
     """
     frame = _checked(events)
     content, pages = _render(heading, frame)
-    return store_pdf(content, pages, target, certificate)
+    return info_of(store_pdf(content, target, certificate), pages)
 
 
 def _render(heading: ExportHeading, events: pl.DataFrame) -> tuple[bytes, int]:

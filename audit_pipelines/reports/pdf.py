@@ -90,16 +90,27 @@ def write_pdf(report: Report, path: Path, certificate: PdfCertificate | None = N
         ConfigurationError: when the certificate is not valid now.
     """
     content, pages = render_pdf(report)
-    return store_pdf(content, pages, path, certificate)
+    return info_of(store_pdf(content, path, certificate), pages)
 
 
-def store_pdf(content: bytes, pages: int, path: Path, certificate: PdfCertificate | None) -> PdfInfo:
-    """Put a document at `path`, signed where there is a certificate: no unsigned file ever has the name."""
-    with replacing(path) as staging:
+def store_pdf(content: bytes, path: Path, certificate: PdfCertificate | None, *, mode: int = 0o644) -> bytes:
+    """Put a document at `path`, signed where there is a certificate: no unsigned file ever has the name.
+
+    Returns the bytes of the file.
+
+    Raises:
+        ConfigurationError: when the certificate is not valid now.
+    """
+    with replacing(path, mode) as staging:
         staging.write_bytes(content)
         if certificate is not None:
             sign_pdf(staging, certificate)
             content = staging.read_bytes()
+    return content
+
+
+def info_of(content: bytes, pages: int) -> PdfInfo:
+    """Return what is told of a file's bytes."""
     return PdfInfo(pages, hashlib.sha256(content).hexdigest(), len(content))
 
 

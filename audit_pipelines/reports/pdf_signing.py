@@ -6,6 +6,7 @@ which takes 0.8 s to import, is loaded when something is signed.
 """
 
 import asyncio
+import stat
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -137,7 +138,8 @@ def sign_pdf(path: Path, certificate: PdfCertificate) -> None:
         signed = _signed(content, certificate, moment, stamper)
     except (AnchorUnavailableError, TimestampRequestError):
         signed = _signed(content, certificate, moment, None)
-    with replacing(path) as staging:
+    # Who may not read the file may not read it while it is signed.
+    with replacing(path, stat.S_IMODE(path.stat().st_mode)) as staging:
         staging.write_bytes(signed)
 
 
