@@ -227,7 +227,9 @@ def _faults(world: World, asked: Asked, question: Question) -> Iterator[str]:
     expected, conditions = asked.expected, question.conditions
 
     def refs(key: str) -> set[str]:
-        return {world.refs[one] for name in expected.get(key, ()) for one in people(world.named, name) if one in world.refs}
+        return {
+            world.refs[one] for name in expected.get(key, ()) for one in people(world.named, name) if one in world.refs
+        }
 
     def names(key: str) -> set[str]:
         return {world.named.names.get(each, each) for each in expected.get(key, ())}
@@ -244,7 +246,11 @@ def _faults(world: World, asked: Asked, question: Question) -> Iterator[str]:
             {world.refs.get(one, one) for one in (*conditions.entity_ids, *map(str, conditions.persons))},
             refs("persons") | {world.refs.get(one, one) for one in names("entity_ids")},
         ),
-        ("addresses", {ip_network(one) for one in conditions.addresses}, {ip_network(one) for one in names("addresses")}),
+        (
+            "addresses",
+            {ip_network(one) for one in conditions.addresses},
+            {ip_network(one) for one in names("addresses")},
+        ),
         ("not_types", set(conditions.not_event_types), names("not_types")),
         ("hours", conditions.hours, expected.get("hours")),
         ("wanted", question.wanted, expected.get("wanted", "events")),
@@ -264,4 +270,3 @@ def _faults(world: World, asked: Asked, question: Question) -> Iterator[str]:
         yield f"types: expected {sorted(names('types'))}, got {sorted(types)}"
     if asked.relevant and not types <= {name for each in asked.relevant for name in each["types"]}:
         yield f"types: got {sorted(types)}, which leaves out what answers"
-

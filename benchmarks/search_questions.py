@@ -199,8 +199,10 @@ def _filter(named: Company, expected: Mapping[str, Any]) -> pl.Expr:
         ]
         every.append(pl.col("ip_address").is_in(inside))
     every += [_holds(phrase) for phrase in expected.get("phrases", ())]
-    every += [pl.col("details").str.contains(f'"{key}":"{value}"', literal=True)
-              for key, value in expected.get("details", {}).items()]
+    every += [
+        pl.col("details").str.contains(f'"{key}":"{value}"', literal=True)
+        for key, value in expected.get("details", {}).items()
+    ]
     if "hours" in expected:
         every.append(_HOURS[expected["hours"]])
     return pl.all_horizontal(*every)
@@ -213,7 +215,9 @@ def _everybody(named: Company, names: Sequence[str]) -> list[str]:
 def _holds(phrase: str) -> pl.Expr:
     """Return whether an event has a phrase in what it was done to or in its details."""
     columns = [pl.col(name).str.to_lowercase() for name in ("entity_id", "details", "event_type")]
-    return pl.any_horizontal(*(column.str.contains(phrase.lower(), literal=True).fill_null(value=False) for column in columns))
+    return pl.any_horizontal(
+        *(column.str.contains(phrase.lower(), literal=True).fill_null(value=False) for column in columns)
+    )
 
 
 _HOUR: Final = pl.col("local").dt.hour()

@@ -70,6 +70,7 @@ customer read: customer (?:data|files?|profiles?|records?)|client (?:data|files?
 log query: search\w* (?:\w+ ){0,2}logs?|log search\w*|dig\w* (?:\w+ ){0,2}logs?|investigat\w+
 """
 
+_LONGEST: Final = 500
 CONCEPTS: Final = tuple(
     (re.compile(rf"\b(?:{pattern.strip()})\b", re.IGNORECASE), tuple(words.split()))
     for words, pattern in (line.split(":", 1) for line in _CONCEPTS.strip().splitlines())
@@ -77,5 +78,8 @@ CONCEPTS: Final = tuple(
 
 
 def concepts(text: str) -> list[tuple[str, ...]]:
-    """Return the words of logs that a text means by words of its own, in the order of the table."""
-    return [words for pattern, words in CONCEPTS if pattern.search(text)]
+    """Return the words of logs that a text means by words of its own, in the order of the table.
+
+    What is asked stands early in a question: the first 500 characters are looked at.
+    """
+    return [words for pattern, words in CONCEPTS if pattern.search(text, 0, _LONGEST)]

@@ -112,7 +112,8 @@ def fold_compounds(text: str) -> str:
     """Return the text with words that mean something together made one."""
     for pattern, single in _COMPOUNDS:
         text = pattern.sub(
-            lambda match, single=single: f"{single} {match.groupdict().get('kept') or ''}", text  # type: ignore[misc] - bound now
+            lambda match, single=single: f"{single} {match.groupdict().get('kept') or ''}",
+            text,  # type: ignore[misc] - bound now
         )
     return text
 

@@ -43,7 +43,10 @@ __all__ = ["Conditions", "Group", "Hours", "Person", "Question", "Understood", "
 _OUTCOMES: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
     (re.compile(rf"(?<![\w-])(?:{pattern})(?![\w-])", re.I), outcome)
     for pattern, outcome in (
-        (r"un-?success(?:ful(?:ly)?)?|fail(?:s|ed|ing|ures?)?|non-?success\w*|errors?|errored|went\s+wrong|go(?:es|ne)?\s+wrong", "failure"),
+        (
+            r"un-?success(?:ful(?:ly)?)?|fail(?:s|ed|ing|ures?)?|non-?success\w*|errors?|errored|went\s+wrong|go(?:es|ne)?\s+wrong",
+            "failure",
+        ),
         (
             r"den(?:y|ies|ied|ials?)|refus(?:ed|als?|es)|reject(?:ed|ions?)|blocked|forbidden|unauthori[sz]ed|"
             r"access\s+denied|not\s+allowed|not\s+permitted|turned\s+away",
@@ -68,7 +71,10 @@ _HOURS: Final[tuple[tuple[re.Pattern[str], Hours], ...]] = (
         "off_hours",
     ),
     (
-        re.compile(r"\b(?:at\s+night(?:time)?|overnight|during\s+the\s+nights?|by\s+night|in\s+the\s+(?:middle|dead)\s+of\s+the\s+night)\b", re.I),
+        re.compile(
+            r"\b(?:at\s+night(?:time)?|overnight|during\s+the\s+nights?|by\s+night|in\s+the\s+(?:middle|dead)\s+of\s+the\s+night)\b",
+            re.I,
+        ),
         "night",
     ),
     (re.compile(r"\b(?:(?:on|at|during|over)\s+(?:the\s+)?)?weekends\b", re.I), "weekend"),
@@ -220,15 +226,18 @@ def _read_kinds(draft: Draft, kinds: Kinds, vocabulary: Vocabulary) -> tuple[tup
     meant = _meant(kinds, parts, acted_upon=bool(_ACTED_UPON.search(draft.rest)))
     explained = meant.words if meant else frozenset()
     left = tuple(word for word in words if word not in explained)
-    entity_types = tuple(each for each in vocabulary.entity_types for word in left if stem(word) == stem(each))
-    records = frozenset(word for word in left if any(stem(word) == stem(each) for each in entity_types))
+    stems = frozenset(stem(word) for word in left)
+    entity_types = tuple(each for each in vocabulary.entity_types if stem(each) in stems)
+    records = {word for word in left if stem(word) in {stem(each) for each in entity_types}}
     if records and not (left := tuple(word for word in left if word not in records)):
         draft.add("entity_types", *entity_types)
-        draft.note(" ".join(sorted(records)), "entity_type", ", ".join(dict.fromkeys(entity_types)))
+        draft.note(" ".join(sorted(records)), "entity_type", ", ".join(entity_types))
     if meant and not left:
         if len(meant.event_types) < len(vocabulary.event_types):
             draft.add("event_types", *meant.event_types)
-            draft.note(" ".join(word for word in words if word in explained), "event_type", ", ".join(meant.event_types))
+            draft.note(
+                " ".join(word for word in words if word in explained), "event_type", ", ".join(meant.event_types)
+            )
         return (), meant
     return (tuple(words) if left else ()), meant
 

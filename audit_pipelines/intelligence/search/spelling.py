@@ -18,7 +18,9 @@ LONGEST: Final = 10_000
 _WORD: Final = re.compile(r"[^\W\d_]+")
 _SHORTEST: Final = 6
 # Real words one slip away from words of the trade.
-_REAL: Final = frozenset("stated rested though trough trial signed singed casual causal united untied filed moths stats shred sever tales coped".split())
+_REAL: Final = frozenset(
+    "stated rested though trough trial signed singed casual causal united untied filed moths stats shred sever tales coped".split()
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,12 @@ from audit_pipelines.intelligence.search.periods import (
     BARE,
     CLOCK,
     DAY,
-    READINGS,
     ROLLING,
     Clock,
     Period,
     calendar,
     calendar_day,
+    readings,
 )
 
 __all__ = ["Period", "TimeWords", "find_times"]
@@ -58,6 +58,16 @@ _CLOCK_RANGE: Final = re.compile(
     re.IGNORECASE,
 )
 _DAY_AFTER: Final = re.compile(r"\s*,?\s*(?:on\s+|of\s+)?(?=\w)", re.IGNORECASE)
+# What a time may begin with: no other word is tried, of which a long text has many.
+_BEGINS: Final = re.compile(
+    r"\d|(?:the|this|that|last|past|previous|current|calendar|today|yesterday|to|since|starting|from|between|after|"
+    r"later|before|earlier|prior|until|till?|up|through|throughout|by|week|month|quarter|year|on|in|during|within|at|"
+    r"over|for|of|around|noon|midday|midnight|kw|cw|q[1-4]|first|second|third|fourth|mon|tue|wed|thu|fri|sat|sun|jan|"
+    r"feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|an?\b|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|"
+    r"couple|few|fourteen|twenty|thirty|forty|sixty|ninety)",
+    re.IGNORECASE,
+)
+_WORD_END: Final = re.compile(r"\w+|\W")
 _POINTING: Final = frozenset(
     "since starting from after before until till til through".split()
     + ["later than", "earlier than", "prior to", "up to", "starting from", "starting on", "starting at"]
@@ -85,6 +95,9 @@ def find_times(text: str, now: datetime, zone: tzinfo) -> list[TimeWords]:
         if text[at].isspace():
             at += 1
             continue
+        if not _BEGINS.match(text, at):
+            at = _end_of_word(text, at)
+            continue
         before = found[-1] if found else None
         beside = before and not text[before.end : at].strip(" ,") and _is_one_day(before.period)
         words = _expression(text, at, clock, before.period if before and beside else None)
@@ -102,6 +115,11 @@ def find_times(text: str, now: datetime, zone: tzinfo) -> list[TimeWords]:
         found.append(replace(words, end=possessive.end()) if possessive else words)
         at = found[-1].end
     return found
+
+
+def _end_of_word(text: str, at: int) -> int:
+    match = _WORD_END.match(text, at)
+    return match.end() if match else at + 1
 
 
 def _expression(text: str, at: int, clock: Clock, day: Period | None) -> TimeWords | None:
@@ -122,10 +140,14 @@ def _expression(text: str, at: int, clock: Clock, day: Period | None) -> TimeWor
         link = _LINKS.match(text, alone.end)
         last = _point(text, link.end(), clock, after="to", day=alone.period) if link and "and" not in link[0] else None
         if last:
-            return TimeWords(_from_to(alone.period, last.period, inclusive=not (last.is_clock or last.has_clock)), at, last.end)
+            return TimeWords(
+                _from_to(alone.period, last.period, inclusive=not (last.is_clock or last.has_clock)), at, last.end
+            )
         return TimeWords(alone.period, at, alone.end)
     word = re.sub(r"\s+", " ", opening["word"].lower())
-    lasting = word in {"in", "over", "during", "within", "for", "throughout"} and re.search(r"the\s+$", opening[0], re.I)
+    lasting = word in {"in", "over", "during", "within", "for", "throughout"} and re.search(
+        r"the\s+$", opening[0], re.I
+    )
     after = "edge" if opening["edge"] else f"{word} the" if lasting else word
     first = _point(text, opening.end(), clock, after=after, day=day)
     if first is None:
@@ -232,7 +254,7 @@ def _from_to(first: Period, last: Period, *, inclusive: bool) -> Period:
 
 def _day(text: str, at: int, clock: Clock) -> _Point | None:
     """Read something that is as long as a day."""
-    for pattern, reading in READINGS:
+    for pattern, reading in readings(text[at : at + 1]):
         match = pattern.match(text, at)
         period = reading(match, clock) if match else None
         if match and period and _is_one_day(period):
@@ -244,7 +266,7 @@ def _point(text: str, at: int, clock: Clock, *, after: str, day: Period | None) 
     """Read a day or period with an optional time of day, or a time of day with an optional day."""
     beside = {"": (), "at": (), "around": (), "edge": (*BARE, *AFTER_PREPOSITION)}.get(after, AFTER_PREPOSITION)
     rolling = ROLLING if after.endswith(" the") else ()
-    for pattern, reading in (*rolling, *READINGS, *beside):
+    for pattern, reading in (*rolling, *readings(text[at : at + 1]), *beside):
         match = pattern.match(text, at)
         period = reading(match, clock) if match else None
         if match and period:

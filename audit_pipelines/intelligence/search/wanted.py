@@ -32,7 +32,9 @@ _PER: Final = re.compile(
     rf"\b(?P<how>per|for\s+each|for\s+every|each|grouped\s+by|group\s+by|(?:broken|break|split)\s+(?:down\s+)?by|by)\s+(?:the\s+)?{_NOUN}\b",
     re.I,
 )
-_WHICH: Final = re.compile(rf"\b(?:which|what)\s+(?:are\s+|is\s+|were\s+|was\s+|kinds?\s+of\s+)?(?:the\s+)?{_NOUN}\b", re.I)
+_WHICH: Final = re.compile(
+    rf"\b(?:which|what)\s+(?:are\s+|is\s+|were\s+|was\s+|kinds?\s+of\s+)?(?:the\s+)?{_NOUN}\b", re.I
+)
 _NEXT: Final = re.compile(rf"\s*{_NOUN}\b", re.I)
 _PHRASE: Final = re.compile(r"\s*((?:[a-z_]+\s*){1,4})", re.I)
 _WHO: Final = re.compile(r"\bwho(?:se|m)?\b", re.I)
@@ -72,13 +74,17 @@ _SAME: Final = re.compile(
     r"|(?P<yesterday>yesterday))\b",
     re.I,
 )
-_BREAKDOWN: Final = re.compile(r"\b(?:break(?:ing)?\s*down|breakdown|broken\s+down|distribution|split|histogram|grouped|group)\b(?:\s+of\b)?", re.I)
+_BREAKDOWN: Final = re.compile(
+    r"\b(?:break(?:ing)?\s*down|breakdown|broken\s+down|distribution|split|histogram|grouped|group)\b(?:\s+of\b)?", re.I
+)
 _TREND: Final = re.compile(
     r"\b(?:increas(?:e|ed|es|ing)|decreas(?:e|ed|es|ing)|declin(?:e|ed|ing)|grow(?:n|th|ing)?|grew|rise|rose|risen|rising|"
     r"(?:go|goes|gone|going|went)\s+(?:up|down)|trend(?:s|ing)?)\b",
     re.I,
 )
-_ASKING: Final = re.compile(r"\s*(?:so\s+|and\s+)?(?:did|has|have|is|are|was|were|do|does|how\s+much|by\s+how\s+much|what)\b", re.I)
+_ASKING: Final = re.compile(
+    r"\s*(?:so\s+|and\s+)?(?:did|has|have|is|are|was|were|do|does|how\s+much|by\s+how\s+much|what)\b", re.I
+)
 _ORDER: Final = re.compile(
     r"\b(?:for\s+)?(?:the\s+)?(?:very\s+)?(?P<which>first|last|latest|most\s+recent(?:ly)?|newest|earliest|oldest)"
     r"(?:\s+(?P<count>\d{1,4}|two|three|five|ten|twenty))?(?:\s+(?:time|ever|ones?|seen))?\b(?!\s+names?\b)",
@@ -99,7 +105,9 @@ def read_imperative(draft: Draft) -> None:
         draft.blank(match.start(), match.end())
 
 
-def read_comparison(draft: Draft, found: list[TimeWords], now: datetime, zone: tzinfo) -> tuple[TimeWords | None, Period | None]:
+def read_comparison(
+    draft: Draft, found: list[TimeWords], now: datetime, zone: tzinfo
+) -> tuple[TimeWords | None, Period | None]:
     """Return which of the times named is the other period of a comparison, and that period; both None where it is none.
 
     The period may be named by itself ("than last week") or from the first ("compared with the week before").
@@ -108,7 +116,8 @@ def read_comparison(draft: Draft, found: list[TimeWords], now: datetime, zone: t
         between = draft.rest[one.end : other.start]
         lead = draft.rest[: one.start]
         if _COMPARED.search(between) or (
-            (_COMPARED.search(lead[-100:]) or re.search(r"\b(?:more|fewer|less)\b", lead[-100:], re.I)) and _OR.fullmatch(between)
+            (_COMPARED.search(lead[-100:]) or re.search(r"\b(?:more|fewer|less)\b", lead[-100:], re.I))
+            and _OR.fullmatch(between)
         ):
             return other, other.period
     if not found:
@@ -225,7 +234,13 @@ def _ranking(draft: Draft, kinds: Kinds, most: re.Match[str], per: tuple[int, in
     top = _number(most["top"]) if most["top"] else None
     which = _WHICH.search(draft.rest)
     # "what are the most common actions" asks by the noun after "most common".
-    which = which if which and which.start() < most.start() and not which["noun"].lower().startswith(("most", "fewest", "least", "top", "busiest")) else None
+    which = (
+        which
+        if which
+        and which.start() < most.start()
+        and not which["noun"].lower().startswith(("most", "fewest", "least", "top", "busiest"))
+        else None
+    )
     following = _NEXT.match(draft.rest, most.end())
     group: Group | None = None
     blanks = [(most.start(), most.end())]
@@ -250,7 +265,9 @@ def _ranking(draft: Draft, kinds: Kinds, most: re.Match[str], per: tuple[int, in
         group = _group_of_phrase(draft.rest[most.end() :], kinds)
     if per and per[2] == group:
         blanks.append((per[0], per[1]))
-    draft.note(draft.text[most.start() : most.end()].strip(), "ranking", f"by {group}, {'fewest' if fewest else 'most'} first")
+    draft.note(
+        draft.text[most.start() : most.end()].strip(), "ranking", f"by {group}, {'fewest' if fewest else 'most'} first"
+    )
     for start, end in blanks:
         draft.blank(start, end)
     return Form("ranking", group, fewest, top)
