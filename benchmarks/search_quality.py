@@ -20,7 +20,6 @@ from audit_pipelines.derive.embeddings import update_embeddings
 from audit_pipelines.generator.generate import generate
 from audit_pipelines.installation import Installation
 from audit_pipelines.intelligence.embed import Embedder, MiniLMEmbedder, Vectors
-from audit_pipelines.intelligence.render import render_texts
 from audit_pipelines.intelligence.search.asked import Conditions, Question
 from audit_pipelines.lake.export import export_window
 from audit_pipelines.search.engine import Asked as Request
@@ -124,10 +123,7 @@ def request(text: str) -> Request:
 
 def alone(world: World, asked: Asked, how: str) -> tuple[float | None, float | None]:
     """Return recall and rank of one way alone, `words` or `meaning`: the newest event of each text in its order."""
-    frame = world.named.filtered(asked.expected).with_columns(
-        render_texts(world.named.filtered(asked.expected)).alias("text")
-    )
-    newest = dict(frame.group_by("text", maintain_order=True).agg(pl.col("event_id").last()).iter_rows())
+    newest = dict(world.named.filtered(asked.expected).group_by("text", maintain_order=True).agg(pl.col("event_id").last()).iter_rows())
     if how == "words":
         with world.installation.database.tenant_connection(world.tenant_id) as conn:
             texts = [text for (text,) in conn.execute(_WORDS, {"words": asked.text})]

@@ -21,6 +21,7 @@ import msgspec
 import polars as pl
 
 from audit_pipelines.generator.generate import Generated
+from audit_pipelines.intelligence.render import render_texts
 
 ROOT: Final = Path(__file__).parents[1]
 SETS: Final = {
@@ -109,6 +110,7 @@ def company(story: Generated) -> Company:
         for each in story.events
     ]
     events = pl.DataFrame(rows, infer_schema_length=None)
+    events = events.with_columns(render_texts(events).alias("text"))
     return Company(events, _names(story, events))
 
 
