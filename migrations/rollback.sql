@@ -1,6 +1,14 @@
 -- Undoes every migration, newest first. `audit-pipelines db rollback --to N` runs the sections above version N; psql can
 -- run the whole file. It deletes data: there is no way back but a backup.
 
+-- undo 023_cover_searches
+set role audit_owner;
+create index audit_logs_occurred_at on audit_logs (tenant_id, occurred_at);
+drop index if exists audit_logs_search;
+create index audit_event_texts_text on audit_event_texts (tenant_id, text_hash);
+drop index if exists audit_event_texts_newest;
+reset role;
+
 -- undo 022_record_model_decisions
 set role audit_owner;
 drop table if exists audit_model_decisions;

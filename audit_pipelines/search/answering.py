@@ -15,6 +15,7 @@ import polars as pl
 from audit_pipelines.intelligence.answer.chat import ChatAnswerer
 from audit_pipelines.intelligence.answer.chat_model import ChatModel
 from audit_pipelines.intelligence.answer.compose import compose
+from audit_pipelines.intelligence.answer.labels import defused
 from audit_pipelines.intelligence.answer.model import Answer, Source
 from audit_pipelines.intelligence.render import COLUMNS, render_texts
 from audit_pipelines.search.engine import Found, Hit
@@ -82,7 +83,9 @@ def references_in(text: str) -> set[UUID]:
 
 def with_names(text: str, names: Mapping[UUID, str]) -> str:
     """Return the text with references to known persons replaced by their names."""
-    return _REFERENCE.sub(lambda match: names.get(UUID(match[0]), match[0]), text)
+    # A name was chosen by somebody too: it must not look like a citation or a link of ours.
+    shown = {ref: defused(name) for ref, name in names.items()}
+    return _REFERENCE.sub(lambda match: shown.get(UUID(match[0]), match[0]), text)
 
 
 def _details_of(hit: Hit) -> str | None:

@@ -16,7 +16,13 @@ _PIECE: Final = re.compile(r"[0-9A-Za-z]+")
 _REPLACED: Final = (
     "since", "until", "event_types", "actors", "entity_types", "entity_ids", "outcomes", "addresses",
 )  # fmt: skip
-_OPPOSITE: Final = {"actors": "not_actors", "outcomes": "not_outcomes", "addresses": "not_addresses"}
+_OPPOSITE: Final = {
+    "event_types": "not_event_types",
+    "entity_ids": "not_entity_ids",
+    "actors": "not_actors",
+    "outcomes": "not_outcomes",
+    "addresses": "not_addresses",
+}
 
 
 class Place(NamedTuple):
@@ -37,6 +43,11 @@ class Wanted:
     """Words that an event must have, in any order."""
     with_accesses: bool = False
     zone: str = "UTC"
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether there is any condition, so that few events may fulfil all of them."""
+        return bool(self.words) or self.conditions != Conditions()
 
 
 def joined(understood: Conditions, explicit: Conditions) -> Conditions:
@@ -65,10 +76,12 @@ def parameters(wanted: Wanted, tenant_key: bytes, *, before_seq: int | None = No
         "until": conditions.until,
         "before_seq": before_seq,
         "event_types": _any(conditions.event_types),
+        "not_event_types": _any(conditions.not_event_types),
         "actors": _any(conditions.actors),
         "not_actors": _any(conditions.not_actors),
         "entity_types": _any(conditions.entity_types),
         "entity_ids": _any((*conditions.entity_ids, *map(str, conditions.persons))),
+        "not_entity_ids": _any(conditions.not_entity_ids),
         "outcomes": _any(conditions.outcomes),
         "not_outcomes": _any(conditions.not_outcomes),
         "addresses": _any(_index(tenant_key, each) for each in conditions.addresses),

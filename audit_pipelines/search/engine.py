@@ -7,7 +7,8 @@ among those that do. Answers in words are made elsewhere, out of what is found h
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache, partial
@@ -44,7 +45,12 @@ _MOST_TEXTS: Final = 4_000
 _FAR: Final = 0.15
 # Looking up the texts of this many events takes 0.2 s; with more, the newest of each text are soon found.
 _FEW: Final = 60_000
-_FIRST_TEXTS: Final = 16
+# By how many doublings of every text's share a list grows that was too short; and where even one text fills any list.
+_FARTHER: Final = 2
+_DEAREST: Final = 20.0
+# What at most this many events fulfil is answered by one pass over the covering index; keeping more of them costs more
+# than a second pass.
+_MOST_AT_ONCE: Final = 100_000
 _MOST_UNTOLD: Final = 100_000
 # A server of embeddings that failed is asked again after this long; until then words alone decide.
 _PAUSE_S: Final = 30.0
@@ -84,6 +90,11 @@ class Prepared:
     asked: Asked
 
     @property
+    def is_by_meaning(self) -> bool:
+        """Whether words are left that no filter says."""
+        return self.question.wanted == "events" and bool(self.question.unexplained)
+
+    @property
     def key(self) -> tuple[Any, ...]:
         """All that the answer depends on; "today" is another question tomorrow."""
         return self.state.key, self.question, self.wanted, self.asked.limit, self.asked.after
@@ -100,6 +111,8 @@ class Found:
     next: Place | None = None
     ranked: bool = False
     """Whether the hits are in an order of meaning."""
+    distinct: int = 0
+    """Of a ranking: how many different values there are, also beyond its end."""
     notes: tuple[str, ...] = ()
     """What the caller must know to read the result rightly, a sentence each."""
     whole: bool = True
@@ -148,7 +161,7 @@ class Search:
             DatabaseUnavailableError: when it takes longer than DATABASE_TIMEOUT.
         """
         question, asked = prepared.question, prepared.asked
-        ordered = self._order(prepared) if question.wanted == "events" and question.unexplained else None
+        ordered = self._order(prepared) if prepared.is_by_meaning else None
         try:
             with self._database.tenant_connection(prepared.tenant_id) as conn:
                 return self._find(conn, prepared, ordered) if asked.limit else _nothing(question)
@@ -157,47 +170,70 @@ class Search:
 
     def _find(self, conn: Connection, prepared: Prepared, ordered: "_Order | None") -> Found:
         question, wanted, asked = prepared.question, prepared.wanted, prepared.asked
-        matching = self._parameters(prepared, wanted)
-        facts = _count(conn, matching)
-        notes = [_network_note(each) for each in unsupported_networks(wanted.conditions)]
+        found, matching = self._exact(conn, prepared, wanted, question)
         ids = wanted.conditions.entity_ids
-        if not facts.matching and ids and ids != asked.explicit.entity_ids:
+        if not found.facts.matching and ids and ids != asked.explicit.entity_ids:
             # An identifier may stand elsewhere than in entity_id.
             conditions = replace(wanted.conditions, entity_ids=(), phrases=(*wanted.conditions.phrases, *ids))
-            as_words = self._parameters(prepared, replace(wanted, conditions=conditions))
-            elsewhere = _count(conn, as_words)
-            if elsewhere.matching:
-                matching, facts = as_words, elsewhere
-                question = replace(question, conditions=conditions)
-                notes.append(f"No entity is called {' or '.join(ids)}: events with these words were looked for.")
-        found = Found(question=question, hits=(), facts=facts, notes=tuple(notes), archived=_archived(conn))
-        if question.wanted == "ranking":
-            grouped = matching | {
-                "group": question.group or "actor",
-                "fewest": question.fewest,
-                "top": question.top or _DEFAULT_TOP,
-            }
-            groups = tuple(Group(value, events) for value, events in _rows(conn, "groups", grouped))
-            found = replace(found, facts=replace(facts, groups=groups))
+            other = replace(question, conditions=conditions)
+            elsewhere, as_words = self._exact(conn, prepared, replace(wanted, conditions=conditions), other)
+            if elsewhere.facts.matching:
+                note = f"No entity is called {' or '.join(ids)}: events with these words were looked for."
+                found, matching = replace(elsewhere, notes=(note,)), as_words
+        notes = (*map(_network_note, unsupported_networks(wanted.conditions)), *found.notes)
+        found = replace(found, notes=notes, archived=_archived(conn))
         if question.wanted == "comparison" and question.compared_with:
             period = question.compared_with
-            conditions = replace(question.conditions, since=period.since, until=period.until)
-            other = self._parameters(prepared, replace(wanted, conditions=conditions))
-            found = replace(found, facts=replace(facts, compared=_count(conn, other).matching))
-        if ordered is not None:
-            return self._by_meaning(conn, prepared, found, matching, ordered)
-        if question.first is not None and question.wanted == "events" and asked.after is None:
-            timed = matching | {"newest": not question.first, "limit": asked.limit}
-            return replace(found, hits=_hits(conn, _over_matching("by_time"), timed))
-        paged = matching | {
-            "newest": True,
+            conditions = replace(found.question.conditions, since=period.since, until=period.until)
+            other_period = self._parameters(prepared, replace(wanted, conditions=conditions))
+            found = replace(found, facts=replace(found.facts, compared=_count(conn, other_period).matching))
+        return found if ordered is None else self._by_meaning(conn, prepared, found, matching, ordered)
+
+    def _exact(
+        self, conn: Connection, prepared: Prepared, wanted: Wanted, question: Question
+    ) -> tuple[Found, dict[str, Any]]:
+        """Return what the conditions alone find, and how SQL is asked for it."""
+        asked = prepared.asked
+        is_ranking = question.wanted == "ranking"
+        by = "seq" if question.first is None or question.wanted != "events" or asked.after else (
+            "first" if question.first else "last"
+        )  # fmt: skip
+        limit = asked.limit if by == "seq" else min(question.top or asked.limit, asked.limit)
+        matching = self._parameters(prepared, wanted) | {
+            "group": (question.group or "actor") if is_ranking else None,
+            "fewest": question.fewest,
+            "top": question.top or _DEFAULT_TOP,
+            "by": by,
+            "newest": by != "first",
             "cursor": asked.after.seq if asked.after else None,
-            "limit": asked.limit,
+            "limit": limit,
             "max_bytes": _PAGE_BYTES,
+            "most": _MOST_AT_ONCE,
         }
-        hits = _hits(conn, _over_matching("page"), paged)
-        more = bool(hits) and hits[0].found > len(hits)
-        return replace(found, hits=hits, next=Place(hits[-1].seq) if more else None)
+        if wanted.is_narrow:
+            count, first_at, last_at, page, groups, distinct = _rows(conn, "at_once", matching)[0]
+            if count <= _MOST_AT_ONCE:
+                facts = Facts(
+                    matching=count, first_at=first_at, last_at=last_at,
+                    groups=tuple(Group(value, int(events)) for value, events in groups or ()),
+                )  # fmt: skip
+                seqs = page or []
+                hits = _hits(conn, query("search/by_seq"), {"seqs": seqs[:limit], "max_bytes": _PAGE_BYTES})
+                place = Place(hits[-1].seq) if by == "seq" and len(seqs) > len(hits) else None
+                return Found(question=question, hits=hits, facts=facts, distinct=distinct, next=place), matching
+        if is_ranking:
+            rows = _rows(conn, "groups", matching)
+            _, _, distinct, count, first_at, last_at = rows[0]
+            groups = tuple(Group(value, events) for value, events, *_ in rows if value is not None)
+            facts = Facts(matching=count or 0, first_at=first_at, last_at=last_at, groups=groups)
+        else:
+            facts, distinct = _count(conn, matching), 0
+        if prepared.is_by_meaning:
+            return Found(question=question, hits=(), facts=facts), matching
+        hits = _hits(conn, _over_matching("page" if by == "seq" else "by_time"), matching)
+        more = by == "seq" and bool(hits) and hits[0].found > len(hits)
+        place = Place(hits[-1].seq) if more else None
+        return Found(question=question, hits=hits, facts=facts, distinct=distinct, next=place), matching
 
     def _parameters(self, prepared: Prepared, wanted: Wanted) -> dict[str, Any]:
         return parameters(wanted, self._vault.tenant_key(prepared.tenant_id))
@@ -264,24 +300,24 @@ class Search:
         begun = asked.after.shown or 0 if asked.after else 0
         most = min(begun + asked.limit + 1, self._most)
         bounded = matching | {"before_seq": end, "most": most, "more": MORE}
-        is_few = found.facts.matching <= _FEW
-        seqs: list[int] = []
-        for part in _in_parts(ordered.ranked, whole=is_few):
-            texts = {"text_hashes": [one.text_hash for one in part], "costs": [one.cost for one in part]}
-            rows = _rows(conn, "by_texts" if is_few else "of_texts", bounded | texts)
-            seqs += [seq for seq, _ in rows]
-            if len(seqs) >= most:
-                break
+        if found.facts.matching <= _FEW:
+            texts = {
+                "text_hashes": [one.text_hash for one in ordered.ranked],
+                "costs": [one.cost for one in ordered.ranked],
+            }
+            seqs = [seq for seq, _ in _rows(conn, "by_texts", bounded | texts)]
+        else:
+            seqs = _newest_of_texts(conn, bounded, ordered.ranked, most)
         page = seqs[begun : begun + asked.limit]
-        hits = _hits(conn, query("search/by_seq"), {"seqs": page})
+        hits = _hits(conn, query("search/by_seq"), {"seqs": page, "max_bytes": _PAGE_BYTES})
         notes = found.notes + ((ordered.note,) if ordered.note else ())
         untold = _untold(conn, state.texts_until)
         if untold:
             notes += (f"{untold:,} new events are not searched by meaning yet.",)
-        more = len(seqs) > begun + asked.limit
+        more = len(seqs) > begun + len(hits)
         return replace(
             found, hits=hits, ranked=True, notes=notes, whole=ordered.whole,
-            next=Place(end, begun + asked.limit) if more else None,
+            next=Place(end, begun + len(hits)) if more else None,
         )  # fmt: skip
 
 
@@ -323,12 +359,36 @@ def _untold(conn: Connection, texts_until: int) -> int:
     return row[0] if row else 0
 
 
-def _in_parts(ranked: Sequence[Ranked], *, whole: bool) -> Iterator[Sequence[Ranked]]:
-    """Yield the texts all at once, or few of them first: the best ones mostly are enough."""
-    first, size = 0, len(ranked) if whole else _FIRST_TEXTS
-    while first < len(ranked):
-        yield ranked[first : first + size]
-        first, size = first + size, size * 4
+def _newest_of_texts(conn: Connection, asked: dict[str, Any], ranked: Sequence[Ranked], most: int) -> list[int]:
+    """Return the seqs of the cheapest events, reading no more of each text than its share of a list of `most`.
+
+    All that costs up to a bound is read. Where that is too little, since conditions leave a text fewer than its share,
+    the bound rises until it is enough or every text is read whole.
+    """
+    bound = _bound(ranked, most)
+    while ranked:
+        within = [one for one in ranked if one.cost <= bound]
+        shares = [min(most, int(2 ** min((bound - one.cost) / MORE, 30.0))) for one in within]
+        texts = {
+            "text_hashes": [one.text_hash for one in within],
+            "costs": [one.cost for one in within],
+            "shares": shares,
+        }
+        rows = _rows(conn, "of_texts", asked | texts)
+        read = Counter(place for _, place in rows)
+        is_all = len(within) == len(ranked) and all(read[place] < share for place, share in enumerate(shares, start=1))
+        if len(rows) >= most or is_all or min(shares) >= most:
+            return [seq for seq, _ in rows]
+        bound += _FARTHER * MORE
+    return []
+
+
+def _bound(ranked: Sequence[Ranked], most: int) -> float:
+    """Return the cost up to which there would be `most` events if every text had as many as it may show."""
+    bound = ranked[0].cost if ranked else 0.0
+    while sum(2 ** ((bound - one.cost) / MORE) for one in ranked if one.cost <= bound) < most and bound < _DEAREST:
+        bound += MORE / 4
+    return bound
 
 
 class _Fitting(NamedTuple):

@@ -12,33 +12,12 @@ from typing import Final
 from audit_pipelines.intelligence.render import VOCABULARY
 from audit_pipelines.intelligence.search.kinds import Kinds
 from audit_pipelines.intelligence.search.question import Question
-
-
-def _set(words: str) -> frozenset[str]:
-    return frozenset(words.split())
-
+from audit_pipelines.intelligence.search.words import EMPTY, READ
 
 _WORD: Final = re.compile(r"\w+")
 # A year, a clock, a count; longer numbers may be somebody's.
 _SHORT_NUMBER: Final = re.compile(r"[0-9]{1,4}")
 _PERSONAL: Final = frozenset({"actor", "not actor", "entity"})
-# No name of a person or place may be added.
-_ASKING: Final = _set(
-    """
-    a about across after again against ago all also am an and any anybody anyone anything are around as at away be
-    because been before behind being between both but by came can come compared could count data day days did do does
-    doing done during each either else ever event events every everybody everyone everything exactly except few fewer fewest find
-    first for friday from gave get give given go had happened has have hour hours how i if in into is it its january
-    february april june july august september october november december just last latest least left less let like
-    list long made make many me might minutes monday month months more morning most much my named never new next night
-    no nobody not nothing now number o of off often on once one ones only or other our out outside over own past per
-    please previous quarter recently saturday say see seen she should show since so some somebody someone something
-    sunday take taken tell than that the their them then there these they thing things this those through thursday
-    time times to today together tonight too top total tried try tuesday twice under until up us used versus was we
-    wednesday week weekend weeks were what when where which while who whom whose why with within without would wrong
-    year years yesterday yet you your
-    """
-)
 
 
 def known_words(text: str, event_types: Iterable[str]) -> str:
@@ -89,7 +68,13 @@ def _known(event_types: Iterable[str]) -> Callable[[str], bool]:
         lower = word.lower()
         return bool(
             word.isascii()
-            and (_SHORT_NUMBER.fullmatch(word) or lower in _ASKING or lower in VOCABULARY or kinds.knows(word))
+            and (
+                _SHORT_NUMBER.fullmatch(word)
+                or lower in EMPTY
+                or lower in READ
+                or lower in VOCABULARY
+                or kinds.knows(word)
+            )
         )
 
     return is_known

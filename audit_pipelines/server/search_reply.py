@@ -84,7 +84,8 @@ class Told:
             "notes": list(found.notes),
         }
         if question.wanted == "ranking":
-            document["groups"] = [self._group(each.value, each.events, names) for each in facts.groups]
+            document["distinct"] = found.distinct
+        document["groups"] = [self._group(each.value, each.events, names) for each in facts.groups]
         if question.wanted == "comparison" and question.compared_with:
             period = question.compared_with
             document["compared"] = {
@@ -147,7 +148,9 @@ class Told:
             "outcome": state.outcomes,
             "not_outcome": state.outcomes,
             # What was found stands there in clear.
+            "not_event_type": state.event_types,
             "entity_id": question.conditions.entity_ids if self.found.facts.matching else (),
+            "not_entity_id": (),
             "ip_address": (),
             "not_ip_address": (),
             "phrases": (),
@@ -168,10 +171,12 @@ def _shown_conditions(conditions: Conditions, words: str | None) -> dict[str, An
         "from": conditions.since and format_moment(conditions.since),
         "to": conditions.until and format_moment(conditions.until),
         "event_type": conditions.event_types,
+        "not_event_type": conditions.not_event_types,
         "actor_ref": tuple(map(str, conditions.actors)),
         "not_actor_ref": tuple(map(str, conditions.not_actors)),
         "entity_type": conditions.entity_types,
         "entity_id": (*conditions.entity_ids, *map(str, conditions.persons)),
+        "not_entity_id": conditions.not_entity_ids,
         "outcome": conditions.outcomes,
         "not_outcome": conditions.not_outcomes,
         "ip_address": conditions.addresses,

@@ -8,10 +8,12 @@ with matching as not materialized (
       and (%(until)s::timestamptz is null or occurred_at < %(until)s)
       and (%(before_seq)s::bigint is null or seq < %(before_seq)s)
       and (%(event_types)s::text[] is null or event_type = any (%(event_types)s))
+      and (%(not_event_types)s::text[] is null or event_type <> all (%(not_event_types)s))
       and (%(actors)s::uuid[] is null or actor_ref = any (%(actors)s))
       and (%(not_actors)s::uuid[] is null or actor_ref is null or actor_ref <> all (%(not_actors)s))
       and (%(entity_types)s::text[] is null or entity_type = any (%(entity_types)s))
       and (%(entity_ids)s::text[] is null or entity_id = any (%(entity_ids)s))
+      and (%(not_entity_ids)s::text[] is null or entity_id <> all (%(not_entity_ids)s))
       and (%(outcomes)s::text[] is null or outcome = any (%(outcomes)s))
       and (%(not_outcomes)s::text[] is null or outcome is null or outcome <> all (%(not_outcomes)s))
       -- Of an address the whole index, of a network its first half.

@@ -24,8 +24,8 @@ Handler = Callable[[str, str, dict[str, str], bytes], Reply]
 class Server:
     """A server on loopback; `fault` replaces its answer.
 
-    A reply; `hang`; `cut` for a body cut short; `slow head` and `slow body` for an answer of a byte at a time, so that
-    no single read waits long and the whole takes half a minute.
+    A reply; `hang`; `cut` for a body cut short; `stall` for one that never ends; `slow head` and `slow body` for an
+    answer of a byte at a time, so that no single read waits long and the whole takes half a minute.
     """
 
     port: int
@@ -61,13 +61,17 @@ def serving(handler: Handler) -> Iterator[Server]:
             self.send_response(status)
             for name, value in extra.items():
                 self.send_header(name, value)
-            self.send_header("Content-Length", str(len(answer) + (_SLOW if fault in ("cut", "slow body") else 0)))
+            is_short = fault in ("cut", "stall", "slow body")
+            self.send_header("Content-Length", str(len(answer) + (_SLOW if is_short else 0)))
             self.end_headers()
             if self.command != "HEAD":
                 self.wfile.write(answer)
             if fault == "slow body":
                 self._trickle()
-            self.close_connection = fault in ("cut", "slow body")
+            if fault == "stall":
+                self.wfile.flush()
+                released.wait(10)
+            self.close_connection = is_short
 
         def _trickle(self, beginning: bytes = b"", end: bytes = b"") -> None:
             self.close_connection = True

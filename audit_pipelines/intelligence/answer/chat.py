@@ -5,21 +5,17 @@ settled before it was asked, and it is given no means to ask for more.
 """
 
 import logging
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, tzinfo
-from typing import Final
 
 from audit_pipelines.errors import ChatModelError
 from audit_pipelines.intelligence.answer.chat_model import ChatModel
 from audit_pipelines.intelligence.answer.compose import answer_of, closing, compose, lead
 from audit_pipelines.intelligence.answer.grounding import Checked, check
 from audit_pipelines.intelligence.answer.model import Answer, Facts, Source
-from audit_pipelines.intelligence.answer.prompt import prompt_for
-from audit_pipelines.intelligence.search.question import Question
-
-_ALIAS: Final = re.compile(r"\b(?:person|entity)_[0-9]+\b")
+from audit_pipelines.intelligence.answer.prompt import ALIAS, prompt_for
+from audit_pipelines.intelligence.search.asked import Question
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +51,7 @@ class ChatAnswerer:
             return replace(composed, without_model=why)
         counted = answer_of(lead(question, facts, sources, zone), self._chat.name)
         ending = answer_of(closing(question, facts, zone), self._chat.name)
-        told = (_ALIAS.sub(lambda match: prompt.stands_for[match[0]], each.text) for each in checked.kept)
+        told = (ALIAS.sub(lambda match: prompt.stands_for[match[0]], each.text) for each in checked.kept)
         cited = {*counted.cited, *(number for each in checked.kept for number in each.cited)}
         return Answer(" ".join([counted.text, *told, ending.text]), self._chat.name, tuple(sorted(cited)))
 

@@ -29,7 +29,9 @@ MAX_CHARACTERS: Final = 20_000
 # A piece of text is one event of some 250 bytes, and models that think aloud send those thoughts as well.
 _MAX_ANSWER_BYTES: Final = 8 << 20
 # Whoever waits has the composed answer before OPENAI_TIMEOUT is over.
-_SHARE_OF_TIME: Final = 0.95
+_SHARE_OF_TIME: Final = 0.9
+# To open a connection and hear nothing takes some of it; a try with less time than that comes back late.
+_SHORTEST_TRY_S: Final = 0.2
 _HELP: Final = {
     401: "OPENAI_API_KEY is not accepted",
     403: "the key may not use this model: look at its project and at OPENAI_ORG_ID",
@@ -125,7 +127,7 @@ class ChatModel:
             if isinstance(answer, str):
                 return answer
             pause_s = backoff_s(tries) if answer.retry_after_s is None else answer.retry_after_s
-            if answer.is_permanent or tries == self._max_retries or pause_s >= ends - time.monotonic():
+            if answer.is_permanent or tries == self._max_retries or pause_s + _SHORTEST_TRY_S > ends - time.monotonic():
                 # Outside of any handler: the client's errors repeat the server's words.
                 raise answer
             self._sleep(pause_s)
@@ -166,7 +168,7 @@ class ChatModel:
                     if said and said.content and choice.index == 0 and length <= MAX_CHARACTERS:
                         pieces.append(said.content)
                         length += len(said.content)
-                    finish = choice.finish_reason or finish
+                    finish = finish or choice.finish_reason
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return self._failed("an answer that is not of the protocol")
         if finish == "content_filter":
@@ -204,5 +206,7 @@ def _chunks(body: bytes) -> Iterator[_Chunk]:
         if name != b"data":
             continue
         if data.strip() == b"[DONE]":
+            # Some servers give no reason for an end.
+            yield _Chunk([_Choice(finish_reason="stop")])
             return
         yield msgspec.json.decode(data, type=_Chunk)

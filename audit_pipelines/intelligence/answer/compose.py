@@ -10,8 +10,8 @@ from typing import Final
 
 from audit_pipelines.intelligence.answer.labels import shown, visible
 from audit_pipelines.intelligence.answer.model import COMPOSED, Answer, Facts, Source
-from audit_pipelines.intelligence.search.question import Conditions, Question
-from audit_pipelines.intelligence.search.times import Period
+from audit_pipelines.intelligence.search.asked import Conditions, Question
+from audit_pipelines.intelligence.search.periods import Period
 from audit_pipelines.reports import words
 
 _MOST_EXAMPLES: Final = 5
@@ -108,12 +108,16 @@ def _ranking(question: Question, facts: Facts) -> list[tuple[str, tuple[int, ...
     ]  # fmt: skip
     order = "fewest" if question.fewest else "most"
     sentences = [f"By {_RANKED[group]}, the {order} first: {words.listed(lines)}"]
-    level = [each for each in facts.groups if each.events == facts.groups[0].events]
+    if question.distinct and facts.distinct is not None:
+        different = "1 value" if facts.distinct == 1 else f"{words.number(facts.distinct)} different values"
+        sentences.insert(0, f"Counted by {_RANKED[group]}, they have {different}")
+    level = [each for each in first if each.events == facts.groups[0].events]
     if len(level) > 1:
         sentences.append(f"The first {len(level)} are level")
-    if len(facts.groups) > len(first):
-        sentences.append(f"The ranking goes on to {words.number(len(facts.groups))} places")
-    named = sum(each.events for each in facts.groups)
+    places = max(len(facts.groups), facts.distinct or 0)
+    if places > len(first):
+        sentences.append(f"The ranking goes on to {words.number(places)} places")
+    named = sum(each.events for each in first)
     if named < facts.matching:
         sentences.append(f"Together these are {words.number(named)} of the {words.number(facts.matching)}")
     return [(sentence, ()) for sentence in sentences]
@@ -173,11 +177,13 @@ def _filters(conditions: Conditions, zone: tzinfo) -> str:
     """Return the filters as they follow a noun, each with a blank before it."""
     told = [
         _any(conditions.event_types, "of type {}", "types"),
+        _any(conditions.not_event_types, "other than of type {}", "types"),
         _any(map(str, conditions.actors), "by {}", "persons"),
         _any(map(str, conditions.not_actors), "not by {}", "persons"),
         _any(map(str, conditions.persons), "about {}", "persons"),
         _any(conditions.entity_types, "on something of type {}", "types"),
         _any(conditions.entity_ids, "on {}", "entities"),
+        _any(conditions.not_entity_ids, "not on {}", "entities"),
         _any(conditions.outcomes, "with outcome {}", "outcomes"),
         _any(conditions.not_outcomes, "with an outcome other than {}", "outcomes"),
         _any(conditions.addresses, "from address {}", "addresses"),

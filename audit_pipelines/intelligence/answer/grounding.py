@@ -8,10 +8,10 @@ short list that claims nothing. What that costs is sentences that are true in ot
 import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import tzinfo
+from datetime import timedelta, tzinfo
 from typing import Final
 
-from audit_pipelines.intelligence.answer.lexicon import CLAIMS, DENIED, FAILED, GRAMMAR, NUMBERS, SUCCEEDED
+from audit_pipelines.intelligence.answer.lexicon import ASSURANCES, CLAIMS, DENIED, FAILED, GRAMMAR, NUMBERS, SUCCEEDED
 from audit_pipelines.intelligence.answer.model import Facts
 from audit_pipelines.intelligence.answer.prompt import Told, moment_of
 from audit_pipelines.intelligence.search.kinds import fold_compounds, stem
@@ -25,10 +25,11 @@ MOST_CITED: Final = 6
 _CITATION: Final = re.compile(r"\[([0-9]{1,4}(?:\s*,\s*[0-9]{1,4})*)\]")
 # A full stop ends a sentence where a blank follows, so that those inside `user.login` do not; citations may come after.
 _SENTENCE: Final = re.compile(r".+?(?:[.!?](?:\s*\[[0-9, ]+\])*(?=\s|$)|\n|$)", re.DOTALL)
-_LEADING: Final = re.compile(r"^(?:[-*•]|[0-9]{1,2}[.)])\s+")
+_LEADING: Final = re.compile(r"^\s*(?:[-*•]|[0-9]{1,2}[.)])\s+", re.MULTILINE)
 _ALLOWED: Final = re.compile(r"(?:[^\W_]|[ .,;:'’()/_\[\]–—-])+")
 _FIGURE: Final = re.compile(r"[0-9]+(?:,[0-9]{3})*", re.ASCII)
 _WORD: Final = re.compile(r"[^\W\d_]+")
+_NAME: Final = re.compile(r"\w[.:/_]\w|_")
 _HOLE: Final = " \x00 "
 
 
@@ -69,8 +70,8 @@ def check(text: str, told: Sequence[Told], facts: Facts, zone: tzinfo) -> Checke
 
 def split_sentences(text: str) -> Iterator[str]:
     """Yield the sentences of a text, without the marks of lists and bold type; one that is cut off is left out."""
-    for match in _SENTENCE.finditer(text.replace("**", "")):
-        sentence = _LEADING.sub("", match[0].strip())
+    for match in _SENTENCE.finditer(_LEADING.sub("", text.replace("**", ""))):
+        sentence = match[0].strip()
         if re.search(r"[.!?](?:\s*\[[0-9, ]+\])*$|\]$", sentence):
             yield sentence
 
@@ -78,6 +79,11 @@ def split_sentences(text: str) -> Iterator[str]:
 def citations(sentence: str) -> list[int]:
     """Return the numbers in brackets, each once."""
     return list(dict.fromkeys(int(place) for match in _CITATION.finditer(sentence) for place in match[1].split(",")))
+
+
+def without_citations(sentence: str) -> str:
+    """Return a sentence without its citations, with one full stop."""
+    return re.sub(r"\s+", " ", f"{_CITATION.sub(' ', sentence).rstrip(' .!?')}.").replace(" .", ".")
 
 
 def is_clean(sentence: str) -> bool:
@@ -135,7 +141,7 @@ def _take_out(body: str, cited: Sequence[Told], zone: tzinfo) -> tuple[str, _Anc
     names = {name for each in cited for name in each.names if not name.isalpha()}
     for exact in sorted({*aliases, *moments, *names}, key=len, reverse=True):
         # "3 March" is not said by "3 March 2024".
-        found = rf"(?<![\w.:/,-]){re.escape(exact)}(?![\w:/-]|[.,]\w|,?\s+[0-9]{{4}}(?![:,0-9]))"
+        found = rf"(?<![\w.:/,-]){re.escape(exact)}(?![\w/-]|[.,:]\w|,?\s+[0-9]{{4}}(?![:,0-9]))"
         body, times = re.subn(found, _HOLE, body)
         if times and exact in aliases:
             anchors.aliases.add(exact)
@@ -151,18 +157,21 @@ def _moments(told: Told, zone: tzinfo) -> Iterator[str]:
         yield day
         yield f"{weekday}, {day}"
         yield f"{weekday} {day}"
-    yield f"{at:%Y-%m-%dT%H:%M:%S}"
-    yield f"{at:%H:%M:%S}"
-    yield f"{at:%H:%M}"
+    clocks = (f"{at:%H:%M:%S}", f"{at:%H:%M}", f"{at.hour}:{at:%M}", f"{at:%Y-%m-%dT%H:%M:%S}")
+    yield from clocks
+    # Of another zone's clock it would be another moment.
+    if at.utcoffset() == timedelta(0):
+        yield from (f"{clock} UTC" for clock in clocks)
 
 
 def _figures_fit(body: str, counted: Collection[int]) -> bool:
-    """Return whether what is left has no digit but in numbers that were counted."""
+    """Return whether what is left has no digit but in numbers that were counted, and no name."""
     spelled = {form for count in counted for form in (str(count), number(count))}
     for match in re.finditer(r"\S*\d\S*", body):
         if match[0].strip(".,;:()") not in spelled:
             return False
-    return "_" not in body
+    # What is left in the form of a name is no type and no alias of these events.
+    return not _NAME.search(body)
 
 
 def _words_fit(body: str, cited: Sequence[Told], counted: Collection[int]) -> bool:
@@ -178,7 +187,7 @@ def _words_fit(body: str, cited: Sequence[Told], counted: Collection[int]) -> bo
     }
     outcomes |= {each.outcome.lower() for each in cited}
     for word in said:
-        if word in CLAIMS:
+        if word in CLAIMS | ASSURANCES:
             if word not in details:
                 return False
         elif word in FAILED | DENIED | SUCCEEDED:

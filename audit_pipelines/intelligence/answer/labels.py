@@ -15,9 +15,8 @@ _PLAIN: Final = re.compile(r"(?!//)[\w.:/@+=-]*\w")
 # What some reader's screen would make a link or a tag of; brackets would look like citations.
 _LINK: Final = re.compile(r":\s*//|www\.|(?:mailto|javascript|data):", re.IGNORECASE)
 _MARKUP: Final = str.maketrans(
-    {"[": "(", "]": ")", "<": "(", ">": ")", "{": "(", "}": ")", "`": "'", '"': "'", "“": "'", "”": "'", "|": "/",
-     "\\": "/", "*": "·", "#": "·", "~": "·", "!": "."}
-)  # fmt: skip
+    {"[": "(", "]": ")", "<": "(", ">": ")", "{": "(", "}": ")", "`": "'", '"': "'", "“": "'", "”": "'", "*": "·"}
+)
 # Control, format (zero width, bidi, tags), private, lone halves, unassigned, line ends, marks around a letter.
 _UNSEEN: Final = frozenset({"Cc", "Cf", "Co", "Cs", "Cn", "Zl", "Zp", "Me"})
 # Letters and marks by category, and nothing to see: fillers of Hangul, Braille's blank, joiners, variation selectors.
@@ -37,7 +36,12 @@ def shown(label: str) -> str:
     """Return a label fit for a sentence: a plain name as it is, all else in quotation marks, defused and cut."""
     if is_plain(label):
         return label
-    return f"“{_LINK.sub('·', visible(label[: LONGEST + 1], LONGEST)).translate(_MARKUP)}”"
+    return f"“{defused(label)}”"
+
+
+def defused(text: str) -> str:
+    """Return a text that others chose, such as a person's name, as it may stand in an answer unquoted."""
+    return _LINK.sub("·", visible(text[: LONGEST + 1], LONGEST)).translate(_MARKUP)
 
 
 def visible(text: str, longest: int | None = None) -> str:

@@ -6,17 +6,20 @@ and is withheld from a model. A longer list lets through more of what a model sa
 
 from typing import Final
 
+from audit_pipelines.intelligence.search.words import EMPTY, READ
+
 
 def _set(words: str) -> frozenset[str]:
     return frozenset(words.split())
 
 
 GRAMMAR: Final = _set("""
-    a an the this that these those it its it's they their them he his him she her who which whose where when and or also
-    with by on at in of to from for as into was were is are be been being has have had did do does done act acted action
-    actor event events entry entries record recorded records log logged trail show shows shown showed person user
-    account entity type kind outcome result time date day utc occurred happened took place made performed carried out
-    against attempt attempts attempted tried try called named s
+    a an the this that these those it its it's they their them he his him she her who which whose where when there and
+    or also with by on at in of to from for as into was were is are be been being has have had did do does done act
+    acted action actor event events entry entries record recorded records log logged trail show shows shown showed
+    person user account entity type kind outcome result time date day occurred happened took place made performed
+    carried out against attempt attempts attempted tried try called named via
+    using including data item items activity operation s
 """)
 """Words that hold a sentence together and claim nothing of their own."""
 
@@ -25,6 +28,12 @@ CLAIMS: Final = _set("""
     anyone anybody anything only always entirely fully except but
 """)
 """Words that say how much or how little: true of a whole trail or not, which no single event shows."""
+
+ASSURANCES: Final = _set("""
+    authorised authorized benign clean clear compliant correct expected fine good harmless innocent intact lawful
+    legitimate normal ok okay permitted resolved safe secure trusted valid
+""")
+"""What somebody with something to hide would have said; that an event's type is made of it is no reason to say it."""
 
 FAILED: Final = _set("fail failed fails failing failure failures unsuccessful unsuccessfully error")
 DENIED: Final = _set("deny denied denies denial refused rejected blocked forbidden")
@@ -39,16 +48,23 @@ NUMBERS: Final = {name: value for value, name in enumerate(_NAMES.split(), start
 }  # fmt: skip
 """Numbers in words, which are figures as much as digits are."""
 
-ASKING: Final = _set("""
-    a about after again against all an and any anybody anyone anything are as ask at be been before between both but by
-    can compare compared count date day days did different do does doing done during each earlier ever every everybody
-    everyone everything except explain fewer fewest find first for from give had happen happened happening has have hour
-    hours how i in into is it its kind kinds last later latest least less like list long many me mean means minute
-    minutes month months more morning most much my never next night nobody not number of off often on once one ones only
-    or other our out outside over own past people per person please previous quarter rank ranked recent recently same
-    second seconds show shown since so some somebody someone something summarise summarize summary tell than that the
-    their them then there these they this those time times to today together top total twice two under unusual until us
-    very was we week weekend weeks were what when where whether which while who whom whose why with within without would
-    year years yesterday you three four five six seven eight nine ten
+ASKING: Final = (
+    EMPTY
+    | READ
+    | _set("""
+    compare count date day days different explain fewer fewest first least less long mean means month never next night
+    number often outside past rank ranked second seconds summarise summarize summary top total twice two three four five
+    six seven eight nine ten unusual very week weeks without year years
 """)
+)
 """Words of questions that name nobody."""
+
+REPORTING: Final = _set("""
+    active alone among anomalies anomaly before between busiest caused chain checked checkpoint classifier control
+    controls could counted counts covers critical detected differs during each earlier fewer first following found
+    frequent from had hash hashed high higher holds intact lake last ledger less low lower made medium met month
+    months more most often organisation other passes period previous product re reference referred report reports
+    requirements risk score scored severity share signed since tags than there therefore through together totalled
+    until up verified verify week weeks while year years yet
+""")
+"""What a report's own sentences are made of, and what joins them."""

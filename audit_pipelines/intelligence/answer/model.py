@@ -51,6 +51,8 @@ class Facts:
     matching: int
     groups: tuple[Group, ...] = ()
     """Of a ranking, in its order; whether it is by most or fewest stands in the question."""
+    distinct: int | None = None
+    """Of a ranking, how many different values there are in all, where that was counted."""
     compared: int | None = None
     """The count of the other period of a comparison."""
     first_at: datetime | None = None
@@ -67,4 +69,4 @@ class Answer:
     cited: tuple[int, ...] = ()
     """Numbers of the sources that the text names, ascending."""
     without_model: str = ""
-    """Why a model that is configured has no part in it; fit to be shown, holds nothing that the model said."""
+    """Why a model that was asked has no part in it, for whoever runs it; holds nothing that the model said."""
