@@ -5,6 +5,7 @@ the expected filters, and what was found and counted with what polars selects fr
 the same texts and with the right filters given, Postgres full text alone and the embedding model alone.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
@@ -123,7 +124,12 @@ def request(text: str) -> Request:
 
 def alone(world: World, asked: Asked, how: str) -> tuple[float | None, float | None]:
     """Return recall and rank of one way alone, `words` or `meaning`: the newest event of each text in its order."""
-    newest = dict(world.named.filtered(asked.expected).group_by("text", maintain_order=True).agg(pl.col("event_id").last()).iter_rows())
+    newest = dict(
+        world.named.filtered(asked.expected)
+        .group_by("text", maintain_order=True)
+        .agg(pl.col("event_id").last())
+        .iter_rows()
+    )
     if how == "words":
         with world.installation.database.tenant_connection(world.tenant_id) as conn:
             texts = [text for (text,) in conn.execute(_WORDS, {"words": asked.text})]
@@ -175,7 +181,10 @@ def measure(say: Callable[[str], None], world: World) -> list[dict[str, Any]]:
 
 def row(line: Figures) -> str:
     """Return one row of a Markdown table."""
-    shown = (f"{value:.3f}" if value == value else "–" for value in (line.filters, line.counts, line.recall, line.rank))
+    shown = (
+        f"{value:.3f}" if not math.isnan(value) else "–"
+        for value in (line.filters, line.counts, line.recall, line.rank)
+    )
     return f"| {line.group} | {line.questions} | " + " | ".join(shown) + " |"
 
 

@@ -73,7 +73,7 @@ class Company:
         return self.filtered({**expected, "since": since, "until": until})
 
     def relevant(self, asked: Asked) -> frozenset[str]:
-        """Return the ids of the events that answer a question; without a list of its own, all that its filters let through."""
+        """Return the ids of the events that answer a question: of its own list, or all that its filters let through."""
         frame = self.filtered(asked.expected)
         if asked.relevant:
             frame = frame.filter(pl.any_horizontal(*(_filter(self, each) for each in asked.relevant)))

@@ -42,7 +42,9 @@ def test_the_sets_hold_what_they_promise() -> None:
     assert sum(kind in {"count", "compare", "rank"} for kind in first) >= 30
     assert first.count("filter") >= 30
     assert len(kinds["40 kept apart"]) == 40
-    questions = [line.split("\t")[1] for path in SETS.values() for line in path.read_text().splitlines() if line[0] != "#"]
+    questions = [
+        line.split("\t")[1] for path in SETS.values() for line in path.read_text().splitlines() if line[0] != "#"
+    ]
     assert len(set(questions)) == len(questions)
 
 

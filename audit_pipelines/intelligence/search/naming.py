@@ -21,15 +21,16 @@ _MOST_LOOKUPS: Final = 150
 _ADDRESS: Final = re.compile(
     r"(?<![\w.:])(?:\d{1,3}(?:\.\d{1,3}){3}(?:/\d{1,2})?|[0-9a-f]{0,4}(?::[0-9a-f]{0,4}){2,7}(?:/\d{1,3})?)"
     r"(?![\w:]|\.\d)",
-    re.I,
+    re.IGNORECASE,
 )
 _QUOTED: Final = re.compile(r'"([^"]{1,200})"')
 _IDENTITY: Final = re.compile(
-    r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,64}(?:\.[\w-]{1,64}){1,8}|\barn:[\w:/.@+=-]{1,500}", re.I
+    r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,64}(?:\.[\w-]{1,64}){1,8}|\barn:[\w:/.@+=-]{1,500}", re.IGNORECASE
 )
 _IDENTIFIER: Final = re.compile(r"(?<![\w/.@-])/?[A-Za-z0-9_][\w./-]{1,199}(?<![.-])(?![\w/@])")
 _MEASURE: Final = re.compile(
-    r"\d+(?:\.\d+)?(?:am|pm|h|hrs?|d|days?|w|m|mins?|s|secs?|ms|x|k|kb|mb|gb|tb|st|nd|rd|th)|\d+(?:[./-]\d+)*", re.I
+    r"\d+(?:\.\d+)?(?:am|pm|h|hrs?|d|days?|w|m|mins?|s|secs?|ms|x|k|kb|mb|gb|tb|st|nd|rd|th)|\d+(?:[./-]\d+)*",
+    re.IGNORECASE,
 )
 _TOKEN: Final = re.compile(r"[^\W\d_][\w'.-]{0,60}\w|[^\W\d_]")
 _NEGATION: Final = re.compile(
@@ -37,22 +38,23 @@ _NEGATION: Final = re.compile(
     r"\bbut\s+not\b|\b(?:any(?:one|body|thing)|every(?:one|body|thing)|all)\s+but\b|n't\b|\bignor(?:e|ing)\b|\bnever\b|\bbesides\b)"
     r"(?:\s+(?:by|from|for|at|in|on|of|done|the|those|any|ones|made|to|was|were|be|user|account|service|address|ip)\b)*"
     r"\s*$",
-    re.I,
+    re.IGNORECASE,
 )
-_AND: Final = re.compile(r"\s*(?:,|&|/|\band\b|\bor\b|\bnor\b|\s)+(?:by\s+|from\s+|to\s+|for\s+)?", re.I)
+_AND: Final = re.compile(r"\s*(?:,|&|/|\band\b|\bor\b|\bnor\b|\s)+(?:by\s+|from\s+|to\s+|for\s+)?", re.IGNORECASE)
 _BY: Final = re.compile(
-    r"\b(?:by|from|did|does|do|has|have|had|was|is|were|user|account|actor|person|employee|service)\s*$", re.I
+    r"\b(?:by|from|did|does|do|has|have|had|was|is|were|user|account|actor|person|employee|service)\s*$", re.IGNORECASE
 )
 _ACTIVITY_OF: Final = re.compile(
-    r"\b(?:activit(?:y|ies)|actions?|events?|logins?|history|everything|anything|all)\s+(?:of|for|about|on)\s*$", re.I
+    r"\b(?:activit(?:y|ies)|actions?|events?|logins?|history|everything|anything|all)\s+(?:of|for|about|on)\s*$",
+    re.IGNORECASE,
 )
-_TO: Final = re.compile(r"\b(?:to|against)\s+(?:the\s+)?(?:user\s+|account\s+|person\s+)?$", re.I)
-_OF: Final = re.compile(r"\b(?:for|of|on|about)\s+(?:the\s+)?(?:user\s+|account\s+|person\s+)?$", re.I)
-_WHO: Final = re.compile(r"\b(?:who|which\s+\w+|some(?:one|body)|any(?:one|body)|nobody)\b", re.I)
-_THE: Final = re.compile(r"\b(?:the|a|an|our|this|that|any|some|new|all)\s*$", re.I)
+_TO: Final = re.compile(r"\b(?:to|against)\s+(?:the\s+)?(?:user\s+|account\s+|person\s+)?$", re.IGNORECASE)
+_OF: Final = re.compile(r"\b(?:for|of|on|about)\s+(?:the\s+)?(?:user\s+|account\s+|person\s+)?$", re.IGNORECASE)
+_WHO: Final = re.compile(r"\b(?:who|which\s+\w+|some(?:one|body)|any(?:one|body)|nobody)\b", re.IGNORECASE)
+_THE: Final = re.compile(r"\b(?:the|a|an|our|this|that|any|some|new|all)\s*$", re.IGNORECASE)
 _HIS: Final = re.compile(
     r"'s?\s+(?:\w+\s+)?(?:password|passwords|mfa|account|accounts|roles?|permissions?|rights|salary|access|factor|phone)\b",
-    re.I,
+    re.IGNORECASE,
 )
 # What is done to people, so that "for Alice" and "of Alice" mean to whom.
 _DONE_TO_PEOPLE: Final = frozenset({"reset", "grant", "revoke", "disable", "enable", "invite", "create", "delete"})
@@ -93,7 +95,7 @@ def read_exact_types(draft: Draft, vocabulary: Vocabulary) -> None:
         for written in dict.fromkeys((name, action) if re.search(r"[a-z][A-Z]", action) else (name,)):
             if not re.search(r"[:._A-Z]", written) or written.lower() not in lower:
                 continue
-            match = re.search(rf"(?<![\w:.]){re.escape(written)}(?![\w:])", draft.text, re.I)
+            match = re.search(rf"(?<![\w:.]){re.escape(written)}(?![\w:])", draft.text, re.IGNORECASE)
             if match:
                 denied, start = denial(draft, match.start())
                 draft.add("not_event_types" if denied else "event_types", name)

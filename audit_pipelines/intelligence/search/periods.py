@@ -206,8 +206,7 @@ def _rolling_hour(clock: Clock) -> Period:
 
 
 def calendar_day(clock: Clock, period: Period) -> date:
-    assert period.since is not None
-    return period.since.astimezone(clock.zone).date()
+    return (period.since or clock.now).astimezone(clock.zone).date()
 
 
 def _named_day(match: re.Match[str], clock: Clock) -> Period:
@@ -331,6 +330,7 @@ def _compiled(*rows: tuple[str, Reading]) -> Readings:
     return tuple((re.compile(rf"\b(?:{pattern})(?![\w])", re.IGNORECASE), reading) for pattern, reading in rows)
 
 
+_TO: Final = r"(?:to|and|until|through|[-–—])"
 _AGO: Final = (rf"{_N}\s*{_UNIT}\s+(?:ago|back)", _ago)
 # In the order of trial: what says more comes first. Apart by how they begin, since every word of a text is tried.
 _NUMBERED: Final = _compiled(
@@ -342,8 +342,7 @@ _NUMBERED: Final = _compiled(
     (rf"(?P<dom>\d\d?)\.(?P<mm>\d\d?)\.{_YEAR}", _date_numbers),
     (rf"(?P<left>\d\d?)/(?P<right>\d\d?)/{_YEAR}", _date_slashes),
     (
-        rf"(?P<first>\d\d?){_TH}\s*(?:to|and|until|through|[-–—])\s*(?P<dom>\d\d?){_TH}\s+(?:of\s+)?{_MONTH}"  # noqa: RUF001
-        rf"(?:,?\s+{_YEAR})?",
+        rf"(?P<first>\d\d?){_TH}\s*{_TO}\s*(?P<dom>\d\d?){_TH}\s+(?:of\s+)?{_MONTH}(?:,?\s+{_YEAR})?",
         _days_of_month,
     ),
     (rf"(?P<dom>\d\d?){_TH}\s+(?:of\s+)?{_MONTH}(?:,?\s+{_YEAR})?", _date_words),

@@ -52,7 +52,7 @@ _CLOCK_AFTER: Final = re.compile(rf"\s*,?\s*(?:at|around|from|t)?\s*(?:{CLOCK})(
 _CLOCK_ALONE: Final = re.compile(rf"(?:{CLOCK})(?![\w:/-]|\.\d)", re.IGNORECASE)
 _CLOCK_RANGE: Final = re.compile(
     re.sub(r"\?P<(\w+)>", r"?P<\g<1>1>", CLOCK).join(("(?:", ")"))
-    + r"\s*(?P<link>and|to|till?|until|through|[-–—])\s*"  # noqa: RUF001 - a dash of ranges
+    + r"\s*(?P<link>and|to|till?|until|through|[-–—])\s*"
     + re.sub(r"\?P<(\w+)>", r"?P<\g<1>2>", CLOCK).join(("(?:", ")"))
     + r"(?![\w:/-]|\.\d)",
     re.IGNORECASE,
@@ -69,17 +69,17 @@ _BEGINS: Final = re.compile(
 )
 _WORD_END: Final = re.compile(r"\w+|\W")
 _POINTING: Final = frozenset(
-    "since starting from after before until till til through".split()
-    + ["later than", "earlier than", "prior to", "up to", "starting from", "starting on", "starting at"]
+    {"since", "starting", "starting from", "starting on", "starting at", "from", "after", "later than", "before"}
+    | {"earlier than", "prior to", "until", "till", "til", "up to", "through"}
 )
-_POSSESSIVE: Final = re.compile(r"['’]s?\b", re.IGNORECASE)  # noqa: RUF001 - an apostrophe as people type it
+_POSSESSIVE: Final = re.compile(r"['’]s?\b", re.IGNORECASE)
 _OPENINGS: Final = re.compile(
     r"\b(?P<word>since|starting(?:\s+(?:from|on|at))?|from|between|after|later\s+than|before|earlier\s+than|prior\s+to|"
     r"until|till?|up\s+to|through|by\s+the\s+end\s+of|week\s+(?:of|beginning|starting|commencing)|on|in|during|within|at|over|for|of|throughout|around)\s+"
     r"(?:the\s+)?(?:(?P<edge>beginning|start|end)\s+of\s+)?(?:the\s+)?",
     re.IGNORECASE,
 )
-_LINKS: Final = re.compile(r"\s*(?:,\s*)?(?:(?:and|to|till?|until|through|up\s+to)\s+|[-–—]\s*)", re.IGNORECASE)  # noqa: RUF001 - a dash of ranges
+_LINKS: Final = re.compile(r"\s*(?:,\s*)?(?:(?:and|to|till?|until|through|up\s+to)\s+|[-–—]\s*)", re.IGNORECASE)
 
 
 def find_times(text: str, now: datetime, zone: tzinfo) -> list[TimeWords]:
@@ -146,7 +146,7 @@ def _expression(text: str, at: int, clock: Clock, day: Period | None) -> TimeWor
         return TimeWords(alone.period, at, alone.end)
     word = re.sub(r"\s+", " ", opening["word"].lower())
     lasting = word in {"in", "over", "during", "within", "for", "throughout"} and re.search(
-        r"the\s+$", opening[0], re.I
+        r"the\s+$", opening[0], re.IGNORECASE
     )
     after = "edge" if opening["edge"] else f"{word} the" if lasting else word
     first = _point(text, opening.end(), clock, after=after, day=day)
@@ -171,7 +171,7 @@ def _expression(text: str, at: int, clock: Clock, day: Period | None) -> TimeWor
 
 
 def _clock_range(text: str, at: int, clock: Clock, day: Period | None, *, opened: bool) -> _Point | None:
-    """Read "2 and 4pm yesterday", "9:00-17:00", and bare numbers where a preposition and a day say that they are hours."""
+    """Read "2 and 4pm yesterday", "9:00-17:00", and bare numbers where a preposition and a day make them hours."""
     match = _CLOCK_RANGE.match(text, at)
     if not match or (match["link"].lower() == "and" and not opened):
         return None
@@ -201,8 +201,7 @@ def _half_shared(match: re.Match[str]) -> tuple[tuple[int, int] | None, tuple[in
 
 
 def _between_clocks(first: tuple[int, int], last: tuple[int, int], day: Period, clock: Clock) -> Period:
-    assert day.since is not None
-    date = day.since.astimezone(clock.zone).date()
+    date = calendar_day(clock, day)
     # "22:00 to 6:00" ends on the next day.
     return Period(clock.at(date, *first), clock.at(date + DAY * (last <= first), *last))
 
@@ -310,10 +309,9 @@ def _is_one_day(period: Period) -> bool:
 
 
 def _time_of_day(match: re.Match[str], clock: Clock, day: Period) -> Period | None:
-    assert day.since is not None
     shown, second = _hour(match["hour"], match["minute"], match["half"], match["named"]), int(match["second"] or 0)
     if shown is None or (shown[0] == 24 and second):
         return None
-    since = clock.at(day.since.astimezone(clock.zone).date(), *shown, second)
+    since = clock.at(calendar_day(clock, day), *shown, second)
     named_minutes = match["minute"] is not None
     return Period(since, since + (timedelta(minutes=1) if named_minutes else timedelta(hours=1)))

@@ -13,7 +13,13 @@ from audit_pipelines.intelligence.search.question import Conditions, Person, Que
 
 NOW = datetime(2026, 11, 20, 15, tzinfo=UTC)
 BERLIN = ZoneInfo("Europe/Berlin")
-PEOPLE = ("alice.baker@halden.example", "alice.ng@halden.example", "bob.stone@halden.example", "svc-backup", "key-partner")
+PEOPLE = (
+    "alice.baker@halden.example",
+    "alice.ng@halden.example",
+    "bob.stone@halden.example",
+    "svc-backup",
+    "key-partner",
+)
 LOGINS = {"sso:login", "db:login"}
 EXPORTS = {name for name in SPECS if name.endswith("export")}
 
@@ -207,7 +213,11 @@ def test_a_word_that_is_a_part_of_a_services_name_is_no_person_by_chance() -> No
 
 
 def test_other_products_event_types_are_read_by_their_words() -> None:
-    cloud = Vocabulary(("iam:CreateUser", "iam:DeleteUser", "signin:ConsoleLogin", "s3:PutBucketPolicy"), (), ("Success", "AccessDenied"))
+    cloud = Vocabulary(
+        ("iam:CreateUser", "iam:DeleteUser", "signin:ConsoleLogin", "s3:PutBucketPolicy"),
+        (),
+        ("Success", "AccessDenied"),
+    )
     assert ask("users deleted", cloud).conditions.event_types == ("iam:DeleteUser",)
     assert ask("console logins", cloud).conditions.event_types == ("signin:ConsoleLogin",)
     assert ask("ConsoleLogin", cloud).conditions.event_types == ("signin:ConsoleLogin",)

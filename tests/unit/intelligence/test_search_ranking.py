@@ -24,7 +24,10 @@ def test_meaning_orders_and_words_part_what_means_the_same() -> None:
 
 
 def test_what_has_the_identifier_comes_first() -> None:
-    assert order(question(), Candidate(b"near", "a", 0.9, 5.0), Candidate(b"exact", "b", -0.2, exact=True)) == [b"exact", b"near"]
+    assert order(question(), Candidate(b"near", "a", 0.9, 5.0), Candidate(b"exact", "b", -0.2, exact=True)) == [
+        b"exact",
+        b"near",
+    ]
 
 
 def test_a_kind_that_the_words_say_counts() -> None:
