@@ -28,6 +28,7 @@ SETS: Final = {
     "120 questions": ROOT / "tests" / "labelled" / "questions.tsv",
     "40 kept apart": ROOT / "tests" / "labelled" / "questions_apart.tsv",
     "40 written later": ROOT / "tests" / "labelled" / "questions_later.tsv",
+    "50 unseen": ROOT / "tests" / "labelled" / "questions_unseen.tsv",
 }
 ZONE: Final = ZoneInfo("Europe/Berlin")
 NOW: Final = datetime(2026, 11, 20, 15, tzinfo=UTC)
