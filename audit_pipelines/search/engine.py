@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -28,7 +28,7 @@ from audit_pipelines.installation import Installation
 from audit_pipelines.intelligence.answer.model import Facts, Group
 from audit_pipelines.intelligence.embed import Embedder
 from audit_pipelines.intelligence.render import label_words, parse_text, render_texts
-from audit_pipelines.intelligence.search.question import Conditions, Question, Vocabulary, understand
+from audit_pipelines.intelligence.search.question import Conditions, Person, Question, Vocabulary, understand
 from audit_pipelines.intelligence.search.ranking import MORE, Candidate, Ranked, rank
 from audit_pipelines.ledger.stored_row import StoredRow
 from audit_pipelines.search.conditions import Place, Wanted, joined, parameters, unsupported_networks
@@ -143,14 +143,25 @@ class Search:
         """Understand a question in the tenant's own words."""
         with self._database.tenant_connection(tenant_id) as conn:
             state = self._knowledge.state(conn, tenant_id)
-            person = partial(self._persons.find, conn, tenant_id, state.erasures, show_names=asked.show_names)
-            vocabulary = Vocabulary(state.event_types, state.entity_types, state.outcomes, person)
+            called: dict[str, str] = {}
+
+            def find(name: str) -> Person | None:
+                person = self._persons.find(conn, tenant_id, state.erasures, name)
+                if person:
+                    called[person.name] = ", ".join(map(str, person.refs))
+                return person
+
+            vocabulary = Vocabulary(state.event_types, state.entity_types, state.outcomes, find)
             question = understand(asked.query, vocabulary, now=asked.now, zone=asked.zone)
         conditions = joined(question.conditions, asked.explicit)
         if question.wanted != "events" and question.likely_types and not conditions.event_types:
             # What is counted must be named: the kinds that some of the words mean, not a likeness.
             conditions = replace(conditions, event_types=question.likely_types)
         question = replace(question, conditions=conditions)
+        if not asked.show_names:
+            # A name that was completed from a part of it is told by reference.
+            hidden = (replace(each, value=called.get(each.value, each.value)) for each in question.understood)
+            question = replace(question, understood=tuple(hidden))
         wanted = Wanted(conditions, asked.words, asked.with_accesses or _asks_accesses(conditions), str(asked.zone))
         return Prepared(tenant_id, state, question, wanted, asked)
 

@@ -47,15 +47,14 @@ class Persons:
         self._tenants: dict[UUID, _Known] = {}
         self._lock = threading.Lock()
 
-    def find(self, conn: Connection, tenant_id: UUID, erasures: int, name: str, *, show_names: bool) -> Person | None:
+    def find(self, conn: Connection, tenant_id: UUID, erasures: int, name: str) -> Person | None:
         """Return whom `name` means among the living; an address of mail that nobody has means nobody at all.
 
-        `conn` must see the tenant. Without `show_names` the person is called by reference.
+        `conn` must see the tenant. The person's name is for understanding the question, and for those allowed.
         """
         exact = self._vault.references(conn, tenant_id, [name])
         if exact:
-            ref = exact[name]
-            return Person((ref,), name if show_names else str(ref))
+            return Person((exact[name],), name)
         if "@" in name:
             return Person((NOBODY,), "nobody known by this name")
         known = self._known(conn, tenant_id, erasures)
@@ -66,7 +65,7 @@ class Persons:
         if not found or len(found) > _MOST_MEANT:
             return None
         refs = tuple(sorted(found))
-        return Person(refs, ", ".join(known.names[ref] if show_names else str(ref) for ref in refs))
+        return Person(refs, ", ".join(known.names[ref] for ref in refs))
 
     def _known(self, conn: Connection, tenant_id: UUID, erasures: int) -> _Known:
         with self._lock:

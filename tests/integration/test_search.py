@@ -28,6 +28,7 @@ from audit_pipelines.installation import Installation, assemble
 from audit_pipelines.intelligence.search.question import Conditions
 from audit_pipelines.keyring import open_keyring
 from audit_pipelines.lake.export import export_window
+from audit_pipelines.ledger.event import Event
 from audit_pipelines.search.engine import Asked, Found, Search
 from audit_pipelines.settings import Settings
 from tests.integration.embedding_servers import KEY, embedding_server
@@ -37,6 +38,8 @@ pytest_plugins = ["test_server_running"]
 SEARCH = "/api/audit/search"
 EVENTS = "/api/audit/events/batch"
 END = datetime(2026, 11, 20, tzinfo=UTC)
+ODD = "weird behaviour around files and reports"
+WAGES = "somebody was curious about the salaries of colleagues"
 BERLIN = ZoneInfo("Europe/Berlin")
 Row = dict[str, Any]
 
@@ -52,6 +55,7 @@ class World:
     """Tenant a's events as the ledger has them."""
     person: str
     """Who acts most among a's persons."""
+    story: Sequence[Event]
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +74,7 @@ def world(
         embed(installation)
         rows = ledger_rows(installation, a)
         person = Counter(one.actor for one in story if one.actor and "@" in one.actor).most_common(1)[0][0]
-        yield World(installation, a, b, rows, person)
+        yield World(installation, a, b, rows, person, story)
 
 
 @pytest.fixture
@@ -281,7 +285,7 @@ def test_the_first_of_something_is_the_earliest_whatever_its_place_in_the_chain(
     first = ask(client, "when did ann first export a report")
     assert first["results"][0]["entity_id"] == moments[1]
     assert first["first_at"].startswith("2026-03-01T10:00:00")
-    last = ask(client, "when was the last time that ann exported a report")
+    last = ask(client, "when did ann last export a report")
     assert last["results"][0]["entity_id"] == moments[2]
 
 
@@ -290,30 +294,30 @@ def test_the_first_of_something_is_the_earliest_whatever_its_place_in_the_chain(
 
 def test_meaning_orders_what_the_filters_let_through(world: World, api: Api) -> None:
     client = api.client(world.a, "audit:read")
-    found = ask(client, "somebody looked at the wages of colleagues", limit=100)
+    found = ask(client, WAGES, limit=100)
     assert found["order"] == "meaning"
     assert any("payroll" in one["event_type"] for one in found["results"][:10])
     assert [one["seq"] for one in found["sources"]] == [one["seq"] for one in found["results"][:20]]
     outcome = {"outcome": "failure"}
-    filtered = ask(client, "somebody looked at the wages of colleagues", limit=100, filters=outcome)
+    filtered = ask(client, WAGES, limit=100, filters=outcome)
     right = {row["seq"] for row in world.rows if row["outcome"] == "failure"}
     assert {one["seq"] for one in filtered["results"]} <= right
     assert filtered["total"] == len(right)
 
 
 def test_both_ways_to_the_events_of_texts_find_the_same(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    questions = ("strange wages of colleagues", "an alarm went quiet", "tunnels into the office from abroad")
+    questions = (ODD, WAGES, "an alarm went quiet", "a colleague got more rights than he should have")
     conditions = (Conditions(), Conditions(outcomes=("failure",)), Conditions(not_outcomes=("success",)))
     engine = Search(world.installation)
     for query in questions:
         for explicit in conditions:
             monkeypatch.setattr("audit_pipelines.search.engine._FEW", 1_000_000)
-            few = engine.search(world.a, asked(query, explicit=explicit, limit=300))
+            few = engine.search(world.a, asked(query, explicit=explicit, limit=100))
             monkeypatch.setattr("audit_pipelines.search.engine._FEW", -1)
-            many = engine.search(world.a, asked(query, explicit=explicit, limit=300))
+            many = engine.search(world.a, asked(query, explicit=explicit, limit=100))
             assert seqs(few) == seqs(many)
             assert few.ranked
-            assert few.hits
+            assert few.hits or explicit.outcomes
 
 
 # ------------------------------------------------------------------------------------------------- pages
@@ -334,8 +338,7 @@ def pages(client: httpx.Client, query: str, limit: int, between: Callable[[], ob
 
 def test_pages_have_no_gap_and_no_repeat_while_events_arrive(world: World, api: Api) -> None:
     tenant = uuid4()
-    story = generate(5, END, days=4, people=24, services=8).events[:300]
-    world.installation.ledger.append(tenant, story)
+    world.installation.ledger.append(tenant, world.story[:600])
     embed(world.installation)
     client = api.client(tenant)
     numbers = iter(range(1_000))
@@ -346,16 +349,16 @@ def test_pages_have_no_gap_and_no_repeat_while_events_arrive(world: World, api: 
 
     first = [row["seq"] for row in ledger_rows(world.installation, tenant)]
     assert pages(client, "all events", 70, arrive) == first
-    once = seqs(Search(world.installation).search(tenant, asked("wages of strange colleagues")))
-    assert pages(client, "wages of strange colleagues", 40, arrive) == once
-    assert len(once) == len(set(once)) > 80
+    once = seqs(Search(world.installation).search(tenant, asked(ODD)))
+    assert pages(client, ODD, 5, arrive) == once
+    assert len(once) == len(set(once)) > 10
 
 
 def test_no_page_by_meaning_goes_beyond_the_limit_of_the_settings(world: World) -> None:
     settings = world.installation.settings.model_copy(update={"audit_max_search_results": 30})
     with serving(replace(world.installation, settings=settings)) as served:
         client = served.client(world.a, "audit:read")
-        assert len(pages(client, "wages of strange colleagues", 20)) == 30
+        assert len(pages(client, ODD, 20)) == 30
         refused = client.post(SEARCH, json={"query": "all events", "limit": 31})
         assert refused.json()["faults"] == [{"pointer": "/limit", "detail": "expected a number from 1 to 30"}]
         # Filters have no such end.
@@ -417,14 +420,14 @@ def test_an_answer_is_kept_until_something_changes(world: World, api: Api, monke
 def test_a_tenant_finds_nothing_of_one_that_looks_like_it(world: World, api: Api) -> None:
     for tenant, foreign in ((world.a, False), (world.b, True)):
         client = api.client(tenant, "audit:read", "audit:admin")
-        for query in ("all events", "failed events", "wages of strange colleagues", f"what did {world.person} do"):
+        for query in ("all events", "failed events", WAGES, f"what did {world.person} do"):
             found = ask(client, query, limit=200)
             assert found["results"]
             assert {one["entity_id"].startswith("b-") for one in found["results"] if one["entity_type"] == "file"} <= {
                 foreign
             }
     nobody = api.client(uuid4(), "audit:read")
-    for query in ("all events", "wages of colleagues", f"what did {world.person} do", "who failed most"):
+    for query in ("all events", WAGES, f"what did {world.person} do", "who failed most"):
         assert ask(nobody, query)["total"] == 0
     mine = ledger_rows(world.installation, world.a)[0]["actor_ref"]
     assert ask(api.client(world.b, "audit:read"), "all events", filters={"actor_ref": str(mine)})["total"] == 0
@@ -475,9 +478,10 @@ def test_without_its_embedder_a_search_goes_by_words_and_says_so(world: World, a
 
 
 def test_a_server_that_embeds_is_told_no_word_that_may_be_a_name(
-    fresh_database: Callable[[Settings], AbstractContextManager[Database]], settings: Settings
+    world: World, fresh_database: Callable[[Settings], AbstractContextManager[Database]], settings: Settings
 ) -> None:
     with embedding_server() as answers, fresh_database(settings) as database:
+        answers.dimension = 1_536
         chosen = settings.model_copy(
             update={
                 "openai_api_key": SecretStr(KEY), "openai_base_url": answers.url, "audit_embedder": "openai",
@@ -486,7 +490,7 @@ def test_a_server_that_embeds_is_told_no_word_that_may_be_a_name(
         )  # fmt: skip
         installation = assemble(chosen, open_keyring(chosen), database)
         tenant = uuid4()
-        installation.ledger.append(tenant, generate(5, END, days=4, people=24, services=8).events[:60])
+        installation.ledger.append(tenant, world.story[:60])
         embed(installation)
         before = len(answers.texts)
         with serving(installation) as served:

@@ -241,4 +241,5 @@ def _may_be_an_identifier(text: str) -> bool:
 
 
 def _is_whole(name: str, person: Person) -> bool:
-    return name.casefold() == person.name.casefold() or "@" in name or ("-" in name and not name.endswith("-"))
+    name, identity = name.casefold(), person.name.casefold()
+    return identity == name or identity.startswith(f"{name}@") or "@" in name or ("-" in name and not name.endswith("-"))
