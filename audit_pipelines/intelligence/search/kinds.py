@@ -20,19 +20,22 @@ _WORD: Final = re.compile(r"[A-Z]{2,}(?![a-z])|[A-Z]?[a-z]+|\d+")
 _SOURCE_WEIGHT: Final = 0.5
 _WHOLE: Final = 0.9
 
-_SIGN: Final = r"(?:log|sign)(?:s|ged|ged|ed|ging|ing)?"
 # Made one before times are read: "log in this week" is no log of this week. Each is as long as what it stands for.
 _SIGNING: Final = (
     (
         re.compile(
-            rf"(?<!the )(?<!audit )(?<!event )(?<!events )(?<!was )(?<!were )(?<!is )(?<!are )(?<!show )(?<!activity )"
-            rf"(?<!entries )(?<!all )(?<!access )\b{_SIGN}[ -](?:in|on)(?:s|to)?\b",
+            r"(?<!the )(?<!audit )(?<!event )(?<!events )(?<!was )(?<!were )(?<!is )(?<!are )(?<!show )(?<!activity )"
+            r"(?<!entries )(?<!all )(?<!access )\blog(?:s|ged|ging)? (?:in|on)(?:s|to)?\b",
             re.IGNORECASE,
         ),
         "login",
     ),
+    (re.compile(r"\b(?:sign(?:s|ed|ing)?[ -]|log(?:s|ged|ging)?-)(?:in|on)(?:s|to)?\b", re.IGNORECASE), "login"),
     # Who signs off approves.
-    (re.compile(rf"\b(?:{_SIGN}[ -]out|log(?:s|ged|ging)?[ -]off)s?\b", re.IGNORECASE), "logout"),
+    (
+        re.compile(r"\b(?:(?:log|sign)(?:s|ged|ed|ging|ing)?[ -]out|log(?:s|ged|ging)?[ -]off)s?\b", re.IGNORECASE),
+        "logout",
+    ),
 )
 _COMPOUNDS: Final = tuple(
     (re.compile(rf"\b(?:{pattern})\b", re.IGNORECASE), single)
@@ -82,12 +85,14 @@ def _singular(word: str) -> str:
 
 
 def _inflected(word: str) -> str | None:
-    """Return the word of the tables that a verb in -ing or -ed comes from: resetting, refetched."""
-    base = re.sub(r"(?:ing|ed)$", "", word)
+    """Return the word of the tables that another form comes from: resetting, revocations."""
+    base = re.sub(r"(?:ing|ed|ations?|ions?|ments?)$", "", word)
     if base == word or len(base) < 3:
         return None
     single = base[:-1] if base[-1] == base[-2] else base
-    return next((known for each in (base, f"{base}e", single) if (known := _known(each))), None)
+    # Revocations revoke.
+    forms = (base, f"{base}e", single, re.sub("c$", "ke", base), f"{base}ate")
+    return next((known for each in forms if (known := _known(each))), None)
 
 
 def _doer(word: str) -> str | None:

@@ -242,4 +242,6 @@ def _may_be_an_identifier(text: str) -> bool:
 
 def _is_whole(name: str, person: Person) -> bool:
     name, identity = name.casefold(), person.name.casefold()
-    return identity == name or identity.startswith(f"{name}@") or "@" in name or ("-" in name and not name.endswith("-"))
+    return (
+        identity == name or identity.startswith(f"{name}@") or "@" in name or ("-" in name and not name.endswith("-"))
+    )

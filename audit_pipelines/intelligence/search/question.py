@@ -136,6 +136,7 @@ def understand(text: str, vocabulary: Vocabulary, *, now: datetime, zone: tzinfo
         first=first,
         compared_with=compared_with,
         meaning="; ".join((untaken, *(" ".join(words) for words in named))),
+        plain=untaken,
         likely_types=_likely(kinds, meant, named) if unexplained else (),
         hints=tuple(kinds.hints(unexplained, named).items()) if unexplained else (),
         unexplained=unexplained,

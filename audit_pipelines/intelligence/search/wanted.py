@@ -266,7 +266,7 @@ def _ranking(draft: Draft, kinds: Kinds, most: re.Match[str], per: tuple[int, in
     elif _WHO.search(draft.rest):
         group = "actor"
     else:
-        group = _group_of_phrase(draft.rest[most.end() :], kinds)
+        group = _group_of_phrase(draft.rest[most.end() :], kinds, of_records=bool(most["top"]))
     if per and per[2] == group:
         blanks.append((per[0], per[1]))
     draft.note(
@@ -277,14 +277,17 @@ def _ranking(draft: Draft, kinds: Kinds, most: re.Match[str], per: tuple[int, in
     return Form("ranking", group, fewest, top)
 
 
-def _group_of_phrase(after: str, kinds: Kinds) -> Group:
-    """Return what "top 5 downloaded files" ranks: the records where something is done to them, else who did it."""
+def _group_of_phrase(after: str, kinds: Kinds, *, of_records: bool) -> Group:
+    """Return what "most downloaded files" ranks: the records where something is done to them, else who did it.
+
+    With `of_records` a kind of record suffices: the "top 10 customers".
+    """
     phrase = _PHRASE.match(after)
     words = phrase[1].split() if phrase else []
     noun = next((place for place, word in enumerate(words) if word.lower() in EMPTY), len(words)) - 1
-    if noun >= 1 and not is_doer(words[noun]) and stem(words[noun - 1]) in ACTIONS and stem(words[noun]) not in ACTIONS:
-        return "entity" if kinds.knows(words[noun]) else "actor"
-    return "actor"
+    if noun < 0 or is_doer(words[noun]) or stem(words[noun]) in ACTIONS or not kinds.knows(words[noun]):
+        return "actor"
+    return "entity" if of_records or (noun and stem(words[noun - 1]) in ACTIONS) else "actor"
 
 
 def _per(draft: Draft, kinds: Kinds, *, loosely: bool) -> tuple[int, int, Group] | None:
@@ -296,8 +299,9 @@ def _per(draft: Draft, kinds: Kinds, *, loosely: bool) -> tuple[int, int, Group]
             continue
         if match["how"].lower() in {"by", "each"}:
             following = re.match(r"\s*([^\W\d_]\w*)", draft.rest[match.end() :])
-            # "by user alice" is about her.
-            if not loosely or (following and following[1].lower() not in EMPTY and match["how"].lower() == "by"):
+            # "by user alice" is about her; nobody is called hour.
+            named = following and following[1].lower() not in EMPTY and match["how"].lower() == "by"
+            if named or not (loosely or group not in {"actor", "entity"}):
                 continue
         return match.start(), match.end(), group
     return None

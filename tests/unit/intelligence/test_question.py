@@ -1,5 +1,6 @@
 """What a question is understood as: filters, the form of the answer, and what is left over."""
 
+import time
 from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any
@@ -238,3 +239,16 @@ def test_any_text_is_read(text: str) -> None:
 
 def test_other_scripts_are_left_to_meaning() -> None:
     assert ask("зачем вход не удался").unexplained == ("зачем", "вход", "не", "удался")
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["not ", "a@", "a.b-", "failed ", "between 2 and ", "1 ", "ab:", '"a" ', "turned a b c ", "copy of the ", " ", "could not ",
+     "more ", "except logins ", "alice bob ", "2026-11-20T", "10.0.0.1 ", "-", "\u0661 ", "x/"],
+)  # fmt: skip
+def test_hostile_text_costs_what_its_length_costs(piece: str) -> None:
+    """Measured: at most 20 ms for 2,000 characters on a quiet machine; a pattern that blows up takes minutes."""
+    text = piece * (2_000 // len(piece))
+    begun = time.process_time()
+    ask(text)
+    assert time.process_time() - begun < 0.3
