@@ -17,8 +17,8 @@ VOCABULARY = Vocabulary(
 )
 WORDS = """
     not except by alice since last week 24h between 2 and 4pm yesterday compared with more than most top 5 per day
-    how many failed logins 10.0.0.1/8 2001:db8:: INV-1 "x" a@b.example first who was the of in on at from to until 31 February
-    2026-02-30 99:99 q4 week 99 same day first quarter , . ? ' " – users export
+    how many failed logins 10.0.0.1/8 2001:db8:: INV-1 "x" a@b.example first who was the of in on at from to until
+    31 February 2026-02-30 99:99 q4 week 99 same day first quarter , . ? ' " – users export
 """
 ZONES = ["UTC", "Europe/Berlin", "Asia/Kathmandu", "Pacific/Apia", "America/St_Johns", "Australia/Lord_Howe"]
 

@@ -220,7 +220,7 @@ report export: (?:reports?|lists?) (?:\w+ ){0,4}(?:export|download|taken out|ext
     extract)\w* (?:\w+ ){0,3}reports?
 """
 
-_LONGEST: Final = 500
+_LONGEST: Final = 300
 
 
 def _table(text: str) -> tuple[tuple[re.Pattern[str], tuple[str, ...]], ...]:
@@ -236,6 +236,6 @@ CONCEPTS: Final = _table(_CONCEPTS)
 def concepts(text: str) -> list[tuple[str, ...]]:
     """Return the words of logs that a text means by words of its own, in the order of the table.
 
-    What is asked stands early in a question: the first 500 characters are looked at.
+    What is asked stands early in a question: the first 300 characters are looked at.
     """
     return [words for pattern, words in CONCEPTS if pattern.search(text, 0, _LONGEST)]

@@ -63,7 +63,7 @@ _BEGINS: Final = re.compile(
     r"\d|(?:the|this|that|last|past|previous|current|calendar|today|yesterday|to|since|starting|from|between|after|"
     r"later|before|earlier|prior|until|till?|up|through|throughout|by|week|month|quarter|year|on|in|during|within|at|"
     r"over|for|of|around|noon|midday|midnight|kw|cw|q[1-4]|first|second|third|fourth|mon|tue|wed|thu|fri|sat|sun|jan|"
-    r"feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|an?\b|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|"
+    r"feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|an?\s+(?:few|couple|min|h|d|w|f|mo|q|y)|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|"
     r"couple|few|fourteen|twenty|thirty|forty|sixty|ninety)",
     re.IGNORECASE,
 )
@@ -263,6 +263,8 @@ def _day(text: str, at: int, clock: Clock) -> _Point | None:
 
 def _point(text: str, at: int, clock: Clock, *, after: str, day: Period | None) -> _Point | None:
     """Read a day or period with an optional time of day, or a time of day with an optional day."""
+    if not _BEGINS.match(text, at):
+        return None
     beside = {"": (), "at": (), "around": (), "edge": (*BARE, *AFTER_PREPOSITION)}.get(after, AFTER_PREPOSITION)
     rolling = ROLLING if after.endswith(" the") else ()
     for pattern, reading in (*rolling, *readings(text[at : at + 1]), *beside):
