@@ -28,8 +28,9 @@ def world(
 
 @pytest.fixture(scope="module")
 def judged(world: World) -> dict[str, list[Judged]]:
-    """Every set, asked once."""
-    return {name: [judge(world, each) for each in read(path, world.named)] for name, path in SETS.items()}
+    """The sets that a floor is put under, asked once."""
+    asked = {name: path for name, path in SETS.items() if name != "40 written later"}
+    return {name: [judge(world, each) for each in read(path, world.named)] for name, path in asked.items()}
 
 
 def test_the_sets_hold_what_they_promise() -> None:

@@ -152,7 +152,7 @@ class Names:
         for width in range(len(tokens), 0, -1):
             first, last = tokens[0], tokens[width - 1]
             piece = self._draft.rest[first.start() : last.end()]
-            if width > 1 and ("," in piece or "  " in piece):
+            if width > 1 and ("," in piece or "  " in piece or any(map(self._is_plain, tokens[:width]))):
                 continue
             name = re.sub(r"'s?$", "", piece)
             if last[0].lower() in EMPTY or not self._stands_for_somebody(name, first.start()):
@@ -162,6 +162,10 @@ class Names:
                 self._note(person, first.start(), first.start() + len(piece))
                 return width
         return 0
+
+    def _is_plain(self, token: re.Match[str]) -> bool:
+        """Return whether a word is no part of a longer name; each name that may be one costs a look into the vault."""
+        return token[0].lower() in EMPTY or (token[0][0].islower() and self._kinds.knows(token[0]))
 
     def _person(self, name: str) -> Person | None:
         self._looked_up += 1
