@@ -24,6 +24,7 @@ from benchmarks.importers import importer_figures
 from benchmarks.ingest import batch_figures, single_figures
 from benchmarks.machine import machine
 from benchmarks.rates import Figure
+from benchmarks.search import search_figures
 
 
 def main() -> None:
@@ -92,6 +93,7 @@ _PARTS: Final[Mapping[str, Callable[[Installation, int], Sequence[Any]]]] = {
     "importers": _figures(lambda *_: importer_figures()),
     "embeddings": _figures(lambda installation, _: embedding_figures(installation)),
     "detection": _figures(lambda _, scale: detection_figures(100_000 * scale, 10_000)),
+    "search": _figures(lambda installation, scale: search_figures(installation, 100_000 * scale)),
     "peers": _peers,
     "classifiers": classifiers.measure,
     "search-quality": lambda installation, _scale: search_quality.measure(
