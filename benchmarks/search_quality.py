@@ -5,6 +5,7 @@ the expected filters, and what was found and counted with what polars selects fr
 the same texts and with the right filters given, Postgres full text alone and the embedding model alone.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
@@ -20,7 +21,6 @@ from audit_pipelines.derive.embeddings import update_embeddings
 from audit_pipelines.generator.generate import generate
 from audit_pipelines.installation import Installation
 from audit_pipelines.intelligence.embed import Embedder, MiniLMEmbedder, Vectors
-from audit_pipelines.intelligence.render import render_texts
 from audit_pipelines.intelligence.search.asked import Conditions, Question
 from audit_pipelines.lake.export import export_window
 from audit_pipelines.search.engine import Asked as Request
@@ -124,10 +124,12 @@ def request(text: str) -> Request:
 
 def alone(world: World, asked: Asked, how: str) -> tuple[float | None, float | None]:
     """Return recall and rank of one way alone, `words` or `meaning`: the newest event of each text in its order."""
-    frame = world.named.filtered(asked.expected).with_columns(
-        render_texts(world.named.filtered(asked.expected)).alias("text")
+    newest = dict(
+        world.named.filtered(asked.expected)
+        .group_by("text", maintain_order=True)
+        .agg(pl.col("event_id").last())
+        .iter_rows()
     )
-    newest = dict(frame.group_by("text", maintain_order=True).agg(pl.col("event_id").last()).iter_rows())
     if how == "words":
         with world.installation.database.tenant_connection(world.tenant_id) as conn:
             texts = [text for (text,) in conn.execute(_WORDS, {"words": asked.text})]
@@ -179,7 +181,10 @@ def measure(say: Callable[[str], None], world: World) -> list[dict[str, Any]]:
 
 def row(line: Figures) -> str:
     """Return one row of a Markdown table."""
-    shown = (f"{value:.3f}" if value == value else "–" for value in (line.filters, line.counts, line.recall, line.rank))
+    shown = (
+        f"{value:.3f}" if not math.isnan(value) else "–"
+        for value in (line.filters, line.counts, line.recall, line.rank)
+    )
     return f"| {line.group} | {line.questions} | " + " | ".join(shown) + " |"
 
 
@@ -227,7 +232,9 @@ def _faults(world: World, asked: Asked, question: Question) -> Iterator[str]:
     expected, conditions = asked.expected, question.conditions
 
     def refs(key: str) -> set[str]:
-        return {world.refs[one] for name in expected.get(key, ()) for one in people(world.named, name) if one in world.refs}
+        return {
+            world.refs[one] for name in expected.get(key, ()) for one in people(world.named, name) if one in world.refs
+        }
 
     def names(key: str) -> set[str]:
         return {world.named.names.get(each, each) for each in expected.get(key, ())}
@@ -244,7 +251,11 @@ def _faults(world: World, asked: Asked, question: Question) -> Iterator[str]:
             {world.refs.get(one, one) for one in (*conditions.entity_ids, *map(str, conditions.persons))},
             refs("persons") | {world.refs.get(one, one) for one in names("entity_ids")},
         ),
-        ("addresses", {ip_network(one) for one in conditions.addresses}, {ip_network(one) for one in names("addresses")}),
+        (
+            "addresses",
+            {ip_network(one) for one in conditions.addresses},
+            {ip_network(one) for one in names("addresses")},
+        ),
         ("not_types", set(conditions.not_event_types), names("not_types")),
         ("hours", conditions.hours, expected.get("hours")),
         ("wanted", question.wanted, expected.get("wanted", "events")),
@@ -264,4 +275,3 @@ def _faults(world: World, asked: Asked, question: Question) -> Iterator[str]:
         yield f"types: expected {sorted(names('types'))}, got {sorted(types)}"
     if asked.relevant and not types <= {name for each in asked.relevant for name in each["types"]}:
         yield f"types: got {sorted(types)}, which leaves out what answers"
-

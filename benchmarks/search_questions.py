@@ -21,12 +21,14 @@ import msgspec
 import polars as pl
 
 from audit_pipelines.generator.generate import Generated
+from audit_pipelines.intelligence.render import render_texts
 
 ROOT: Final = Path(__file__).parents[1]
 SETS: Final = {
     "120 questions": ROOT / "tests" / "labelled" / "questions.tsv",
     "40 kept apart": ROOT / "tests" / "labelled" / "questions_apart.tsv",
     "40 written later": ROOT / "tests" / "labelled" / "questions_later.tsv",
+    "50 unseen": ROOT / "tests" / "labelled" / "questions_unseen.tsv",
 }
 ZONE: Final = ZoneInfo("Europe/Berlin")
 NOW: Final = datetime(2026, 11, 20, 15, tzinfo=UTC)
@@ -72,7 +74,7 @@ class Company:
         return self.filtered({**expected, "since": since, "until": until})
 
     def relevant(self, asked: Asked) -> frozenset[str]:
-        """Return the ids of the events that answer a question; without a list of its own, all that its filters let through."""
+        """Return the ids of the events that answer a question: of its own list, or all that its filters let through."""
         frame = self.filtered(asked.expected)
         if asked.relevant:
             frame = frame.filter(pl.any_horizontal(*(_filter(self, each) for each in asked.relevant)))
@@ -109,6 +111,7 @@ def company(story: Generated) -> Company:
         for each in story.events
     ]
     events = pl.DataFrame(rows, infer_schema_length=None)
+    events = events.with_columns(render_texts(events).alias("text"))
     return Company(events, _names(story, events))
 
 
@@ -199,8 +202,10 @@ def _filter(named: Company, expected: Mapping[str, Any]) -> pl.Expr:
         ]
         every.append(pl.col("ip_address").is_in(inside))
     every += [_holds(phrase) for phrase in expected.get("phrases", ())]
-    every += [pl.col("details").str.contains(f'"{key}":"{value}"', literal=True)
-              for key, value in expected.get("details", {}).items()]
+    every += [
+        pl.col("details").str.contains(f'"{key}":"{value}"', literal=True)
+        for key, value in expected.get("details", {}).items()
+    ]
     if "hours" in expected:
         every.append(_HOURS[expected["hours"]])
     return pl.all_horizontal(*every)
@@ -213,7 +218,9 @@ def _everybody(named: Company, names: Sequence[str]) -> list[str]:
 def _holds(phrase: str) -> pl.Expr:
     """Return whether an event has a phrase in what it was done to or in its details."""
     columns = [pl.col(name).str.to_lowercase() for name in ("entity_id", "details", "event_type")]
-    return pl.any_horizontal(*(column.str.contains(phrase.lower(), literal=True).fill_null(value=False) for column in columns))
+    return pl.any_horizontal(
+        *(column.str.contains(phrase.lower(), literal=True).fill_null(value=False) for column in columns)
+    )
 
 
 _HOUR: Final = pl.col("local").dt.hour()

@@ -285,10 +285,12 @@ class Search:
             if embedder is None:
                 return None, _NO_EMBEDDER
             # What leaves this machine holds no word that may be somebody's.
-            text = meaning if is_local(embedder) else known_words(meaning, prepared.state.event_types)
-            if not text:
+            texts = list(dict.fromkeys((meaning, prepared.question.plain or meaning)))
+            if not is_local(embedder):
+                texts = [known for text in texts if (known := known_words(text, prepared.state.event_types))]
+            if not texts:
                 return None, "None of the question's words may leave this machine: words alone decided."
-            vector = embedder.encode([text])[0]
+            vector = embedder.encode(texts).mean(axis=0)
         except (AuditError, OSError) as error:
             _LOG.warning("a question was not embedded: %s", error)
             self._quiet_until[model] = time.monotonic() + _PAUSE_S

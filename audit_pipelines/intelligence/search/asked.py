@@ -78,7 +78,9 @@ class Question:
     """True for "the first time", False for "the last time"."""
     compared_with: Period | None = None
     meaning: str = ""
-    """What to embed for a search by meaning: the question without what became a filter and without words that only ask."""
+    """What to embed for a search by meaning: the question without what became a filter, and words of logs for it."""
+    plain: str = ""
+    """The same without words of logs: both are embedded, and the mean of both is what is searched for."""
     likely_types: tuple[str, ...] = ()
     """Event types that some of the words mean, where others stay unexplained: no filter, but a hint."""
     hints: tuple[tuple[str, float], ...] = ()

@@ -1,13 +1,13 @@
 """Which kinds of event the words of a question mean, among those that the tenant has.
 
 Here: English words to the event types of a tenant, whatever products they come from. Not here: persons, times and
-outcomes (`question`). An event type is read as its own words: `hr:payroll.export` is what somebody exports, and a payroll.
+outcomes (`question`). An event type is read as its own words: `hr:payroll.export` is an export, and of a payroll.
 """
 
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -20,22 +20,25 @@ _WORD: Final = re.compile(r"[A-Z]{2,}(?![a-z])|[A-Z]?[a-z]+|\d+")
 _SOURCE_WEIGHT: Final = 0.5
 _WHOLE: Final = 0.9
 
-_SIGN: Final = r"(?:log|sign)(?:s|ged|ged|ed|ging|ing)?"
 # Made one before times are read: "log in this week" is no log of this week. Each is as long as what it stands for.
 _SIGNING: Final = (
     (
         re.compile(
-            rf"(?<!the )(?<!audit )(?<!event )(?<!events )(?<!was )(?<!were )(?<!is )(?<!are )(?<!show )(?<!activity )"
-            rf"(?<!entries )(?<!all )(?<!access )\b{_SIGN}[ -](?:in|on)(?:s|to)?\b",
-            re.I,
+            r"(?<!the )(?<!audit )(?<!event )(?<!events )(?<!was )(?<!were )(?<!is )(?<!are )(?<!show )(?<!activity )"
+            r"(?<!entries )(?<!all )(?<!access )\blog(?:s|ged|ging)? (?:in|on)(?:s|to)?\b",
+            re.IGNORECASE,
         ),
         "login",
     ),
+    (re.compile(r"\b(?:sign(?:s|ed|ing)?[ -]|log(?:s|ged|ging)?-)(?:in|on)(?:s|to)?\b", re.IGNORECASE), "login"),
     # Who signs off approves.
-    (re.compile(rf"\b(?:{_SIGN}[ -]out|log(?:s|ged|ging)?[ -]off)s?\b", re.I), "logout"),
+    (
+        re.compile(r"\b(?:(?:log|sign)(?:s|ged|ed|ging|ing)?[ -]out|log(?:s|ged|ging)?[ -]off)s?\b", re.IGNORECASE),
+        "logout",
+    ),
 )
 _COMPOUNDS: Final = tuple(
-    (re.compile(rf"\b(?:{pattern})\b", re.I), single)
+    (re.compile(rf"\b(?:{pattern})\b", re.IGNORECASE), single)
     for pattern, single in (
         (r"(?:turn|switch|shut)(?:s|ed|ing|ting)? (?:off|down)", "disable"),
         (r"(?:turn|switch|shut)(?:s|ed|ing|ting)? (?P<kept>\w+(?: \w+){0,2}) (?:off|down)", "disable"),
@@ -82,12 +85,14 @@ def _singular(word: str) -> str:
 
 
 def _inflected(word: str) -> str | None:
-    """Return the word of the tables that a verb in -ing or -ed comes from: resetting, refetched."""
-    base = re.sub(r"(?:ing|ed)$", "", word)
+    """Return the word of the tables that another form comes from: resetting, revocations."""
+    base = re.sub(r"(?:ing|ed|ations?|ions?|ments?)$", "", word)
     if base == word or len(base) < 3:
         return None
     single = base[:-1] if base[-1] == base[-2] else base
-    return next((known for each in (base, f"{base}e", single) if (known := _known(each))), None)
+    # Revocations revoke.
+    forms = (base, f"{base}e", single, re.sub("c$", "ke", base), f"{base}ate")
+    return next((known for each in forms if (known := _known(each))), None)
 
 
 def _doer(word: str) -> str | None:
@@ -103,17 +108,23 @@ def is_doer(word: str) -> bool:
 
 def fold_signing(text: str) -> str:
     """Return the text with "log in" and "sign out" made one word each, padded to the length that it had."""
+
+    def padded(single: str) -> Callable[[re.Match[str]], str]:
+        return lambda match: single.ljust(len(match[0]))
+
     for pattern, single in _SIGNING:
-        text = pattern.sub(lambda match, single=single: single.ljust(len(match[0])), text)  # type: ignore[misc] - bound now
+        text = pattern.sub(padded(single), text)
     return text
 
 
 def fold_compounds(text: str) -> str:
     """Return the text with words that mean something together made one."""
+
+    def kept(single: str) -> Callable[[re.Match[str]], str]:
+        return lambda match: f"{single} {match.groupdict().get('kept') or ''}"
+
     for pattern, single in _COMPOUNDS:
-        text = pattern.sub(
-            lambda match, single=single: f"{single} {match.groupdict().get('kept') or ''}", text  # type: ignore[misc] - bound now
-        )
+        text = pattern.sub(kept(single), text)
     return text
 
 
@@ -194,7 +205,7 @@ class Kinds:
         return Meant(tuple(best), frozenset(word for word, its in stems.items() if its in explained))
 
     def meant_by_parts(self, parts: Sequence[Sequence[str]]) -> Meant | None:
-        """Return what parts joined by "and" or "or" mean: together, or else each alone where all of them say something."""
+        """Return what parts joined by "and" or "or" mean: together, or each alone where all of them say something."""
         whole = [word for part in parts for word in part]
         together = self.meant(whole)
         if together and together.words.issuperset(whole):

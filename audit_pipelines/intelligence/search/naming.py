@@ -21,13 +21,16 @@ _MOST_LOOKUPS: Final = 150
 _ADDRESS: Final = re.compile(
     r"(?<![\w.:])(?:\d{1,3}(?:\.\d{1,3}){3}(?:/\d{1,2})?|[0-9a-f]{0,4}(?::[0-9a-f]{0,4}){2,7}(?:/\d{1,3})?)"
     r"(?![\w:]|\.\d)",
-    re.I,
+    re.IGNORECASE,
 )
 _QUOTED: Final = re.compile(r'"([^"]{1,200})"')
-_IDENTITY: Final = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,64}(?:\.[\w-]{1,64}){1,8}|\barn:[\w:/.@+=-]{1,500}", re.I)
+_IDENTITY: Final = re.compile(
+    r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,64}(?:\.[\w-]{1,64}){1,8}|\barn:[\w:/.@+=-]{1,500}", re.IGNORECASE
+)
 _IDENTIFIER: Final = re.compile(r"(?<![\w/.@-])/?[A-Za-z0-9_][\w./-]{1,199}(?<![.-])(?![\w/@])")
 _MEASURE: Final = re.compile(
-    r"\d+(?:\.\d+)?(?:am|pm|h|hrs?|d|days?|w|m|mins?|s|secs?|ms|x|k|kb|mb|gb|tb|st|nd|rd|th)|\d+(?:[./-]\d+)*", re.I
+    r"\d+(?:\.\d+)?(?:am|pm|h|hrs?|d|days?|w|m|mins?|s|secs?|ms|x|k|kb|mb|gb|tb|st|nd|rd|th)|\d+(?:[./-]\d+)*",
+    re.IGNORECASE,
 )
 _TOKEN: Final = re.compile(r"[^\W\d_][\w'.-]{0,60}\w|[^\W\d_]")
 _NEGATION: Final = re.compile(
@@ -35,18 +38,24 @@ _NEGATION: Final = re.compile(
     r"\bbut\s+not\b|\b(?:any(?:one|body|thing)|every(?:one|body|thing)|all)\s+but\b|n't\b|\bignor(?:e|ing)\b|\bnever\b|\bbesides\b)"
     r"(?:\s+(?:by|from|for|at|in|on|of|done|the|those|any|ones|made|to|was|were|be|user|account|service|address|ip)\b)*"
     r"\s*$",
-    re.I,
+    re.IGNORECASE,
 )
-_AND: Final = re.compile(r"\s*(?:,|&|/|\band\b|\bor\b|\bnor\b|\s)+(?:by\s+|from\s+|to\s+|for\s+)?", re.I)
-_BY: Final = re.compile(r"\b(?:by|from|did|does|do|has|have|had|was|is|were|user|account|actor|person|employee|service)\s*$", re.I)
+_AND: Final = re.compile(r"\s*(?:,|&|/|\band\b|\bor\b|\bnor\b|\s)+(?:by\s+|from\s+|to\s+|for\s+)?", re.IGNORECASE)
+_BY: Final = re.compile(
+    r"\b(?:by|from|did|does|do|has|have|had|was|is|were|user|account|actor|person|employee|service)\s*$", re.IGNORECASE
+)
 _ACTIVITY_OF: Final = re.compile(
-    r"\b(?:activit(?:y|ies)|actions?|events?|logins?|history|everything|anything|all)\s+(?:of|for|about|on)\s*$", re.I
+    r"\b(?:activit(?:y|ies)|actions?|events?|logins?|history|everything|anything|all)\s+(?:of|for|about|on)\s*$",
+    re.IGNORECASE,
 )
-_TO: Final = re.compile(r"\b(?:to|against)\s+(?:the\s+)?(?:user\s+|account\s+|person\s+)?$", re.I)
-_OF: Final = re.compile(r"\b(?:for|of|on|about)\s+(?:the\s+)?(?:user\s+|account\s+|person\s+)?$", re.I)
-_WHO: Final = re.compile(r"\b(?:who|which\s+\w+|some(?:one|body)|any(?:one|body)|nobody)\b", re.I)
-_THE: Final = re.compile(r"\b(?:the|a|an|our|this|that|any|some|new|all)\s*$", re.I)
-_HIS: Final = re.compile(r"'s?\s+(?:\w+\s+)?(?:password|passwords|mfa|account|accounts|roles?|permissions?|rights|salary|access|factor|phone)\b", re.I)
+_TO: Final = re.compile(r"\b(?:to|against)\s+(?:the\s+)?(?:user\s+|account\s+|person\s+)?$", re.IGNORECASE)
+_OF: Final = re.compile(r"\b(?:for|of|on|about)\s+(?:the\s+)?(?:user\s+|account\s+|person\s+)?$", re.IGNORECASE)
+_WHO: Final = re.compile(r"\b(?:who|which\s+\w+|some(?:one|body)|any(?:one|body)|nobody)\b", re.IGNORECASE)
+_THE: Final = re.compile(r"\b(?:the|a|an|our|this|that|any|some|new|all)\s*$", re.IGNORECASE)
+_HIS: Final = re.compile(
+    r"'s?\s+(?:\w+\s+)?(?:password|passwords|mfa|account|accounts|roles?|permissions?|rights|salary|access|factor|phone)\b",
+    re.IGNORECASE,
+)
 # What is done to people, so that "for Alice" and "of Alice" mean to whom.
 _DONE_TO_PEOPLE: Final = frozenset({"reset", "grant", "revoke", "disable", "enable", "invite", "create", "delete"})
 
@@ -79,16 +88,18 @@ def read_addresses(draft: Draft) -> None:
 
 
 def read_exact_types(draft: Draft, vocabulary: Vocabulary) -> None:
-    """Read event types written as logs write them."""
+    """Read event types written as logs write them: `iam:CreateUser`, or `CreateUser` of whatever source."""
     lower = draft.rest.lower()
     for name in sorted(vocabulary.event_types, key=len, reverse=True):
-        if not re.search(r"[:._A-Z]", name) or name.lower() not in lower:
-            continue
-        match = re.search(rf"(?<![\w:.]){re.escape(name)}(?![\w:])", draft.rest, re.I)
-        if match:
-            denied, start = denial(draft, match.start())
-            draft.add("not_event_types" if denied else "event_types", name)
-            draft.take(start, match.end(), "not event_type" if denied else "event_type", name)
+        action = name.rpartition(":")[2]
+        for written in dict.fromkeys((name, action) if re.search(r"[a-z][A-Z]", action) else (name,)):
+            if not re.search(r"[:._A-Z]", written) or written.lower() not in lower:
+                continue
+            match = re.search(rf"(?<![\w:.]){re.escape(written)}(?![\w:])", draft.text, re.IGNORECASE)
+            if match:
+                denied, start = denial(draft, match.start())
+                draft.add("not_event_types" if denied else "event_types", name)
+                draft.take(start, match.end(), "not event_type" if denied else "event_type", name)
 
 
 def denial(draft: Draft, start: int) -> tuple[bool, int]:
@@ -136,19 +147,25 @@ class Names:
             at += self._read_person(tokens[at : at + 3]) or 1
 
     def _read_person(self, tokens: list[re.Match[str]]) -> int:
+        if tokens[0][0].lower() in EMPTY or self._looked_up >= _MOST_LOOKUPS:
+            return 0
         for width in range(len(tokens), 0, -1):
             first, last = tokens[0], tokens[width - 1]
             piece = self._draft.rest[first.start() : last.end()]
-            if width > 1 and ("," in piece or "  " in piece):
+            if width > 1 and ("," in piece or "  " in piece or any(map(self._is_plain, tokens[:width]))):
                 continue
             name = re.sub(r"'s?$", "", piece)
-            if any(each[0].lower() in EMPTY for each in (first, last)) or not self._stands_for_somebody(name, first.start()):
+            if last[0].lower() in EMPTY or not self._stands_for_somebody(name, first.start()):
                 continue
             person = self._person(name)
             if person and self._is_meant(name, person, first.start()):
                 self._note(person, first.start(), first.start() + len(piece))
                 return width
         return 0
+
+    def _is_plain(self, token: re.Match[str]) -> bool:
+        """Return whether a word is no part of a longer name; each name that may be one costs a look into the vault."""
+        return token[0].lower() in EMPTY or (token[0][0].islower() and self._kinds.knows(token[0]))
 
     def _person(self, name: str) -> Person | None:
         self._looked_up += 1
@@ -175,7 +192,12 @@ class Names:
 
     def _note(self, person: Person, start: int, end: int, *, is_record: bool = False) -> None:
         part, begin = self._part(start, end)
-        if is_record and part == "actor" and self._draft.rest[:start].strip() and not _BY.search(self._draft.before(start)):
+        if (
+            is_record
+            and part == "actor"
+            and self._draft.rest[:start].strip()
+            and not _BY.search(self._draft.before(start))
+        ):
             # A customer's number is somebody's name, and things are done to him: "events about C-1223".
             part = "entity"
         self.mentioned += 1
@@ -202,7 +224,9 @@ class Names:
         acted = [each for each in words if each in ACTIONS]
         if _OF.search(before):
             return ("entity" if acted and acted[-1] in _DONE_TO_PEOPLE else "actor"), start
-        if _HIS.match(self._draft.text, end) or re.match(r"\s+(?:was|were|is|been|got)\s+(?:granted|given|assigned|revoked)\b", self._draft.text[end:]):
+        if _HIS.match(self._draft.text, end) or re.match(
+            r"\s+(?:was|were|is|been|got)\s+(?:granted|given|assigned|revoked)\b", self._draft.text[end:]
+        ):
             return "entity", start
         asked_who = _WHO.search(self._draft.text[:start])
         return ("entity" if asked_who and words and words[-1] in ACTIONS else "actor"), start
@@ -214,10 +238,14 @@ def _may_be_an_identifier(text: str) -> bool:
         return False
     digits = sum(each.isdigit() for each in text)
     if digits:
-        return len(text) > 2 and (digits > 1 or bool(re.search(r"[./_-]", text)) or any(each.isupper() for each in text))
+        return len(text) > 2 and (
+            digits > 1 or bool(re.search(r"[./_-]", text)) or any(each.isupper() for each in text)
+        )
     return text[0] == "/" or "_" in text or bool(re.fullmatch(r"\w{2,}(?:\.\w{2,})+|\w{2,}(?:/[\w-]{2,})+", text))
 
 
 def _is_whole(name: str, person: Person) -> bool:
     name, identity = name.casefold(), person.name.casefold()
-    return identity == name or identity.startswith(f"{name}@") or "@" in name or ("-" in name and not name.endswith("-"))
+    return (
+        identity == name or identity.startswith(f"{name}@") or "@" in name or ("-" in name and not name.endswith("-"))
+    )

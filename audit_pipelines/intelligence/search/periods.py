@@ -87,6 +87,7 @@ class Clock:
 
 # What follows reads one expression each: a match and the clock to a period, or None where the numbers make no sense.
 Reading = Callable[[re.Match[str], Clock], Period | None]
+Readings = tuple[tuple[re.Pattern[str], Reading], ...]
 
 
 def _unit(match: re.Match[str]) -> str:
@@ -117,7 +118,7 @@ def _back(clock: Clock, count: int, unit: str) -> datetime | None:
             day = min(local.day, (_add_months(first, 1) - DAY).day)
             return local.replace(year=first.year, month=first.month, day=day).astimezone(UTC)
         step = _UNITS[unit] * count
-        if step % DAY == timedelta(0):
+        if unit not in {"minute", "hour"}:
             return (local - step).astimezone(UTC)
         return clock.now.astimezone(UTC) - step
     except (OverflowError, ValueError):
@@ -205,8 +206,7 @@ def _rolling_hour(clock: Clock) -> Period:
 
 
 def calendar_day(clock: Clock, period: Period) -> date:
-    assert period.since is not None
-    return period.since.astimezone(clock.zone).date()
+    return (period.since or clock.now).astimezone(clock.zone).date()
 
 
 def _named_day(match: re.Match[str], clock: Clock) -> Period:
@@ -324,62 +324,74 @@ def _year(match: re.Match[str], clock: Clock) -> Period:
 
 _WHICH: Final = r"(?P<which>this|(?:the\s+)?current|last|(?:the\s+)?previous|past)"
 _UNIT: Final = r"(?P<unit>minute|min|hour|hr|h|day|d|week|wk|w|fortnight|month|mth|mo|quarter|qtr|year|yr)s?"
-# In the order of trial: what says more comes first.
-READINGS: Final[tuple[tuple[re.Pattern[str], Reading], ...]] = tuple(
-    (re.compile(rf"\b(?:{pattern})(?![\w])", re.IGNORECASE), reading)
-    for pattern, reading in (
-        (
-            r"\d{4}-\d\d-\d\d[t ]\d\d:\d\d(?P<seconds>:\d\d(?:\.\d{1,6})?)?(?:z|[+-]\d\d:?\d\d)?",
-            _moment,
-        ),
-        (rf"{_YEAR}-(?P<mm>\d\d?)-(?P<dom>\d\d?)", _date_numbers),
-        (rf"(?P<dom>\d\d?)\.(?P<mm>\d\d?)\.{_YEAR}", _date_numbers),
-        (rf"(?P<left>\d\d?)/(?P<right>\d\d?)/{_YEAR}", _date_slashes),
-        (
-            rf"(?P<first>\d\d?){_TH}\s*(?:to|and|until|through|[-–—])\s*(?P<dom>\d\d?){_TH}\s+(?:of\s+)?{_MONTH}"  # noqa: RUF001
-            rf"(?:,?\s+{_YEAR})?",
-            _days_of_month,
-        ),
-        (rf"(?P<dom>\d\d?){_TH}\s+(?:of\s+)?{_MONTH}(?:,?\s+{_YEAR})?", _date_words),
-        (rf"{_MONTH}\s+(?P<dom>\d\d?){_TH}(?!\d|:)(?:,?\s+{_YEAR})?", _date_words),
-        (rf"{_YEAR}-(?P<mm>\d\d)(?!-?\d)", _year_month),
-        (rf"(?:calendar\s+)?(?:week\s+(?:no\.?\s*|number\s+)?|kw\s*|cw\s*)(?P<week>\d\d?)(?:\s+(?:of\s+)?{_YEAR})?", _iso_week),
-        (rf"(?:the\s+)?(?:last|past|previous)\s+{_N}\s*{_UNIT}", _rolling),
-        (rf"(?:the\s+)?past(?P<n>)\s+{_UNIT}", _rolling),
-        (rf"{_N}\s*{_UNIT}\s+(?:ago|back)", _ago),
-        (r"(?P<unit>week|month|quarter|year)\s+to\s+date", _to_date),
-        (rf"{_WHICH}\s+(?P<unit>hour|day|weekend|week|month|quarter|year)", _relative_unit),
-        (r"(?P<whose>last|this|yesterday|to)\s*(?P<part>morning|afternoon|evening|night)", _part_of_day),
-        (r"(?P<day>todays?|yesterdays?|the\s+day\s+before\s+yesterday)", _named_day),
-        (rf"(?:(?P<which>last|previous|past|this)\s+)?{_WEEKDAY}", _weekday),
-        (rf"(?:the\s+month\s+of\s+)?(?P<which>last\s+)?{_MONTH},?\s+{_YEAR}", _month_words),
-        (rf"(?:(?P<which>last)\s+){_MONTH}(?P<year>)", _month_words),
-        # April, June and August are first names, and "may" and "march" are verbs.
-        (r"(?<!\d\s)(?P<which>)(?P<month>january|february|july|september|october|november|december)(?P<year>)", _month_words),
-        (
-            rf"(?:q(?P<quarter>[1-4])|(?P<ordinal>first|second|third|fourth)\s+quarter)(?:\s+(?:of\s+)?{_YEAR})?",
-            _quarter,
-        ),
-    )
+
+
+def _compiled(*rows: tuple[str, Reading]) -> Readings:
+    return tuple((re.compile(rf"\b(?:{pattern})(?![\w])", re.IGNORECASE), reading) for pattern, reading in rows)
+
+
+_TO: Final = r"(?:to|and|until|through|[-–—])"
+_AGO: Final = (rf"{_N}\s*{_UNIT}\s+(?:ago|back)", _ago)
+# In the order of trial: what says more comes first. Apart by how they begin, since every word of a text is tried.
+_NUMBERED: Final = _compiled(
+    (
+        r"\d{4}-\d\d-\d\d[t ]\d\d:\d\d(?P<seconds>:\d\d(?:\.\d{1,6})?)?(?:z|[+-]\d\d:?\d\d)?",
+        _moment,
+    ),
+    (rf"{_YEAR}-(?P<mm>\d\d?)-(?P<dom>\d\d?)", _date_numbers),
+    (rf"(?P<dom>\d\d?)\.(?P<mm>\d\d?)\.{_YEAR}", _date_numbers),
+    (rf"(?P<left>\d\d?)/(?P<right>\d\d?)/{_YEAR}", _date_slashes),
+    (
+        rf"(?P<first>\d\d?){_TH}\s*{_TO}\s*(?P<dom>\d\d?){_TH}\s+(?:of\s+)?{_MONTH}(?:,?\s+{_YEAR})?",
+        _days_of_month,
+    ),
+    (rf"(?P<dom>\d\d?){_TH}\s+(?:of\s+)?{_MONTH}(?:,?\s+{_YEAR})?", _date_words),
+    (rf"{_YEAR}-(?P<mm>\d\d)(?!-?\d)", _year_month),
+    _AGO,
 )
+_WORDED: Final = _compiled(
+    (rf"{_MONTH}\s+(?P<dom>\d\d?){_TH}(?!\d|:)(?:,?\s+{_YEAR})?", _date_words),
+    (
+        rf"(?:calendar\s+)?(?:week\s+(?:no\.?\s*|number\s+)?|kw\s*|cw\s*)(?P<week>\d\d?)(?:\s+(?:of\s+)?{_YEAR})?",
+        _iso_week,
+    ),
+    (rf"(?:the\s+)?(?:last|past|previous)\s+{_N}\s*{_UNIT}", _rolling),
+    (rf"(?:the\s+)?past(?P<n>)\s+{_UNIT}", _rolling),
+    _AGO,
+    (r"(?P<unit>week|month|quarter|year)\s+to\s+date", _to_date),
+    (rf"{_WHICH}\s+(?P<unit>hour|day|weekend|week|month|quarter|year)", _relative_unit),
+    (r"(?P<whose>last|this|yesterday|to)\s*(?P<part>morning|afternoon|evening|night)", _part_of_day),
+    (r"(?P<day>todays?|yesterdays?|the\s+day\s+before\s+yesterday)", _named_day),
+    (rf"(?:(?P<which>last|previous|past|this)\s+)?{_WEEKDAY}", _weekday),
+    (rf"(?<!\d\s)(?:the\s+month\s+of\s+)?(?P<which>last\s+)?{_MONTH},?\s+{_YEAR}", _month_words),
+    (rf"(?:(?P<which>last)\s+){_MONTH}(?P<year>)", _month_words),
+    # April, June and August are first names, and "may" and "march" are verbs.
+    (
+        r"(?<!\d\s)(?P<which>)(?P<month>january|february|july|september|october|november|december)(?P<year>)",
+        _month_words,
+    ),
+    (
+        rf"(?:q(?P<quarter>[1-4])|(?P<ordinal>first|second|third|fourth)\s+quarter)(?:\s+(?:of\s+)?{_YEAR})?",
+        _quarter,
+    ),
+)
+
+
+def readings(first: str) -> Readings:
+    """Return the expressions that may begin with a character, in the order of trial."""
+    return _NUMBERED if first.isdigit() else _WORDED
+
+
 # Words that are times only where a preposition stands before them.
-AFTER_PREPOSITION: Final[tuple[tuple[re.Pattern[str], Reading], ...]] = tuple(
-    (re.compile(rf"\b(?:{pattern})(?![\w])", re.IGNORECASE), reading)
-    for pattern, reading in (
-        (rf"(?:the\s+month\s+of\s+)?(?P<which>){_MONTH}(?P<year>)", _month_words),
-        (_YEAR, _year),
-        (r"(?P<dom>\d\d?)(?:st|nd|rd|th)", _day_of_month),
-        (r"weekend", _weekend),
-    )
+AFTER_PREPOSITION: Final = _compiled(
+    (rf"(?:the\s+month\s+of\s+)?(?P<which>){_MONTH}(?P<year>)", _month_words),
+    (_YEAR, _year),
+    (r"(?P<dom>\d\d?)(?:st|nd|rd|th)", _day_of_month),
+    (r"weekend", _weekend),
 )
 # "in the last week" is the last seven days, "last week" the one from Monday to Sunday.
-ROLLING: Final[tuple[tuple[re.Pattern[str], Reading], ...]] = (
-    (re.compile(rf"last(?P<n>)\s+{_UNIT}\b", re.IGNORECASE), _rolling),
-)
+ROLLING: Final = _compiled((rf"last(?P<n>)\s+{_UNIT}", _rolling))
 # "since the beginning of the month": the one that is.
-BARE: Final[tuple[tuple[re.Pattern[str], Reading], ...]] = (
-    (
-        re.compile(r"(?P<which>)(?P<unit>day|week|month|quarter|year)\b", re.IGNORECASE),
-        lambda match, clock: calendar(clock, match["unit"].lower(), clock.today),
-    ),
+BARE: Final = _compiled(
+    (r"(?P<unit>day|week|month|quarter|year)", lambda match, clock: calendar(clock, match["unit"].lower(), clock.today))
 )

@@ -41,49 +41,54 @@ from audit_pipelines.intelligence.search.words import ACTION, EMPTY, OBJECT, REA
 __all__ = ["Conditions", "Group", "Hours", "Person", "Question", "Understood", "Vocabulary", "Wanted", "understand"]
 
 _OUTCOMES: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
-    (re.compile(rf"(?<![\w-])(?:{pattern})(?![\w-])", re.I), outcome)
+    (re.compile(rf"(?<![\w-])(?:{pattern})(?![\w-])", re.IGNORECASE), outcome)
     for pattern, outcome in (
-        (r"un-?success(?:ful(?:ly)?)?|fail(?:s|ed|ing|ures?)?|non-?success\w*|errors?|errored|went\s+wrong|go(?:es|ne)?\s+wrong", "failure"),
         (
-            r"den(?:y|ies|ied|ials?)|refus(?:ed|als?|es)|reject(?:ed|ions?)|blocked|forbidden|unauthori[sz]ed|"
-            r"access\s+denied|not\s+allowed|not\s+permitted|turned\s+away",
-            "denied",
+            r"un-?success(?:ful(?:ly)?)?|fail(?:s|ed|ing|ures?)?|non-?success\w*|errors?|errored|went\s+wrong|go(?:es|ne)?\s+wrong",
+            "failure",
         ),
+        (r"den(?:y|ies|ied|ials?)|refus(?:ed|als?|es)|reject(?:ed|ions?)|blocked|forbidden|unauthori[sz]ed", "denied"),
+        (r"not\s+allowed|not\s+permitted|turned\s+away", "denied"),
         (r"success(?:es|ful(?:ly)?)?|succeed(?:ed|s|ing)?|went\s+through", "success"),
     )
 )
 # How the tenants' own words for outcomes fall under the three that people use.
 _SPELLINGS: Final = {
-    "failure": re.compile(r"fail|err|invalid|unsuccess|timeout|false|ko$|5\d\d", re.I),
-    "denied": re.compile(r"den|refus|reject|block|forbid|unauthori|40[13]", re.I),
-    "success": re.compile(r"success|succeed|ok$|allow|granted|pass|complete|accept|true|approved|permit", re.I),
+    "failure": re.compile(r"fail|err|invalid|unsuccess|timeout|false|ko$|5\d\d", re.IGNORECASE),
+    "denied": re.compile(r"den|refus|reject|block|forbid|unauthori|40[13]", re.IGNORECASE),
+    "success": re.compile(
+        r"success|succeed|ok$|allow|granted|pass|complete|accept|true|approved|permit", re.IGNORECASE
+    ),
 }
 _HOURS: Final[tuple[tuple[re.Pattern[str], Hours], ...]] = (
     (
         re.compile(
             r"\b(?:outside\s+(?:of\s+)?(?:the\s+)?(?:business|office|working|work|normal|usual|regular)\s+(?:hours|time)|"
             r"(?:after|off|out\s+of)[\s-]hours|(?:at\s+)?(?:unusual|odd)\s+(?:hours|times))\b",
-            re.I,
+            re.IGNORECASE,
         ),
         "off_hours",
     ),
     (
-        re.compile(r"\b(?:at\s+night(?:time)?|overnight|during\s+the\s+nights?|by\s+night|in\s+the\s+(?:middle|dead)\s+of\s+the\s+night)\b", re.I),
+        re.compile(
+            r"\b(?:at\s+night(?:time)?|overnight|during\s+the\s+nights?|by\s+night|in\s+the\s+(?:middle|dead)\s+of\s+the\s+night)\b",
+            re.IGNORECASE,
+        ),
         "night",
     ),
-    (re.compile(r"\b(?:(?:on|at|during|over)\s+(?:the\s+)?)?weekends\b", re.I), "weekend"),
+    (re.compile(r"\b(?:(?:on|at|during|over)\s+(?:the\s+)?)?weekends\b", re.IGNORECASE), "weekend"),
 )
-_DIFFERENCE_BETWEEN: Final = re.compile(r"\b(?:difference|compar\w+)\s+(between)\b", re.I)
+_DIFFERENCE_BETWEEN: Final = re.compile(r"\b(?:difference|compar\w+)\s+(between)\b", re.IGNORECASE)
 _TOKEN: Final = re.compile(r"[^\W_](?:[\w'-]*\w)?")
 _EXCEPT: Final = re.compile(
     r"\b(?:(?:everything|anything|all)\s+but|except(?:ing)?(?:\s+for)?|excluding|exclude|other\s+than|apart\s+from|but\s+not|without|ignoring|not\s+counting|besides|no)"
     r"\s+(?:(?:the|any|all|those|of)\s+)*(?P<kinds>[a-z_ ,-]{3,80})",
-    re.I,
+    re.IGNORECASE,
 )
 # "accounts that were closed": what it is done to is no word to leave out.
 _ACTED_UPON: Final = re.compile(
     r"\b(?:users?|accounts?|employees?)\s+(?:(?:that|which|who)\s+)?(?:(?:were|was|are|is|been|being|got|have|has|had)\s+)+\w+ed\b",
-    re.I,
+    re.IGNORECASE,
 )
 _PARTED: Final = re.compile(r"\b(?:and|or|plus)\b|,|/|&")
 
@@ -131,6 +136,7 @@ def understand(text: str, vocabulary: Vocabulary, *, now: datetime, zone: tzinfo
         first=first,
         compared_with=compared_with,
         meaning="; ".join((untaken, *(" ".join(words) for words in named))),
+        plain=untaken,
         likely_types=_likely(kinds, meant, named) if unexplained else (),
         hints=tuple(kinds.hints(unexplained, named).items()) if unexplained else (),
         unexplained=unexplained,
@@ -220,15 +226,18 @@ def _read_kinds(draft: Draft, kinds: Kinds, vocabulary: Vocabulary) -> tuple[tup
     meant = _meant(kinds, parts, acted_upon=bool(_ACTED_UPON.search(draft.rest)))
     explained = meant.words if meant else frozenset()
     left = tuple(word for word in words if word not in explained)
-    entity_types = tuple(each for each in vocabulary.entity_types for word in left if stem(word) == stem(each))
-    records = frozenset(word for word in left if any(stem(word) == stem(each) for each in entity_types))
+    stems = frozenset(stem(word) for word in left)
+    entity_types = tuple(each for each in vocabulary.entity_types if stem(each) in stems)
+    records = {word for word in left if stem(word) in {stem(each) for each in entity_types}}
     if records and not (left := tuple(word for word in left if word not in records)):
         draft.add("entity_types", *entity_types)
-        draft.note(" ".join(sorted(records)), "entity_type", ", ".join(dict.fromkeys(entity_types)))
+        draft.note(" ".join(sorted(records)), "entity_type", ", ".join(entity_types))
     if meant and not left:
         if len(meant.event_types) < len(vocabulary.event_types):
             draft.add("event_types", *meant.event_types)
-            draft.note(" ".join(word for word in words if word in explained), "event_type", ", ".join(meant.event_types))
+            draft.note(
+                " ".join(word for word in words if word in explained), "event_type", ", ".join(meant.event_types)
+            )
         return (), meant
     return (tuple(words) if left else ()), meant
 
@@ -261,8 +270,10 @@ _OTHERWISE: Final = {word: "query" for word, head in ACTION.items() if head == "
 }
 # More types than that, and the words said what was done but not to what.
 _MOST_LIKELY: Final = 8
-_PEOPLE: Final = frozenset("user users account accounts employee employees".split())
-_MAY_BE_EMPTY: Final = _PEOPLE | frozenset("request requests access accesses log logs trail trails".split())
+_PEOPLE: Final = frozenset(["user", "users", "account", "accounts", "employee", "employees"])
+_MAY_BE_EMPTY: Final = _PEOPLE | frozenset(
+    ["request", "requests", "access", "accesses", "log", "logs", "trail", "trails"]
+)
 
 
 def _parts(text: str) -> Iterator[list[str]]:

@@ -18,7 +18,10 @@ LONGEST: Final = 10_000
 _WORD: Final = re.compile(r"[^\W\d_]+")
 _SHORTEST: Final = 6
 # Real words one slip away from words of the trade.
-_REAL: Final = frozenset("stated rested though trough trial signed singed casual causal united untied filed moths stats shred sever tales coped".split())
+_REAL: Final = frozenset({
+    "stated", "rested", "though", "trough", "trial", "signed", "singed", "casual", "causal", "united", "untied",
+    "filed", "moths", "stats", "shred", "sever", "tales", "coped",
+})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,7 @@ def tidy(text: str, known: Collection[str]) -> Typed:
     return _mended("".join(characters), origin, frozenset(known))
 
 
-_PLAIN: Final = {"‘": "'", "’": "'", "´": "'", "`": "'", "“": '"', "”": '"', "„": '"', "«": '"', "»": '"'}  # noqa: RUF001 - as people type them
+_PLAIN: Final = {"‘": "'", "’": "'", "´": "'", "`": "'", "“": '"', "”": '"', "„": '"', "«": '"', "»": '"'}
 
 
 def _mended(text: str, origin: list[int], known: frozenset[str]) -> Typed:

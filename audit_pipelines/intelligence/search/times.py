@@ -14,12 +14,12 @@ from audit_pipelines.intelligence.search.periods import (
     BARE,
     CLOCK,
     DAY,
-    READINGS,
     ROLLING,
     Clock,
     Period,
     calendar,
     calendar_day,
+    readings,
 )
 
 __all__ = ["Period", "TimeWords", "find_times"]
@@ -52,24 +52,34 @@ _CLOCK_AFTER: Final = re.compile(rf"\s*,?\s*(?:at|around|from|t)?\s*(?:{CLOCK})(
 _CLOCK_ALONE: Final = re.compile(rf"(?:{CLOCK})(?![\w:/-]|\.\d)", re.IGNORECASE)
 _CLOCK_RANGE: Final = re.compile(
     re.sub(r"\?P<(\w+)>", r"?P<\g<1>1>", CLOCK).join(("(?:", ")"))
-    + r"\s*(?P<link>and|to|till?|until|through|[-–—])\s*"  # noqa: RUF001 - a dash of ranges
+    + r"\s*(?P<link>and|to|till?|until|through|[-–—])\s*"
     + re.sub(r"\?P<(\w+)>", r"?P<\g<1>2>", CLOCK).join(("(?:", ")"))
     + r"(?![\w:/-]|\.\d)",
     re.IGNORECASE,
 )
 _DAY_AFTER: Final = re.compile(r"\s*,?\s*(?:on\s+|of\s+)?(?=\w)", re.IGNORECASE)
-_POINTING: Final = frozenset(
-    "since starting from after before until till til through".split()
-    + ["later than", "earlier than", "prior to", "up to", "starting from", "starting on", "starting at"]
+# What a time may begin with: no other word is tried, of which a long text has many.
+_BEGINS: Final = re.compile(
+    r"\d|(?:the|this|that|last|past|previous|current|calendar|today|yesterday|to|since|starting|from|between|after|"
+    r"later|before|earlier|prior|until|till?|up|through|throughout|by|week|month|quarter|year|on|in|during|within|at|"
+    r"over|for|of|around|noon|midday|midnight|kw|cw|q[1-4]|first|second|third|fourth|mon|tue|wed|thu|fri|sat|sun|jan|"
+    r"feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|an?\s+(?:few|couple|min|h|d|w|f|mo|q|y)|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|"
+    r"couple|few|fourteen|twenty|thirty|forty|sixty|ninety)",
+    re.IGNORECASE,
 )
-_POSSESSIVE: Final = re.compile(r"['’]s?\b", re.IGNORECASE)  # noqa: RUF001 - an apostrophe as people type it
+_WORD_END: Final = re.compile(r"\w+|\W")
+_POINTING: Final = frozenset(
+    {"since", "starting", "starting from", "starting on", "starting at", "from", "after", "later than", "before"}
+    | {"earlier than", "prior to", "until", "till", "til", "up to", "through"}
+)
+_POSSESSIVE: Final = re.compile(r"['’]s?\b", re.IGNORECASE)
 _OPENINGS: Final = re.compile(
     r"\b(?P<word>since|starting(?:\s+(?:from|on|at))?|from|between|after|later\s+than|before|earlier\s+than|prior\s+to|"
     r"until|till?|up\s+to|through|by\s+the\s+end\s+of|week\s+(?:of|beginning|starting|commencing)|on|in|during|within|at|over|for|of|throughout|around)\s+"
     r"(?:the\s+)?(?:(?P<edge>beginning|start|end)\s+of\s+)?(?:the\s+)?",
     re.IGNORECASE,
 )
-_LINKS: Final = re.compile(r"\s*(?:,\s*)?(?:(?:and|to|till?|until|through|up\s+to)\s+|[-–—]\s*)", re.IGNORECASE)  # noqa: RUF001 - a dash of ranges
+_LINKS: Final = re.compile(r"\s*(?:,\s*)?(?:(?:and|to|till?|until|through|up\s+to)\s+|[-–—]\s*)", re.IGNORECASE)
 
 
 def find_times(text: str, now: datetime, zone: tzinfo) -> list[TimeWords]:
@@ -84,6 +94,9 @@ def find_times(text: str, now: datetime, zone: tzinfo) -> list[TimeWords]:
     while at < len(text):
         if text[at].isspace():
             at += 1
+            continue
+        if not _BEGINS.match(text, at):
+            at = _end_of_word(text, at)
             continue
         before = found[-1] if found else None
         beside = before and not text[before.end : at].strip(" ,") and _is_one_day(before.period)
@@ -104,6 +117,11 @@ def find_times(text: str, now: datetime, zone: tzinfo) -> list[TimeWords]:
     return found
 
 
+def _end_of_word(text: str, at: int) -> int:
+    match = _WORD_END.match(text, at)
+    return match.end() if match else at + 1
+
+
 def _expression(text: str, at: int, clock: Clock, day: Period | None) -> TimeWords | None:
     """Read one expression that begins at a place: a preposition and what follows, or a time that stands alone.
 
@@ -122,10 +140,14 @@ def _expression(text: str, at: int, clock: Clock, day: Period | None) -> TimeWor
         link = _LINKS.match(text, alone.end)
         last = _point(text, link.end(), clock, after="to", day=alone.period) if link and "and" not in link[0] else None
         if last:
-            return TimeWords(_from_to(alone.period, last.period, inclusive=not (last.is_clock or last.has_clock)), at, last.end)
+            return TimeWords(
+                _from_to(alone.period, last.period, inclusive=not (last.is_clock or last.has_clock)), at, last.end
+            )
         return TimeWords(alone.period, at, alone.end)
     word = re.sub(r"\s+", " ", opening["word"].lower())
-    lasting = word in {"in", "over", "during", "within", "for", "throughout"} and re.search(r"the\s+$", opening[0], re.I)
+    lasting = word in {"in", "over", "during", "within", "for", "throughout"} and re.search(
+        r"the\s+$", opening[0], re.IGNORECASE
+    )
     after = "edge" if opening["edge"] else f"{word} the" if lasting else word
     first = _point(text, opening.end(), clock, after=after, day=day)
     if first is None:
@@ -149,7 +171,7 @@ def _expression(text: str, at: int, clock: Clock, day: Period | None) -> TimeWor
 
 
 def _clock_range(text: str, at: int, clock: Clock, day: Period | None, *, opened: bool) -> _Point | None:
-    """Read "2 and 4pm yesterday", "9:00-17:00", and bare numbers where a preposition and a day say that they are hours."""
+    """Read "2 and 4pm yesterday", "9:00-17:00", and bare numbers where a preposition and a day make them hours."""
     match = _CLOCK_RANGE.match(text, at)
     if not match or (match["link"].lower() == "and" and not opened):
         return None
@@ -179,8 +201,7 @@ def _half_shared(match: re.Match[str]) -> tuple[tuple[int, int] | None, tuple[in
 
 
 def _between_clocks(first: tuple[int, int], last: tuple[int, int], day: Period, clock: Clock) -> Period:
-    assert day.since is not None
-    date = day.since.astimezone(clock.zone).date()
+    date = calendar_day(clock, day)
     # "22:00 to 6:00" ends on the next day.
     return Period(clock.at(date, *first), clock.at(date + DAY * (last <= first), *last))
 
@@ -232,7 +253,7 @@ def _from_to(first: Period, last: Period, *, inclusive: bool) -> Period:
 
 def _day(text: str, at: int, clock: Clock) -> _Point | None:
     """Read something that is as long as a day."""
-    for pattern, reading in READINGS:
+    for pattern, reading in readings(text[at : at + 1]):
         match = pattern.match(text, at)
         period = reading(match, clock) if match else None
         if match and period and _is_one_day(period):
@@ -242,9 +263,11 @@ def _day(text: str, at: int, clock: Clock) -> _Point | None:
 
 def _point(text: str, at: int, clock: Clock, *, after: str, day: Period | None) -> _Point | None:
     """Read a day or period with an optional time of day, or a time of day with an optional day."""
+    if not _BEGINS.match(text, at):
+        return None
     beside = {"": (), "at": (), "around": (), "edge": (*BARE, *AFTER_PREPOSITION)}.get(after, AFTER_PREPOSITION)
     rolling = ROLLING if after.endswith(" the") else ()
-    for pattern, reading in (*rolling, *READINGS, *beside):
+    for pattern, reading in (*rolling, *readings(text[at : at + 1]), *beside):
         match = pattern.match(text, at)
         period = reading(match, clock) if match else None
         if match and period:
@@ -288,10 +311,9 @@ def _is_one_day(period: Period) -> bool:
 
 
 def _time_of_day(match: re.Match[str], clock: Clock, day: Period) -> Period | None:
-    assert day.since is not None
     shown, second = _hour(match["hour"], match["minute"], match["half"], match["named"]), int(match["second"] or 0)
     if shown is None or (shown[0] == 24 and second):
         return None
-    since = clock.at(day.since.astimezone(clock.zone).date(), *shown, second)
+    since = clock.at(calendar_day(clock, day), *shown, second)
     named_minutes = match["minute"] is not None
     return Period(since, since + (timedelta(minutes=1) if named_minutes else timedelta(hours=1)))

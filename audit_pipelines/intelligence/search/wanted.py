@@ -7,6 +7,7 @@ events do not have (departments, say) is not understood, rather than made one by
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
+from itertools import pairwise
 from typing import Final
 
 from audit_pipelines.intelligence.search.asked import Group, Wanted
@@ -18,24 +19,27 @@ from audit_pipelines.intelligence.search.words import ACTIONS, EMPTY
 _COUNT: Final = re.compile(
     r"\b(?:how\s+(?:many(?:\s+times)?|often)|(?:the\s+)?(?:total\s+)?(?:number|nr|no|count|amount|tally)\.?\s+of|"
     r"count(?:\s+(?:of|up))?(?:\s+(?:the|all))?|in\s+total)\b|#\s+of\b",
-    re.I,
+    re.IGNORECASE,
 )
 _MOST: Final = re.compile(
-    r"\b(?:(?<!at )(?:the\s+)?(?P<most>most|fewest|least)(?!\s+(?:recent|of\b))(?:\s+(?:often|frequent(?:ly)?|active|common(?:ly)?|times|busy))?"
+    r"\b(?:(?<!at )(?:the\s+)?(?P<most>most|fewest|least)(?!\s+(?:recent|of\b))"
+    r"(?:\s+(?:often|frequent(?:ly)?|active|common(?:ly)?|times|busy))?"
     r"|(?:the\s+)?(?P<extreme>highest|largest|biggest|greatest|lowest|smallest)\s+(?:number|count|amount|volume)\s+of"
     r"|(?:the\s+)?busiest|(?:the\s+)?quietest|(?:the\s+)?top(?:\s+(?P<top>\d{1,4}|three|five|ten|twenty))?|rank(?:ed|ing)?(?:\s+of)?)\b",
-    re.I,
+    re.IGNORECASE,
 )
-_FEWEST: Final = re.compile(r"fewest|least|lowest|smallest|quietest", re.I)
+_FEWEST: Final = re.compile(r"fewest|least|lowest|smallest|quietest", re.IGNORECASE)
 _NOUN: Final = r"(?P<noun>event\s+types?|types?\s+of\s+events?|kinds?\s+of\s+events?|ip\s+addresse?s?|[a-z_]+)"
 _PER: Final = re.compile(
     rf"\b(?P<how>per|for\s+each|for\s+every|each|grouped\s+by|group\s+by|(?:broken|break|split)\s+(?:down\s+)?by|by)\s+(?:the\s+)?{_NOUN}\b",
-    re.I,
+    re.IGNORECASE,
 )
-_WHICH: Final = re.compile(rf"\b(?:which|what)\s+(?:are\s+|is\s+|were\s+|was\s+|kinds?\s+of\s+)?(?:the\s+)?{_NOUN}\b", re.I)
-_NEXT: Final = re.compile(rf"\s*{_NOUN}\b", re.I)
-_PHRASE: Final = re.compile(r"\s*((?:[a-z_]+\s*){1,4})", re.I)
-_WHO: Final = re.compile(r"\bwho(?:se|m)?\b", re.I)
+_WHICH: Final = re.compile(
+    rf"\b(?:which|what)\s+(?:are\s+|is\s+|were\s+|was\s+|kinds?\s+of\s+)?(?:the\s+)?{_NOUN}\b", re.IGNORECASE
+)
+_NEXT: Final = re.compile(rf"\s*{_NOUN}\b", re.IGNORECASE)
+_PHRASE: Final = re.compile(r"\s*((?:[a-z_]+\s*){1,4})", re.IGNORECASE)
+_WHO: Final = re.compile(r"\bwho(?:se|m)?\b", re.IGNORECASE)
 _GROUPS: Final[dict[str, Group]] = {
     "user": "actor", "person": "actor", "people": "actor", "actor": "actor", "account": "actor", "employee": "actor",
     "service": "actor", "somebody": "actor", "colleague": "actor", "identity": "actor", "event type": "event_type",
@@ -48,47 +52,53 @@ _DISTINCT: Final = re.compile(
     r"\bhow\s+many\s+(?P<different>different\s+|distinct\s+|unique\s+)?"
     r"(?P<noun>users|people|persons|employees|accounts|services|actors|colleagues|ips|ip\s+addresses|addresses|networks)\b"
     r"(?P<rest>(?:\s+\w+){0,3})",
-    re.I,
+    re.IGNORECASE,
 )
 _TOPS: Final = {"two": 2, "three": 3, "five": 5, "ten": 10, "twenty": 20}
 _COMPARING: Final = (
     r"compar(?:ed?|es|ing|isons?)|versus|vs\.?|against|than|as\s+opposed\s+to|relative\s+to|differen(?:ce|t|ces)"
 )
-_COMPARED: Final = re.compile(rf"\b(?:{_COMPARING})(?![\w])", re.I)
+_COMPARED: Final = re.compile(rf"\b(?:{_COMPARING})(?![\w])", re.IGNORECASE)
 _COMPARING_WORDS: Final = re.compile(
-    rf"\b(?:(?:{_COMPARING})(?:\s+(?:with|to|and|against|between|of|from))?|more|fewer|less|higher|lower)(?![\w])", re.I
+    rf"\b(?:(?:{_COMPARING})(?:\s+(?:with|to|and|against|between|of|from))?|more|fewer|less|higher|lower)(?![\w])",
+    re.IGNORECASE,
 )
-_OR: Final = re.compile(r"[\s,]*\b(?:or|and|with|to|from|than|over)\b[\s\w]{0,12}$|[\s,]*$", re.I)
+_OR: Final = re.compile(r"[\s,]*\b(?:or|and|with|to|from|than|over)\b[\s\w]{0,12}$|[\s,]*$", re.IGNORECASE)
 _PREVIOUS: Final = re.compile(
     r"\b(?:with|to|versus|vs\.?|than|against|from|and|over)\s+(?:"
     r"(?:the\s+)?(?:last|previous|prior|preceding)(?:\s+(?:one|period|time))?(?=\s*(?:$|[.,?!;]))|"
     r"(?:in\s+|on\s+|during\s+)?(?:the\s+)?(?:(?:\d{1,4}\s+)?(?:minutes?|hours?|days?|weeks?|weekends?|months?|quarters?|years?)|one|period|same\s+period|time)"
     r"\s+(?:before|earlier|prior|previously)(?:\s+that)?(?!\s+yesterday)|before(?=\s*(?:$|[.,?!;])))",
-    re.I,
+    re.IGNORECASE,
 )
 _SAME: Final = re.compile(
     r"\b(?:the\s+)?same\s+(?:time|day|period|hours?|weekday|point)?\s*(?:of\s+|in\s+|on\s+)?(?:the\s+)?"
     r"(?:(?P<which>last|previous|prior|preceding)\s+(?P<unit>day|week|month|year)|(?P<before>day|week|month|year)\s+(?:before|ago|earlier)"
     r"|(?P<yesterday>yesterday))\b",
-    re.I,
+    re.IGNORECASE,
 )
-_BREAKDOWN: Final = re.compile(r"\b(?:break(?:ing)?\s*down|breakdown|broken\s+down|distribution|split|histogram|grouped|group)\b(?:\s+of\b)?", re.I)
+_BREAKDOWN: Final = re.compile(
+    r"\b(?:break(?:ing)?\s*down|breakdown|broken\s+down|distribution|split|histogram|grouped|group)\b(?:\s+of\b)?",
+    re.IGNORECASE,
+)
 _TREND: Final = re.compile(
     r"\b(?:increas(?:e|ed|es|ing)|decreas(?:e|ed|es|ing)|declin(?:e|ed|ing)|grow(?:n|th|ing)?|grew|rise|rose|risen|rising|"
     r"(?:go|goes|gone|going|went)\s+(?:up|down)|trend(?:s|ing)?)\b",
-    re.I,
+    re.IGNORECASE,
 )
-_ASKING: Final = re.compile(r"\s*(?:so\s+|and\s+)?(?:did|has|have|is|are|was|were|do|does|how\s+much|by\s+how\s+much|what)\b", re.I)
+_ASKING: Final = re.compile(
+    r"\s*(?:so\s+|and\s+)?(?:did|has|have|is|are|was|were|do|does|how\s+much|by\s+how\s+much|what)\b", re.IGNORECASE
+)
 _ORDER: Final = re.compile(
     r"\b(?:for\s+)?(?:the\s+)?(?:very\s+)?(?P<which>first|last|latest|most\s+recent(?:ly)?|newest|earliest|oldest)"
     r"(?:\s+(?P<count>\d{1,4}|two|three|five|ten|twenty))?(?:\s+(?:time|ever|ones?|seen))?\b(?!\s+names?\b)",
-    re.I,
+    re.IGNORECASE,
 )
 _IMPERATIVE: Final = re.compile(
     r"\s*(?:(?:please|pls|hi|hey|hello|can\s+you|could\s+you|i\s+(?:want|need)\s+to\s+(?:see|know)|let\s+me\s+see)[\s,]+)*"
     r"(?:(?:show|list|find|give|get|display|view|tell|bring|print|return)\b(?:\s+(?:me|us|up|out|all|every)\b)*|"
     r"(?:search|look|check|query)\s+(?:for|up|all|whether|if|in|through\s+all)\b|report\s+(?:on|all)\b)",
-    re.I,
+    re.IGNORECASE,
 )
 
 
@@ -99,16 +109,19 @@ def read_imperative(draft: Draft) -> None:
         draft.blank(match.start(), match.end())
 
 
-def read_comparison(draft: Draft, found: list[TimeWords], now: datetime, zone: tzinfo) -> tuple[TimeWords | None, Period | None]:
+def read_comparison(
+    draft: Draft, found: list[TimeWords], now: datetime, zone: tzinfo
+) -> tuple[TimeWords | None, Period | None]:
     """Return which of the times named is the other period of a comparison, and that period; both None where it is none.
 
     The period may be named by itself ("than last week") or from the first ("compared with the week before").
     """
-    for one, other in zip(found, found[1:], strict=False):
+    for one, other in pairwise(found):
         between = draft.rest[one.end : other.start]
         lead = draft.rest[: one.start]
         if _COMPARED.search(between) or (
-            (_COMPARED.search(lead[-100:]) or re.search(r"\b(?:more|fewer|less)\b", lead[-100:], re.I)) and _OR.fullmatch(between)
+            (_COMPARED.search(lead[-100:]) or re.search(r"\b(?:more|fewer|less)\b", lead[-100:], re.IGNORECASE))
+            and _OR.fullmatch(between)
         ):
             return other, other.period
     if not found:
@@ -153,7 +166,7 @@ def _back(moment: datetime, unit: str, zone: tzinfo) -> datetime | None:
 
 def read_versus(draft: Draft, form: "Form", persons: int) -> "Form":
     """Make a comparison of people or of outcomes a ranking by them."""
-    if not _COMPARED.search(draft.rest) and not re.search(r"\b(?:more|fewer|less)\b", draft.rest, re.I):
+    if not _COMPARED.search(draft.rest) and not re.search(r"\b(?:more|fewer|less)\b", draft.rest, re.IGNORECASE):
         return form
     group: Group | None = "actor" if persons > 1 else "outcome" if len(draft.conditions.outcomes) > 1 else None
     if group is None:
@@ -195,7 +208,7 @@ def read_form(draft: Draft, kinds: Kinds) -> Form:
     if most:
         form = _ranking(draft, kinds, most, per)
         if form:
-            if count and not form.group == "hour":
+            if count and form.group != "hour":
                 draft.blank(count.start(), count.end())
             return form
     if per and (count or not most):
@@ -225,7 +238,13 @@ def _ranking(draft: Draft, kinds: Kinds, most: re.Match[str], per: tuple[int, in
     top = _number(most["top"]) if most["top"] else None
     which = _WHICH.search(draft.rest)
     # "what are the most common actions" asks by the noun after "most common".
-    which = which if which and which.start() < most.start() and not which["noun"].lower().startswith(("most", "fewest", "least", "top", "busiest")) else None
+    which = (
+        which
+        if which
+        and which.start() < most.start()
+        and not which["noun"].lower().startswith(("most", "fewest", "least", "top", "busiest"))
+        else None
+    )
     following = _NEXT.match(draft.rest, most.end())
     group: Group | None = None
     blanks = [(most.start(), most.end())]
@@ -247,23 +266,28 @@ def _ranking(draft: Draft, kinds: Kinds, most: re.Match[str], per: tuple[int, in
     elif _WHO.search(draft.rest):
         group = "actor"
     else:
-        group = _group_of_phrase(draft.rest[most.end() :], kinds)
+        group = _group_of_phrase(draft.rest[most.end() :], kinds, of_records=bool(most["top"]))
     if per and per[2] == group:
         blanks.append((per[0], per[1]))
-    draft.note(draft.text[most.start() : most.end()].strip(), "ranking", f"by {group}, {'fewest' if fewest else 'most'} first")
+    draft.note(
+        draft.text[most.start() : most.end()].strip(), "ranking", f"by {group}, {'fewest' if fewest else 'most'} first"
+    )
     for start, end in blanks:
         draft.blank(start, end)
     return Form("ranking", group, fewest, top)
 
 
-def _group_of_phrase(after: str, kinds: Kinds) -> Group:
-    """Return what "top 5 downloaded files" ranks: the records where something is done to them, else who did it."""
+def _group_of_phrase(after: str, kinds: Kinds, *, of_records: bool) -> Group:
+    """Return what "most downloaded files" ranks: the records where something is done to them, else who did it.
+
+    With `of_records` a kind of record suffices: the "top 10 customers".
+    """
     phrase = _PHRASE.match(after)
     words = phrase[1].split() if phrase else []
     noun = next((place for place, word in enumerate(words) if word.lower() in EMPTY), len(words)) - 1
-    if noun >= 1 and not is_doer(words[noun]) and stem(words[noun - 1]) in ACTIONS and stem(words[noun]) not in ACTIONS:
-        return "entity" if kinds.knows(words[noun]) else "actor"
-    return "actor"
+    if noun < 0 or is_doer(words[noun]) or stem(words[noun]) in ACTIONS or not kinds.knows(words[noun]):
+        return "actor"
+    return "entity" if of_records or (noun and stem(words[noun - 1]) in ACTIONS) else "actor"
 
 
 def _per(draft: Draft, kinds: Kinds, *, loosely: bool) -> tuple[int, int, Group] | None:
@@ -275,8 +299,9 @@ def _per(draft: Draft, kinds: Kinds, *, loosely: bool) -> tuple[int, int, Group]
             continue
         if match["how"].lower() in {"by", "each"}:
             following = re.match(r"\s*([^\W\d_]\w*)", draft.rest[match.end() :])
-            # "by user alice" is about her.
-            if not loosely or (following and following[1].lower() not in EMPTY and match["how"].lower() == "by"):
+            # "by user alice" is about her; nobody is called hour.
+            named = following and following[1].lower() not in EMPTY and match["how"].lower() == "by"
+            if named or not (loosely or group not in {"actor", "entity"}):
                 continue
         return match.start(), match.end(), group
     return None

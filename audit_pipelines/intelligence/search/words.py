@@ -15,7 +15,8 @@ list: list listed lists listing enumerate enumerated browse browsed
 search: search searched searches searching
 query: query queries queried querying
 update: update updated updates updating change changed changes changing edit edited edits editing modify modified
-        modifies modifying modification modifications alter altered alters put set adjust adjusted reconfigure reconfigured
+        modifies modifying modification modifications alter altered alters put set adjust adjusted reconfigure
+        reconfigured rewrite rewrites rewritten rewrote rewriting
 create: create created creates creating creation creations add added adds adding make made new register registered
         generate generated insert inserted issue issued provision provisioned hire hired
 delete: delete deleted deletes deleting deletion deletions remove removed removes removing removal removals drop dropped
@@ -31,7 +32,8 @@ approve: approve approved approves approving approval approvals authorise author
 request: request requested requests requesting
 reset: reset resets resetting
 enroll: enroll enrolled enrol enrolls enrolled enrolment enrollment enrollments
-disable: disable disabled disables disabling deactivate deactivated deactivation suspend suspended silence silenced mute muted
+disable: disable disabled disables disabling deactivate deactivated deactivation suspend suspended
+        silence silenced mute muted
 enable: enable enabled enables enabling activate activated
 rotate: rotate rotated rotates rotation rotations
 run: run ran runs running execute executed execution executions
@@ -110,13 +112,17 @@ trail: trail trails
 """
 
 
+def _set(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
 def _table(text: str) -> dict[str, str]:
     table: dict[str, str] = {}
     head = ""
     for line in text.strip().splitlines():
         name, colon, words = line.partition(":")
         head, words = (name.strip(), words) if colon else (head, line)
-        table |= {word: head for word in words.split()}
+        table |= dict.fromkeys(words.split(), head)
     return table
 
 
@@ -125,7 +131,7 @@ OBJECT: Final = _table(_OBJECTS)
 ACTIONS: Final = frozenset(ACTION.values())
 
 # Words that ask, and carry nothing of what is asked for.
-EMPTY: Final = frozenset(
+EMPTY: Final = _set(
     """
     a about across actually after again ago all already also always am among an and any anybody anyone anything are as
     ask asked at attempt attempts audit away be because been before being between both but by call calls came can cant
@@ -142,19 +148,19 @@ EMPTY: Final = frozenset(
     thanks that the their them then there these they thing things this those through thru time times to today together
     too touch touched touches touching toward towards trail tried tries try trying type types under until up upon us
     usage use used uses using via vs want wanted wants was wasnt we well went were werent what whats when where whether
-    which while who whoever whom whos whose why will with within wont would yes yesterday yet you your
-    act action actions activities activity actor actors against behalf belonging carried concerning data detail details
-    display happenings history info information involving operation operations overview regarding wise
-    """.split()
+    which while who whoever whom whos whose why will with within wont would yes yesterday yet you your act action
+    actions activities activity actor actors against behalf belonging carried concerning data detail details display
+    happenings history info information involving operation operations overview regarding wise
+    """
 )
 
 # Words that other rules read: right as they stand, and what others may be slips of.
-READ: Final = frozenset(
+READ: Final = _set(
     """
     yesterday today monday tuesday wednesday thursday friday saturday sunday weekend weekends january february march
     april august september october november december morning afternoon evening night minute minutes hours month months
-    quarter quarters yesterdays between before during failed failure failures failing unsuccessful denied refused rejected blocked
-    forbidden success successful successfully succeeded compared versus people number except excluding without
-    previous latest busiest frequent address addresses network networks accounts outside business working
-    """.split()
+    quarter quarters yesterdays between before during failed failure failures failing unsuccessful denied refused
+    rejected blocked forbidden success successful successfully succeeded compared versus people number except excluding
+    without previous latest busiest frequent address addresses network networks accounts outside business working
+    """
 )
