@@ -5,6 +5,7 @@ Persons stand as references until the last step, so that neither a model outside
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import tzinfo
 from typing import Final
 from uuid import UUID
@@ -46,9 +47,10 @@ class Answering:
 
     def answer(self, found: Found, sources: Sequence[Source], zone: tzinfo) -> Answer:
         """Return the answer; persons in it are references."""
+        facts = replace(found.facts, distinct=found.distinct)
         if self._chat is not None:
-            return self._chat.answer(found.question, found.facts, sources, zone=zone)
-        return compose(found.question, found.facts, sources, zone=zone)
+            return self._chat.answer(found.question, facts, sources, zone=zone)
+        return compose(found.question, facts, sources, zone=zone)
 
 
 def sources_of(hits: Sequence[Hit]) -> tuple[Source, ...]:

@@ -34,7 +34,7 @@ class Server:
     faulty_path: str = ""
     """Only requests with this in their path run into the fault."""
     hung_up: threading.Event = field(default_factory=threading.Event)
-    """Set when a client closed the connection while a slow answer was under way."""
+    """Set when a client closed the connection while an answer was under way."""
 
 
 @contextmanager
@@ -65,7 +65,12 @@ def serving(handler: Handler) -> Iterator[Server]:
             self.send_header("Content-Length", str(len(answer) + (_SLOW if is_short else 0)))
             self.end_headers()
             if self.command != "HEAD":
-                self.wfile.write(answer)
+                try:
+                    self.wfile.write(answer)
+                except OSError:
+                    state.hung_up.set()
+                    self.close_connection = True
+                    return
             if fault == "slow body":
                 self._trickle()
             if fault == "stall":

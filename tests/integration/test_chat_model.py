@@ -169,6 +169,14 @@ def test_a_server_that_does_not_stream_is_understood(world: World) -> None:
     assert world.answer(world.model()).generated_by == "some-model"
 
 
+def test_what_a_model_thinks_aloud_is_no_part_of_its_answer(world: World) -> None:
+    thought = "<think>\nIs that all? No document is safe [1]. " * 1_000 + "\n</think>\n\n"
+    world.chat.next.append((200, STREAM, stream([thought, "person_1 did document.delete on entity_1 [1]."])))
+    answer = world.answer(world.model())
+    assert answer.generated_by == "some-model"
+    assert "safe" not in answer.text
+
+
 def test_a_stream_that_ends_without_a_reason_is_whole(world: World) -> None:
     body = stream(["person_1 did document.delete on entity_1 [1]."], None) + b"data: [DONE]\n\ndata: {not read"
     world.chat.next.append((200, STREAM, body))

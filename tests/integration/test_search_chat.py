@@ -20,7 +20,7 @@ from tests.integration.chat_servers import Chat, chat_server, honest
 from tests.integration.embedding_servers import KEY
 from tests.integration.prompt_injections import INJECTIONS
 
-TIMEOUT_S = 4.0
+TIMEOUT_S = 2.5
 NOW = datetime.now(UTC)
 # A day, not a stretch of time before now, so that the same question asks the same.
 QUERY = f"failed logins by alice@example.com since {NOW - timedelta(days=7):%Y-%m-%d}"

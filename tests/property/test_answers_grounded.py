@@ -1,16 +1,19 @@
 """Whatever a model says: what is shown cites sources that exist, and holds no figure that they do not hold."""
 
+import json
 import re
 import unicodedata
+from dataclasses import replace
 from typing import Final
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from audit_pipelines.intelligence.answer.compose import compose
 from audit_pipelines.intelligence.answer.grounding import check
 from audit_pipelines.intelligence.answer.labels import shown
 from audit_pipelines.intelligence.answer.lexicon import CLAIMS, GRAMMAR, NUMBERS
-from audit_pipelines.intelligence.answer.prompt import prompt_for
+from audit_pipelines.intelligence.answer.prompt import may_leave, prompt_for
 from tests.unit.intelligence.answer_samples import BERLIN, SOURCES, ask, facts
 
 COUNTED: Final = 4321
@@ -20,7 +23,7 @@ TIMES: Final = {each.source.number: each.source.occurred_at.astimezone(BERLIN) f
 FIGURES: Final = {
     each.source.number: {
         *re.findall(r"[0-9]+", f"{TIMES[each.source.number]:%Y %m %d %H %M %S %-d}"),
-        *re.findall(r"[0-9]+", f"{each.person} {each.entity} {each.names}"),
+        *re.findall(r"[0-9]+", f"{each.person} {each.entity} {each.type} {each.entity_type}"),
     }
     for each in TOLD
 }
@@ -70,3 +73,25 @@ def test_a_label_that_is_shown_brings_no_citation_no_link_and_nothing_unseen(lab
     assert text.isprintable()
     assert not re.search(r"[\[\]<>{}`*]|://|www\.", text, re.IGNORECASE)
     assert len(text) < 90
+
+
+@given(st.lists(st.text(max_size=80), min_size=4, max_size=4), st.text(max_size=80))
+def test_whatever_events_say_an_answer_is_composed_and_a_model_is_told_no_free_text(
+    fields: list[str], asked: str
+) -> None:
+    names = ("event_type", "entity_type", "entity_id", "outcome")
+    event = replace(SOURCES[0], text=asked, **dict(zip(names, fields, strict=True)))  # type: ignore[arg-type]
+    question = replace(ask("what happened today"), text=asked, unexplained=tuple(asked.split()))
+    answer = compose(question, facts(), (event,), zone=BERLIN)
+    assert answer.text.isprintable()
+    assert {int(place) for place in re.findall(r"\[([0-9]+)\]", answer.text)} == set(answer.cited) <= {1}
+    system, user = prompt_for(question, facts(), (event,), BERLIN).messages
+    assert user.content.isascii()
+    assert len(user.content.splitlines()) == 4
+    told = json.loads(user.content.splitlines()[2])
+    event_type, entity_type, entity_id, outcome = fields
+    assert told["type"] == event_type if may_leave(event_type) else told["type"] == "type_1"
+    assert "entity_type" not in told or told["entity_type"] != entity_type or may_leave(entity_type)
+    assert told.get("entity") == ("entity_1" if entity_id else None)
+    assert "outcome" not in told or re.fullmatch(r"[A-Za-z][A-Za-z_-]*", outcome)
+    assert asked not in system.content or len(asked) < 20

@@ -6,6 +6,7 @@ what of the answer is believed (`grounding`). No tools are offered, and calls of
 Reference: https://platform.openai.com/docs/api-reference/chat/streaming; events by the HTML standard, section 9.2.
 """
 
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ _MAX_ANSWER_BYTES: Final = 8 << 20
 _SHARE_OF_TIME: Final = 0.9
 # To open a connection and hear nothing takes some of it; a try with less time than that comes back late.
 _SHORTEST_TRY_S: Final = 0.2
+# Servers of open models send what a model thinks before it answers in the same text.
+_THOUGHTS: Final = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)
 _HELP: Final = {
     401: "OPENAI_API_KEY is not accepted",
     403: "the key may not use this model: look at its project and at OPENAI_ORG_ID",
@@ -158,16 +161,15 @@ class ChatModel:
 
     def _text_of(self, body: bytes) -> str | ChatModelError:
         pieces: list[str] = []
-        length, finish = 0, None
+        finish = None
         try:
             for chunk in _chunks(body):
                 for choice in chunk.choices:
                     said = choice.delta or choice.message
                     if said and said.refusal:
                         return self._failed("it declined to answer", is_permanent=True)
-                    if said and said.content and choice.index == 0 and length <= MAX_CHARACTERS:
+                    if said and said.content and choice.index == 0:
                         pieces.append(said.content)
-                        length += len(said.content)
                     finish = finish or choice.finish_reason
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return self._failed("an answer that is not of the protocol")
@@ -175,7 +177,7 @@ class ChatModel:
             return self._failed("its filter stopped the answer", is_permanent=True)
         if finish is None:
             return self._failed("an answer that broke off" if pieces else "no answer of the protocol")
-        text = "".join(pieces)[:MAX_CHARACTERS]
+        text = _THOUGHTS.sub("", "".join(pieces))[:MAX_CHARACTERS]
         return text if text.strip() else self._failed("an answer without text", is_permanent=True)
 
     def _failed(self, what: str, *, is_permanent: bool = False) -> ChatModelError:

@@ -19,8 +19,9 @@ _MOST_RANKED: Final = 10
 _MOST_VALUES: Final = 4
 _HOURS: Final = {"off_hours": "outside working hours", "night": "at night", "weekend": "at a weekend"}
 _RANKED: Final = {
-    "actor": "actor", "event_type": "type of event", "entity": "entity", "network": "network", "day": "day",
-    "hour": "hour of the day", "outcome": "outcome",
+    "actor": ("actor", "actors"), "event_type": ("type of event", "types of event"), "entity": ("entity", "entities"),
+    "network": ("network", "networks"), "day": ("day", "days"), "hour": ("hour of the day", "hours of the day"),
+    "outcome": ("outcome", "outcomes"),
 }  # fmt: skip
 _OUTCOMES: Final = {"success": "it succeeded", "failure": "it failed", "denied": "it was denied"}
 
@@ -37,11 +38,11 @@ def closing(question: Question, facts: Facts, zone: tzinfo) -> list[tuple[str, t
     return [(f"Times are those of {zone_name(zone)}", ())] if dated else []
 
 
-def answer_of(sentences: Iterable[tuple[str, tuple[int, ...]]], generated_by: str, why_not: str = "") -> Answer:
+def answer_of(sentences: Iterable[tuple[str, tuple[int, ...]]], generated_by: str) -> Answer:
     """Return sentences with the sources of each, put in before its full stop, as one answer."""
     told = list(sentences)
     text = " ".join(f"{body}{''.join(f' [{number}]' for number in cited)}." for body, cited in told)
-    return Answer(text, generated_by, tuple(sorted({number for _, cited in told for number in cited})), why_not)
+    return Answer(text, generated_by, tuple(sorted({number for _, cited in told for number in cited})))
 
 
 def lead(
@@ -98,8 +99,9 @@ def _comparison(question: Question, facts: Facts, zone: tzinfo) -> list[tuple[st
 
 def _ranking(question: Question, facts: Facts) -> list[tuple[str, tuple[int, ...]]]:
     group = question.group or "actor"
+    one, several = _RANKED[group]
     if not facts.groups:
-        return [(f"None of them names {_article(_RANKED[group])}, so there is nothing to rank", ())]
+        return [(f"None of them names {_article(one)}, so there is nothing to rank", ())]
     first = facts.groups[:_MOST_RANKED]
     lines = [
         f"{_value(group, each.value)} with {words.counted(each.events, 'event')}" if place == 0 else
@@ -107,10 +109,10 @@ def _ranking(question: Question, facts: Facts) -> list[tuple[str, tuple[int, ...
         for place, each in enumerate(first)
     ]  # fmt: skip
     order = "fewest" if question.fewest else "most"
-    sentences = [f"By {_RANKED[group]}, the {order} first: {words.listed(lines)}"]
+    sentences = [f"By {one}, the {order} first: {words.listed(lines)}"]
     if question.distinct and facts.distinct is not None:
-        different = "1 value" if facts.distinct == 1 else f"{words.number(facts.distinct)} different values"
-        sentences.insert(0, f"Counted by {_RANKED[group]}, they have {different}")
+        are = f"is 1 {one}" if facts.distinct == 1 else f"are {words.number(facts.distinct)} different {several}"
+        sentences.insert(0, f"Among them {are}")
     level = [each for each in first if each.events == facts.groups[0].events]
     if len(level) > 1:
         sentences.append(f"The first {len(level)} are level")

@@ -14,7 +14,7 @@ from typing import Final
 from audit_pipelines.intelligence.answer.lexicon import ASSURANCES, CLAIMS, DENIED, FAILED, GRAMMAR, NUMBERS, SUCCEEDED
 from audit_pipelines.intelligence.answer.model import Facts
 from audit_pipelines.intelligence.answer.prompt import Told, moment_of
-from audit_pipelines.intelligence.search.kinds import fold_compounds, stem
+from audit_pipelines.intelligence.search.kinds import fold_compounds, fold_signing, stem
 from audit_pipelines.reports.words import MONTHS, WEEKDAYS, number
 
 LONGEST_SENTENCE: Final = 400
@@ -138,7 +138,7 @@ def _take_out(body: str, cited: Sequence[Told], zone: tzinfo) -> tuple[str, _Anc
     aliases = {alias for each in cited for alias in (each.person, each.entity) if alias}
     moments = {form for each in cited for form in _moments(each, zone)}
     # A type that is one plain word is looked at as a word: `all` or `no` could be one, and ties a sentence to nothing.
-    names = {name for each in cited for name in each.names if not name.isalpha()}
+    names = {name for each in cited for name in (each.type, each.entity_type) if name and not name.isalpha()}
     for exact in sorted({*aliases, *moments, *names}, key=len, reverse=True):
         # "3 March" is not said by "3 March 2024".
         found = rf"(?<![\w.:/,-]){re.escape(exact)}(?![\w/-]|[.,:]\w|,?\s+[0-9]{{4}}(?![:,0-9]))"
@@ -175,7 +175,7 @@ def _figures_fit(body: str, counted: Collection[int]) -> bool:
 
 
 def _words_fit(body: str, cited: Sequence[Told], counted: Collection[int]) -> bool:
-    said = [word.lower() for word in _WORD.findall(fold_compounds(body))]
+    said = [word.lower() for word in _WORD.findall(fold_compounds(fold_signing(body)))]
     details = {form for each in cited for word in each.details for form in (word, stem(word))}
     types = {form for each in cited for word in each.words for form in (word, stem(word))}
     outcomes = {

@@ -15,7 +15,7 @@ def _set(words: str) -> frozenset[str]:
 
 GRAMMAR: Final = _set("""
     a an the this that these those it its it's they their them he his him she her who which whose where when there and
-    or also with by on at in of to from for as into was were is are be been being has have had did do does done act
+    or but also with by on at in of to from for as into was were is are be been being has have had did do does done act
     acted action actor event events entry entries record recorded records log logged trail show shows shown showed
     person user account entity type kind outcome result time date day occurred happened took place made performed
     carried out against attempt attempts attempted tried try called named via
@@ -25,7 +25,7 @@ GRAMMAR: Final = _set("""
 
 CLAIMS: Final = _set("""
     no not none never nothing nobody nowhere neither nor cannot without zero all every everyone everybody everything any
-    anyone anybody anything only always entirely fully except but
+    anyone anybody anything only always entirely fully except
 """)
 """Words that say how much or how little: true of a whole trail or not, which no single event shows."""
 

@@ -70,8 +70,10 @@ class Told:
     """Alias of who acted."""
     entity: str | None
     """Alias of what it was done to, a person too."""
-    names: tuple[str, ...]
-    """Event and entity type, as they stand or by alias."""
+    type: str
+    """Of the event, as it stands or by alias."""
+    entity_type: str | None
+    """As `type`."""
     words: frozenset[str]
     """Words of types that went as they stand, in lower case."""
     details: tuple[str, ...]
@@ -152,7 +154,8 @@ def _told(source: Source, aliases: _Aliases) -> Told:
         source,
         aliases.person(source.actor_ref) if source.actor_ref else None,
         aliases.entity(source.entity_id) if source.entity_id else None,
-        tuple(aliases.type(label) for label in types),
+        aliases.type(source.event_type),
+        aliases.type(source.entity_type) if source.entity_type else None,
         frozenset(word for label in types if may_leave(label) for word in _words_of(label)),
         tuple(word for word in details if word in VOCABULARY),
         source.outcome if source.outcome and _OUTCOME.fullmatch(source.outcome) else "",
@@ -176,10 +179,10 @@ def _line(told: Told, zone: tzinfo) -> dict[str, object]:
         "number": told.source.number,
         "day": words.day(moment, zone),
         "time": f"{moment:%H:%M:%S}",
-        "type": told.names[0],
+        "type": told.type,
         "type_in_words": visible(said, _LONGEST_WORDS),
         "person": told.person,
-        "entity_type": told.names[1] if told.source.entity_type else None,
+        "entity_type": told.entity_type,
         "entity": told.entity,
         "outcome": told.outcome,
         "details": visible(" ".join(told.details), _LONGEST_WORDS),

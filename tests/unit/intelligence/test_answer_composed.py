@@ -162,7 +162,7 @@ def test_long_lists_are_cut_and_say_so() -> None:
     assert "type-10" not in text
     first = replace(ranked, groups=ranked.groups[:3], distinct=1200)
     text = told(Question("", "ranking", OCTOBER, "event_type", distinct=True), first)
-    assert "Counted by type of event, they have 1,200 different values. By type" in text
+    assert "Among them are 1,200 different types of event. By type" in text
     assert "Together these are 9 of the 99." in text
     assert "The ranking goes on to 1,200 places." in text
 

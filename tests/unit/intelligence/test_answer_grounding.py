@@ -1,6 +1,7 @@
 """Which sentences are borne out by the events that they cite, and which are not."""
 
 from datetime import UTC
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +9,7 @@ from audit_pipelines.intelligence.answer.grounding import Sentence, check, split
 from audit_pipelines.intelligence.answer.prompt import may_leave, prompt_for
 from tests.unit.intelligence.answer_samples import BERLIN, SOURCES, ask, facts, source
 
+TRUE_SENTENCES = Path(__file__).parents[2] / "labelled" / "true_sentences.tsv"
 ODD = source(5, event_type="Add member to role.", entity_type="secure", entity_id="all", outcome="approved",
              text="add member to role; secure; outcome unknown")  # fmt: skip
 PRAISED = source(
@@ -137,5 +139,17 @@ def test_a_sentence_is_kept_once() -> None:
 def test_a_type_that_looks_like_an_alias_is_none(name: str) -> None:
     prompt = prompt_for(ask("what happened today"), facts(), (source(1, event_type=name), SOURCES[2]), BERLIN)
     assert not may_leave(name)
-    (alias,) = [alias for alias in prompt.told[0].names if alias.startswith("type_")]
-    assert prompt.stands_for[alias] == name
+    assert prompt.stands_for[prompt.told[0].type] == name
+
+
+def test_most_true_sentences_get_through() -> None:
+    lines = TRUE_SENTENCES.read_text().splitlines()[1:]
+    dropped = []
+    for line in lines:
+        event_type, entity_type, outcome, sentence = line.split("\t")
+        event = source(1, event_type=event_type, entity_type=entity_type, outcome=outcome, text=f"x; y; {outcome}")
+        told = prompt_for(ask("what happened today"), facts(), (event,), BERLIN).told
+        if not check(f"{sentence} [1].", told, facts(), BERLIN).kept:
+            dropped.append(sentence)
+    assert len(lines) >= 40
+    assert len(dropped) <= len(lines) // 10, dropped
