@@ -26,6 +26,7 @@ from benchmarks.ingest import batch_figures, single_figures
 from benchmarks.machine import machine
 from benchmarks.pdf import pdf_figures
 from benchmarks.rates import Figure
+from benchmarks.search import search_figures
 
 
 def main() -> None:
@@ -96,6 +97,7 @@ _PARTS: Final[Mapping[str, Callable[[Installation, int], Sequence[Any]]]] = {
     "detection": _figures(lambda _, scale: detection_figures(100_000 * scale, 10_000)),
     "pdf": _figures(lambda *_: pdf_figures()),
     "analysts": _figures(lambda installation, scale: analyst_figures(installation, 100_000 * scale)),
+    "search": _figures(lambda installation, scale: search_figures(installation, 100_000 * scale)),
     "peers": _peers,
     "classifiers": classifiers.measure,
     "search-quality": lambda installation, _scale: search_quality.measure(

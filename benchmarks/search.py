@@ -140,8 +140,8 @@ def _variants(installation: Installation, conn: Connection, tenant: UUID) -> int
             [(one, number, text_hash(text)) for one, number, text in new],
         )
         cursor.executemany(
-            "insert into audit_embeddings (tenant_id, model, text_hash, text, embedding) values (%s, %s, %s, %s, %s::vector)"
-            " on conflict do nothing",
+            "insert into audit_embeddings (tenant_id, model, text_hash, text, embedding) "
+            "values (%s, %s, %s, %s, %s::vector) on conflict do nothing",
             [
                 (tenant, embedding_model(embedder), text_hash(text), text, str(vector.tolist()))
                 for (_, _, text), vector in zip(new, vectors, strict=True)
