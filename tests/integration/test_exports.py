@@ -118,7 +118,7 @@ def test_every_format_has_what_the_timeline_shows(api: Api, tenant_id: UUID, per
     fill(api.installation, tenant_id)
     client = api.client(tenant_id, *permissions)
     expected = timeline(client, actor=BOB)
-    asked = {"filters": {"actor": BOB}}
+    asked: dict[str, Any] = {"filters": {"actor": BOB}}
     lines = export(client, "ndjson", **asked).text.splitlines()
     assert [json.loads(line) for line in lines] == expected
     assert next(json.loads(line).keys() for line in lines) == expected[0].keys()
@@ -184,7 +184,7 @@ def test_a_pdf_shows_the_events_and_evidence_proves_them(api: Api, tenant_id: UU
     fill(api.installation, tenant_id)
     api.installation.seal(tenant_id)
     client = api.client(tenant_id)
-    asked = {"filters": {"event_type": "record.export", "order": "asc"}}
+    asked: dict[str, Any] = {"filters": {"event_type": "record.export", "order": "asc"}}
     response = export(client, "pdf", **asked, include_summary=True)
     assert response.content.startswith(b"%PDF-")
     expected = timeline(client, event_type="record.export")
@@ -199,7 +199,7 @@ def test_a_pdf_shows_the_events_and_evidence_proves_them(api: Api, tenant_id: UU
 
 def test_an_empty_export_is_a_file_with_nothing_in_it(api: Api, tenant_id: UUID) -> None:
     client = api.client(tenant_id)
-    nothing = {"filters": {"event_type": "of.nothing"}}
+    nothing: dict[str, Any] = {"filters": {"event_type": "of.nothing"}}
     assert export(client, "csv", **nothing).text.startswith('"seq","event_id"')
     assert export(client, "ndjson", **nothing).content == b""
     assert pq.read_table(pa.BufferReader(export(client, "parquet", **nothing).content)).num_rows == 0
@@ -225,13 +225,13 @@ def test_filters_are_those_of_the_timeline(api: Api, tenant_id: UUID) -> None:
         assert exported[-len(shown) :] == shown[-len(exported) :] if "include" in filters else exported == shown
     few = export(client, "ndjson", filters={"limit": 9, "order": "asc"}).text.splitlines()
     assert [json.loads(line)["seq"] for line in few] == list(range(9))
-    ranged = {"date_range": {"from": "2026-03-01T10:00:00Z", "to": "2026-03-01T12:00:00Z"}}
+    ranged: dict[str, Any] = {"date_range": {"from": "2026-03-01T10:00:00Z", "to": "2026-03-01T12:00:00Z"}}
     assert len(export(client, "ndjson", filters=ranged).text.splitlines()) == 2
     assert export(client, "ndjson", filters={"date_range": "yesterday", "zone": "Asia/Tokyo"}).content == b""
 
 
 def test_faults_are_named_all_at_once(api: Api, tenant_id: UUID) -> None:
-    body = {
+    body: dict[str, Any] = {
         "filters": {
             "limit": 0, "colour": "red", "from": "yesterday", "date_range": "someday", "ip_address": "10.0.0.0/8",
             "order": 1, "zone": "Mars/Olympus",
@@ -242,7 +242,7 @@ def test_faults_are_named_all_at_once(api: Api, tenant_id: UUID) -> None:
         f"/filters/{name}" for name in ("limit", "colour", "from", "zone", "ip_address", "order")
     }
     assert "red" not in problem["detail"]
-    both = {"filters": {"date_range": "today", "from": "2026-03-01T10:00:00Z"}}
+    both: dict[str, Any] = {"filters": {"date_range": "today", "from": "2026-03-01T10:00:00Z"}}
     assert export(api.client(tenant_id), "csv", 422, **both).json()["faults"][0]["pointer"] == "/filters/date_range"
     assert export(api.client(tenant_id), "csv", 422, filter={}).json()["faults"]
     assert api.client(tenant_id).post(f"{EXPORT}/xlsx", json={}).status_code == 404
