@@ -122,7 +122,7 @@ def understand(text: str, vocabulary: Vocabulary, *, now: datetime, zone: tzinfo
     named = concepts(untaken)
     _read_except(draft, kinds)
     unexplained, meant = _read_kinds(draft, kinds, vocabulary)
-    if named and not unexplained and not draft.conditions.event_types:
+    if named and not unexplained and not meant and not draft.conditions.event_types:
         # "people who couldn't get in": words that say nothing each, and something together.
         unexplained = tuple(untaken.lower().split())
     return Question(

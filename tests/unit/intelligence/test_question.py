@@ -224,6 +224,13 @@ def test_other_products_event_types_are_read_by_their_words() -> None:
     assert ask("ConsoleLogin", cloud).conditions.event_types == ("signin:ConsoleLogin",)
 
 
+def test_where_a_tenant_has_one_kind_of_event_nothing_is_left_over() -> None:
+    alone = ask(
+        "when did Alice first export a report", Vocabulary(("report.export",), ("report",), ("success",), person)
+    )
+    assert (alone.first, alone.unexplained) == (True, ())
+
+
 def test_by_meaning_says_what_to_embed_and_what_is_likely() -> None:
     question = ask("who wiped documents since Monday")
     assert "wiped documents" in question.meaning
