@@ -19,6 +19,7 @@ from audit_pipelines.settings import Settings
 from benchmarks import classifiers, peers, quality
 from benchmarks.detection import detection_figures
 from benchmarks.embeddings import embedding_figures
+from benchmarks.exports import export_figures
 from benchmarks.history import checkpoint_figures, growth_figures, verify_figures
 from benchmarks.importers import importer_figures
 from benchmarks.ingest import batch_figures, single_figures
@@ -92,6 +93,7 @@ _PARTS: Final[Mapping[str, Callable[[Installation, int], Sequence[Any]]]] = {
     "importers": _figures(lambda *_: importer_figures()),
     "embeddings": _figures(lambda installation, _: embedding_figures(installation)),
     "detection": _figures(lambda _, scale: detection_figures(100_000 * scale, 10_000)),
+    "exports": _figures(lambda installation, scale: export_figures(installation, 100_000 * scale)),
     "peers": _peers,
     "classifiers": classifiers.measure,
     "quality": lambda _installation, _scale: quality.measure(lambda told: print(told, flush=True)),
