@@ -20,6 +20,7 @@ from benchmarks import classifiers, peers, quality, search_quality
 from benchmarks.analysts import analyst_figures
 from benchmarks.detection import detection_figures
 from benchmarks.embeddings import embedding_figures
+from benchmarks.exports import export_figures
 from benchmarks.history import checkpoint_figures, growth_figures, verify_figures
 from benchmarks.importers import importer_figures
 from benchmarks.ingest import batch_figures, single_figures
@@ -98,6 +99,7 @@ _PARTS: Final[Mapping[str, Callable[[Installation, int], Sequence[Any]]]] = {
     "pdf": _figures(lambda *_: pdf_figures()),
     "analysts": _figures(lambda installation, scale: analyst_figures(installation, 100_000 * scale)),
     "search": _figures(lambda installation, scale: search_figures(installation, 100_000 * scale)),
+    "exports": _figures(lambda installation, scale: export_figures(installation, 100_000 * scale)),
     "peers": _peers,
     "classifiers": classifiers.measure,
     "search-quality": lambda installation, _scale: search_quality.measure(
