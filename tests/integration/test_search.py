@@ -280,6 +280,7 @@ def test_the_first_of_something_is_the_earliest_whatever_its_place_in_the_chain(
     event = {"event_type": "report.export", "entity_type": "report", "actor": "ann@example.org"}
     moments = ("2026-03-02T10:00:00Z", "2026-03-01T10:00:00Z", "2026-03-03T10:00:00Z")
     body = [event | {"entity_id": one, "occurred_at": one} for one in moments]
+    body.append(event | {"event_type": "session.start", "entity_id": "s", "occurred_at": "2026-02-01T10:00:00Z"})
     assert api.client(tenant).post(EVENTS, json=body).status_code == 201
     client = api.client(tenant, "audit:read")
     first = ask(client, "when did ann first export a report")
