@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 import dagster as dg
@@ -12,6 +13,7 @@ from audit_pipelines.derive.reporting import (
     MadeDocument,
     MadeReport,
     Period,
+    Summarise,
     make_access_reviews,
     make_person_report,
     make_reports,
@@ -150,7 +152,14 @@ def _make(
         from audit_pipelines.derive.due_reports import make_due  # noqa: PLC0415 — see assets.common
 
         due_at = datetime.fromisoformat(config.due_at)
-        return make_due(installation, tenant_id, UUID(config.report_id), due_at, run_id=run_id)
+        return make_due(
+            installation,
+            tenant_id,
+            UUID(config.report_id),
+            due_at,
+            run_id=run_id,
+            summarise=_summariser(installation),
+        )
     period = Period(
         datetime.fromisoformat(config.since) if config.since else None,
         datetime.fromisoformat(config.until) if config.until else None,
@@ -158,13 +167,24 @@ def _make(
     )
     match kind:
         case "security" | "compliance":
-            return make_reports(installation, kind, period, run_id=run_id)
+            return make_reports(installation, kind, period, run_id=run_id, summarise=_summariser(installation))
         case "access_review":
             return make_access_reviews(installation, period, run_id=run_id)
         case "person" if config.person_ref and tenant_id:
             return [make_person_report(installation, tenant_id, UUID(config.person_ref), period, run_id=run_id)]
         case "person":
             return []
+
+
+def _summariser(installation: Installation) -> Summarise | None:
+    """Return what has a chat model word summaries, where the settings name one."""
+    if not installation.settings.openai_chat_model:
+        return None
+    from audit_pipelines.intelligence.answer.chat_model import ChatModel  # noqa: PLC0415 — openai, 1.8 s
+    from audit_pipelines.intelligence.answer.summarise import summarise  # noqa: PLC0415 — as above
+
+    chat = ChatModel.of(installation.settings)
+    return partial(summarise, chat) if chat else None
 
 
 def _listed(made: Sequence[MadeDocument]) -> dict[str, dg.MetadataValue]:
