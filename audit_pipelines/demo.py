@@ -23,6 +23,7 @@ from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from audit_pipelines.db.embedded import EmbeddedPostgres
 from audit_pipelines.db.queries import query
@@ -51,6 +52,12 @@ _BATCH: Final = 500
 # These go in one by one, as an application would send them; the rest in batches, as a log shipper does.
 _SINGLE: Final = 200
 
+
+_QUESTIONS: Final = (
+    "how many failed logins were there in the last 3 days compared with the 3 days before",
+    "who exported most this week",
+    "somebody switched the alarms off",
+)
 
 # The demo touches no database and no key of the user's own.
 _NOT_THE_USERS: Final = (
@@ -106,8 +113,10 @@ def _run_over(home: Path, settings: Settings, console: Console, seed: int) -> No
             if [(item.intact, item.events) for item in verification] != [(True, expected)]:
                 raise AuditError(f"expected {expected} intact events, got {verification}")
             verdict = _judge(demo_settings, story)
+            answers = _ask(installation, progress)
             artefacts = _artefacts(installation, story)
     console.print(_verdict_table(verdict))
+    console.print(_answer_table(answers))
     console.print(_artefact_table(artefacts, home))
     _print_next(console, home)
 
@@ -195,6 +204,29 @@ def _expect_created(response: httpx.Response) -> dict[str, int]:
     return dict(response.json())
 
 
+def _ask(installation: Installation, progress: Progress) -> list[tuple[str, str]]:
+    """Ask the running server, as an analyst would, and return each question with its answer."""
+    token = mint_token(
+        installation.keyring.jwt_secret,
+        subject="demo",
+        tenant_id=TENANT,
+        # Who may see persons' data sees names where others see references.
+        permissions=["audit:read", "audit:privacy"],
+        lifetime=timedelta(hours=1),
+    )
+    task = progress.add_task("the trail is asked in plain English", total=len(_QUESTIONS))
+    answers = []
+    with _server(installation) as url, httpx.Client(base_url=url, timeout=60) as client:
+        client.headers.update({"Authorization": f"Bearer {token}"})
+        for question in _QUESTIONS:
+            response = client.post("/api/audit/search", json={"query": question, "limit": 3})
+            if response.status_code != 200:
+                raise AuditError(f"expected 200 from {response.url}, got {response.status_code}: {response.text[:500]}")
+            answers.append((question, str(response.json()["answer"]["text"])))
+            progress.advance(task)
+    return answers
+
+
 def _accesses(installation: Installation) -> int:
     with installation.database.connection("audit_pipeline") as conn:
         row = conn.execute(query("controls/count_accesses"), {"tenant_id": TENANT}).fetchone()
@@ -237,7 +269,7 @@ def _artefacts(installation: Installation, story: Generated) -> list[Artefact]:
         Artefact("DuckDB catalog", settings.catalog_path, f"{views} views"),
         Artefact("Models", settings.storage_dir / "ml_models", f"{len(models)} artefacts"),
         *(
-            Artefact(f"{path.stem.partition('_')[0].capitalize()} report (PDF)", path, _size(path))
+            Artefact(f"{path.stem.replace('_', ' ').capitalize()} (PDF)", path, _size(path))
             for path in _short_names(exports)
         ),
         Artefact("Events (CSV)", csv_path, f"{csv.rows:,} rows"),
@@ -279,6 +311,18 @@ def _verdict_table(verdict: Evaluation) -> Table:
         table.add_column(heading, no_wrap=True, justify="left" if heading == "attack" else "right")
     for row in verdict.rows():
         table.add_row(*row)
+    return table
+
+
+def _answer_table(answers: Sequence[tuple[str, str]]) -> Table:
+    table = Table(
+        title="Asked of the trail", title_style="bold", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
+    )
+    table.add_column("question", ratio=2)
+    table.add_column("answer; [n] are its sources", ratio=3)
+    for question, answer in answers:
+        table.add_row(Text(question), Text(answer))
+        table.add_row("", "")
     return table
 
 

@@ -178,18 +178,18 @@ def _events(count: int, conditions: Conditions, zone: tzinfo) -> str:
 def _filters(conditions: Conditions, zone: tzinfo) -> str:
     """Return the filters as they follow a noun, each with a blank before it."""
     told = [
-        _any(conditions.event_types, "of type {}", "types"),
-        _any(conditions.not_event_types, "other than of type {}", "types"),
-        _any(map(str, conditions.actors), "by {}", "persons"),
-        _any(map(str, conditions.not_actors), "not by {}", "persons"),
-        _any(map(str, conditions.persons), "about {}", "persons"),
-        _any(conditions.entity_types, "on something of type {}", "types"),
-        _any(conditions.entity_ids, "on {}", "entities"),
-        _any(conditions.not_entity_ids, "not on {}", "entities"),
-        _any(conditions.outcomes, "with outcome {}", "outcomes"),
-        _any(conditions.not_outcomes, "with an outcome other than {}", "outcomes"),
-        _any(conditions.addresses, "from address {}", "addresses"),
-        _any(conditions.not_addresses, "not from address {}", "addresses"),
+        _any(conditions.event_types, "of type {}"),
+        _any(conditions.not_event_types, "other than of type {}"),
+        _any(map(str, conditions.actors), "by {}"),
+        _any(map(str, conditions.not_actors), "not by {}"),
+        _any(map(str, conditions.persons), "about {}"),
+        _any(conditions.entity_types, "on something of type {}"),
+        _any(conditions.entity_ids, "on {}"),
+        _any(conditions.not_entity_ids, "not on {}"),
+        _any(conditions.outcomes, "with outcome {}"),
+        _any(conditions.not_outcomes, "with an outcome other than {}"),
+        _any(conditions.addresses, "from address {}"),
+        _any(conditions.not_addresses, "not from address {}"),
         "with the words " + words.listed([_quoted(each) for each in conditions.phrases]) if conditions.phrases else "",
         _HOURS[conditions.hours] if conditions.hours else "",
         _span(Period(conditions.since, conditions.until), zone),
@@ -197,12 +197,12 @@ def _filters(conditions: Conditions, zone: tzinfo) -> str:
     return "".join(f" {each}" for each in told if each)
 
 
-def _any(values: Iterable[str], form: str, noun: str) -> str:
+def _any(values: Iterable[str], form: str) -> str:
     names = [shown(value) for value in values]
     if not names:
         return ""
     if len(names) > _MOST_VALUES:
-        return form.format(f"one of {len(names)} {noun} such as {names[0]} and {names[1]}")
+        return form.format(f"{names[0]}, {names[1]} or one of {len(names) - 2} others")
     return form.format(" or ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names))
 
 

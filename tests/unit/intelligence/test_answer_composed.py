@@ -49,7 +49,7 @@ FILTERS = [
     (
         Conditions(event_types=tuple("abcdef"), entity_types=("x",), phrases=("a b",)),
         2,
-        "shows 2 events of type one of 6 types such as a and b on something of type x with the words “a b”.",
+        "shows 2 events of type a, b or one of 4 others on something of type x with the words “a b”.",
     ),
     (
         Conditions(entity_ids=("INV-1",), not_outcomes=("success",), not_event_types=("a",), not_entity_ids=("b",)),
