@@ -8,14 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from io import BytesIO
-from typing import Any, Final
+from typing import Final
 
 from reportlab.lib.colors import HexColor
 
 from audit_pipelines.reports import fonts, words
 from audit_pipelines.reports.canvas import ONE_DOCUMENT, TextCanvas
 from audit_pipelines.reports.layout import (
-    BOTTOM,
     CELL,
     CELL_BOLD,
     CELL_MUTED,
@@ -31,9 +30,11 @@ from audit_pipelines.reports.layout import (
     TEXT,
     Cell,
     Column,
+    PageFrame,
     Sheet,
     Style,
     Text,
+    define_page_total,
 )
 from audit_pipelines.reports.model import Summary
 
@@ -148,10 +149,17 @@ def render_access_review(review: AccessReview) -> tuple[bytes, int]:
     with ONE_DOCUMENT:
         buffer = BytesIO()
         canvas = TextCanvas(buffer, (PAGE_WIDTH, PAGE_HEIGHT))
-        canvas.setTitle(f"{TITLE}: {review.tenant_id}, {words.period(review.since, review.until)}")
-        canvas.setAuthor(f"audit_pipelines {review.product_version}".strip())
+        period = words.period(review.since, review.until)
+        canvas.describe(
+            title=f"{TITLE}: {review.tenant_id}, {period}",
+            subject=f"{TITLE} of tenant {review.tenant_id}, {period} (UTC)",
+            author=f"audit_pipelines {review.product_version}".strip(),
+            keywords=[TITLE.lower(), "audit trail"],
+            made_at=review.generated_at,
+        )
         canvas.showOutline()
-        sheet = Sheet(canvas, lambda page: _decorate(page, review))
+        made = f"{period} (UTC)  ·  generated {words.second(review.generated_at)}  ·  confidential"
+        sheet = Sheet(canvas, PageFrame(TITLE, f"tenant {review.tenant_id}", made))
         _head(sheet, review)
         _accounts(sheet, review)
         _readers(sheet, review)
@@ -159,18 +167,9 @@ def render_access_review(review: AccessReview) -> tuple[bytes, int]:
         _sign_off(sheet, review)
         pages: int = canvas.getPageNumber()
         canvas.showPage()
+        define_page_total(canvas, pages)
         canvas.save()
         return buffer.getvalue(), pages
-
-
-def _decorate(canvas: Any, review: AccessReview) -> None:
-    canvas.setFont(SMALL.font, SMALL.size)
-    canvas.setFillColor(HexColor(SMALL.colour))
-    canvas.drawString(MARGIN, PAGE_HEIGHT - 40, TITLE)
-    canvas.drawRightString(MARGIN + CONTENT, PAGE_HEIGHT - 40, f"tenant {review.tenant_id}")
-    made = f"{words.period(review.since, review.until)} (UTC); made {words.second(review.generated_at)}; confidential"
-    canvas.drawString(MARGIN, BOTTOM - 26, made)
-    canvas.drawRightString(MARGIN + CONTENT, BOTTOM - 26, f"page {canvas.getPageNumber()}")
 
 
 def _head(sheet: Sheet, review: AccessReview) -> None:

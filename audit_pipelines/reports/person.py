@@ -8,9 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from io import BytesIO
-from typing import Any, Final
-
-from reportlab.lib.colors import HexColor
+from typing import Final
 
 from audit_pipelines.reports import fonts, words
 from audit_pipelines.reports.canvas import ONE_DOCUMENT, TextCanvas
@@ -25,12 +23,15 @@ from audit_pipelines.reports.layout import (
     SMALL,
     TEXT,
     Column,
+    PageFrame,
     Sheet,
     Style,
     Text,
+    define_page_total,
     shorten,
 )
 
+_NAME: Final = "Personal data in the audit trail"
 _TITLE: Final = Style(font=fonts.BOLD, size=20, leading=26)
 _MOST_TYPES: Final = 25
 
@@ -99,32 +100,31 @@ def render_person(report: PersonReport) -> bytes:
     with ONE_DOCUMENT:
         buffer = BytesIO()
         canvas = TextCanvas(buffer, (PAGE_WIDTH, PAGE_HEIGHT))
-        canvas.setTitle("Personal data in the audit trail")
-        canvas.setAuthor("audit_pipelines")
-        sheet = Sheet(canvas, lambda page: _decorate(page, report))
+        canvas.describe(
+            title=_NAME,
+            subject=f"{_NAME} about {report.actor_ref}",
+            author="audit_pipelines",
+            keywords=["personal data", "audit trail"],
+            made_at=report.generated_at,
+        )
+        made = f"generated {words.second(report.generated_at)}  ·  confidential"
+        sheet = Sheet(canvas, PageFrame(_NAME, f"person {report.actor_ref}", made))
         _head(sheet, report)
         _summary(sheet, report)
         _processing(sheet, report)
         _totals(sheet, report)
         _events(sheet, report)
         _anomalies(sheet, report)
+        pages: int = canvas.getPageNumber()
         canvas.showPage()
+        define_page_total(canvas, pages)
         canvas.save()
         return buffer.getvalue()
 
 
-def _decorate(canvas: Any, report: PersonReport) -> None:
-    canvas.setFont(SMALL.font, SMALL.size)
-    canvas.setFillColor(HexColor(SMALL.colour))
-    canvas.drawString(MARGIN, PAGE_HEIGHT - 40, "Personal data in the audit trail")
-    canvas.drawRightString(MARGIN + CONTENT, PAGE_HEIGHT - 40, f"person {report.actor_ref}")
-    canvas.drawString(MARGIN, 38, f"made {words.second(report.generated_at)}; confidential")
-    canvas.drawRightString(MARGIN + CONTENT, 38, f"page {canvas.getPageNumber()}")
-
-
 def _head(sheet: Sheet, report: PersonReport) -> None:
     sheet.y -= _TITLE.size
-    sheet.line(MARGIN, sheet.y, "Personal data in the audit trail", _TITLE)
+    sheet.line(MARGIN, sheet.y, _NAME, _TITLE)
     sheet.skip(8)
     who = shorten(report.identity, SECTION, CONTENT)
     sheet.y -= SECTION.leading
