@@ -87,7 +87,8 @@ def compliance_report(
     owners=OWNERS,
     kinds={"pdf", "reportlab"},
     tags={"layer": "report"},
-    deps=["audit_logs"],
+    # After the lake, which would else hold the access that a review of the same run is.
+    deps=["audit_logs", "raw_events"],
     code_version=lineage.product_version(),
 )
 def access_review(

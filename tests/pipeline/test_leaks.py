@@ -14,7 +14,7 @@ import sqlite3
 import sys
 import zipfile
 import zlib
-from base64 import a85decode, b64decode, b64encode
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -135,9 +135,9 @@ def _texts_of(content: bytes, path: Path) -> Iterator[str]:
 def _text_of_pdf(content: bytes) -> str:
     """Return the strings that a PDF draws; the reports' fonts keep ASCII as it is."""
     drawn = []
-    for coded in re.findall(rb"stream\r?\n(.*?)endstream", content, re.DOTALL):
-        stream = coded.strip()
-        page = zlib.decompress(a85decode(stream[:-2]) if stream.endswith(b"~>") else stream)
+    for filtered, stream in re.findall(rb"<<((?:(?!stream).)*?)>>\s*stream\r?\n(.*?)endstream", content, re.DOTALL):
+        # What is not compressed, the metadata, is read with the file's bytes.
+        page = zlib.decompress(stream) if b"/FlateDecode" in filtered else b""
         drawn += re.findall(rb"\(((?:[^()\\]|\\.)*)\)\s*Tj", page)
     return re.sub(rb"\\([()\\])", rb"\1", b"\n".join(drawn)).decode("latin-1").lower()
 

@@ -53,12 +53,12 @@ def test_everything_materialises(
             assert path.read_bytes().startswith(b"%PDF-")
     # The reports of the run came after its lake; each is an access by Dagster.
     accesses = _rows(stocked, "select action, count(*), min(result_count) from audit_access_log group by 1 order by 1")
-    assert accesses == [("report.compliance", 2, 100), ("report.security", 2, 100)]
+    assert accesses == [("report.access_review", 2, 0), ("report.compliance", 2, 100), ("report.security", 2, 100)]
     assert stocked.vault.find(tenant_id, "service:dagster")
     kinds = _rows(stocked, "select distinct output_kind from audit_lineage where run_id = %s", result.run_id)
     assert {kind for (kind,) in kinds} >= {
         "raw_events", "event_embeddings", "event_features", "actor_features", "model", "event_scores", "event_tags",
-        "security_report", "compliance_report",
+        "security_report", "compliance_report", "access_review",
     }  # fmt: skip
 
 
@@ -70,7 +70,7 @@ def test_a_second_run_makes_nothing_anew(stocked: Installation, silent: Installa
     texts = _rows(stocked, "select count(*) from audit_embeddings")
 
     assert run("full_refresh_job").success
-    copied = {"anomalies", "incidents", "checkpoints", "models"}
+    copied = {"anomalies", "incidents", "checkpoints", "models", "reports"}
     for path, inode in before.items():
         dataset = path.relative_to(stocked.settings.lake_dir).parts[0]
         assert dataset in copied or path.stat().st_ino == inode, path
@@ -145,15 +145,15 @@ def test_a_report_of_one_tenant_and_period(stocked: Installation, tenant_id: uui
     assert run("anomaly_detection_job").success
     since = datetime(2026, 11, 16, 6, tzinfo=UTC)
     asked = {"since": since.isoformat(), "until": (since + timedelta(hours=6)).isoformat(), "tenant_id": str(tenant_id)}
-    config = {"ops": {"security_report": {"config": asked}, "compliance_report": {"config": asked}}}
+    kinds = ("security_report", "compliance_report", "access_review")
+    config = {"ops": {kind: {"config": asked} for kind in kinds}}
 
     result = run("scheduled_reports_job", config=config, lake=False)
     assert result.success
     folder = stocked.settings.storage_dir / "exports"
     assert [path.name for path in folder.iterdir()] == [str(tenant_id)]
     assert {path.name for path in (folder / str(tenant_id)).iterdir()} == {
-        "security_report-20261116T0600Z-20261116T1200Z.pdf",
-        "compliance_report-20261116T0600Z-20261116T1200Z.pdf",
+        f"{kind}-20261116T0600Z-20261116T1200Z.pdf" for kind in kinds
     }
 
 
