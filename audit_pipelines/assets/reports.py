@@ -14,7 +14,7 @@ from audit_pipelines.derive.reporting import (
     MadeReport,
     Period,
     Summarise,
-    make_access_reviews,
+    make_access_review,
     make_person_report,
     make_reports,
 )
@@ -80,21 +80,21 @@ def compliance_report(
 
 @dg.asset(
     description=(
-        "PDF per tenant for a reviewer to sign: accounts with their permissions and what they were used for, unused "
-        "ones, who read without an account, and what was changed."
+        "PDF for a reviewer to sign: accounts with their permissions and what they were used for, unused ones, who "
+        "read without an account, and what was changed. It names people: made where a due time or a run's "
+        "configuration asks for a tenant's."
     ),
     group_name="reports",
     owners=OWNERS,
     kinds={"pdf", "reportlab"},
     tags={"layer": "report"},
-    # After the lake, which would else hold the access that a review of the same run is.
-    deps=["audit_logs", "raw_events"],
+    deps=["audit_logs"],
     code_version=lineage.product_version(),
 )
 def access_review(
     context: dg.AssetExecutionContext, config: ReportConfig, installation: dg.ResourceParam[Installation]
 ) -> dg.MaterializeResult[None]:
-    """Write who has which access."""
+    """Write who has which access to a tenant; nothing where none is asked for."""
     return _report(installation, "access_review", config, context.run.run_id)
 
 
@@ -169,11 +169,11 @@ def _make(
     match kind:
         case "security" | "compliance":
             return make_reports(installation, kind, period, run_id=run_id, summarise=_summariser(installation))
-        case "access_review":
-            return make_access_reviews(installation, period, run_id=run_id)
+        case "access_review" if tenant_id:
+            return [make_access_review(installation, tenant_id, period, run_id=run_id)]
         case "person" if config.person_ref and tenant_id:
             return [make_person_report(installation, tenant_id, UUID(config.person_ref), period, run_id=run_id)]
-        case "person":
+        case _:
             return []
 
 

@@ -21,7 +21,7 @@ from audit_pipelines.derive.reporting import (
     MadeReport,
     Period,
     Summarise,
-    make_access_reviews,
+    make_access_review,
     make_person_report,
     make_reports,
 )
@@ -153,7 +153,7 @@ def _make(
                 )
             ]  # fmt: skip
         case "access_review":
-            return make_access_reviews(installation, period, run_id=run_id, also=also)
+            return [make_access_review(installation, claim.tenant_id, period, run_id=run_id, also=also)]
         case "security" | "compliance":
             return make_reports(installation, claim.kind, period, run_id=run_id, summarise=summarise, also=also)
 

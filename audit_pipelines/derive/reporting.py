@@ -111,14 +111,15 @@ def make_reports(
     ]
 
 
-def make_access_reviews(
+def make_access_review(
     installation: Installation,
+    tenant_id: UUID,
     period: Period,
     *,
     run_id: str,
     also: Also | None = None,
-) -> list[MadeDocument]:
-    """Write who has which access, for each tenant of the period or of the ledger; without one, for 90 days till now.
+) -> MadeDocument:
+    """Write who has which access to a tenant, and used it in the period; without one, in the 90 days till now.
 
     Its summary names people, so no language model is asked for it.
     """
@@ -128,16 +129,13 @@ def make_access_reviews(
     now = datetime.now(UTC)
     until = period.until or now
     since = period.since or until - UNUSED_AFTER
-    made = []
-    for tenant_id in [period.tenant_id] if period.tenant_id else _tenants(installation):
-        review, named = review_access(installation, tenant_id, since, until, generated_at=now)
-        path = unsigned_path(installation, tenant_id, f"access_review-{_stamp(since)}-{_stamp(until)}")
-        filters = {"from": since.isoformat(), "to": until.isoformat(), "run_id": run_id}
-        _note(installation, tenant_id, "report.access_review", filters, len(review.accounts) + len(review.readers))
-        content, _ = render_access_review(review)
-        about = _Named(tenant_id, "access_review", since, until, named)
-        made.append(_keep(installation, about, path, content, run_id=run_id, also=also))
-    return made
+    review, named = review_access(installation, tenant_id, since, until, generated_at=now)
+    path = unsigned_path(installation, tenant_id, f"access_review-{_stamp(since)}-{_stamp(until)}")
+    filters = {"from": since.isoformat(), "to": until.isoformat(), "run_id": run_id}
+    _note(installation, tenant_id, "report.access_review", filters, len(review.accounts) + len(review.readers))
+    content, _ = render_access_review(review)
+    about = _Named(tenant_id, "access_review", since, until, named)
+    return _keep(installation, about, path, content, run_id=run_id, also=also)
 
 
 def make_person_report(
@@ -246,11 +244,6 @@ def _labels(report: Report) -> set[str]:
     """Return the words of the summary that applications chose."""
     types = [*report.event_types, *(report.before.new_event_types if report.before else ())]
     return {share.label for share in types} | {line.event_type for line in report.anomalies}
-
-
-def _tenants(installation: Installation) -> list[UUID]:
-    with installation.database.connection("audit_pipeline") as conn:
-        return [tenant_id for (tenant_id,) in conn.execute(query("ledger/select_tenants"))]
 
 
 def _note(installation: Installation, tenant_id: UUID, action: str, filters: dict[str, Any], count: int) -> None:

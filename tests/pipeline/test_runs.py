@@ -53,12 +53,12 @@ def test_everything_materialises(
             assert path.read_bytes().startswith(b"%PDF-")
     # The reports of the run came after its lake; each is an access by Dagster.
     accesses = _rows(stocked, "select action, count(*), min(result_count) from audit_access_log group by 1 order by 1")
-    assert accesses == [("report.access_review", 2, 0), ("report.compliance", 2, 100), ("report.security", 2, 100)]
+    assert accesses == [("report.compliance", 2, 100), ("report.security", 2, 100)]
     assert stocked.vault.find(tenant_id, "service:dagster")
     kinds = _rows(stocked, "select distinct output_kind from audit_lineage where run_id = %s", result.run_id)
     assert {kind for (kind,) in kinds} >= {
         "raw_events", "event_embeddings", "event_features", "actor_features", "model", "event_scores", "event_tags",
-        "security_report", "compliance_report", "access_review",
+        "security_report", "compliance_report",
     }  # fmt: skip
 
 

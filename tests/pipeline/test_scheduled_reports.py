@@ -228,7 +228,7 @@ def test_what_fails_is_tried_a_few_times_and_then_shown(
         raise ValidationError("expected something else")
 
     with monkeypatch.context() as patched:
-        patched.setattr(due_reports, "make_access_reviews", fail)
+        patched.setattr(due_reports, "make_access_review", fail)
         asked = 0
         for _ in range(40):
             asked += world.round()
