@@ -34,6 +34,7 @@ create index audit_logs_occurred_at on audit_logs (tenant_id, occurred_at);
 drop index if exists audit_logs_search;
 create index audit_event_texts_text on audit_event_texts (tenant_id, text_hash);
 drop index if exists audit_event_texts_newest;
+alter function audit_current_tenant() parallel unsafe;
 reset role;
 
 -- undo 022_record_model_decisions
