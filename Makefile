@@ -35,7 +35,8 @@ up: $(STAMP) ## run everything: Postgres, API, Dagster
 
 test: $(STAMP) ## all tests
 	@$(BIN)/pytest tests/unit tests/property -n 2
-	@$(BIN)/pytest tests/integration tests/pipeline tests/detection -n 2 --dist loadfile
+	@# Three at once on two cores: a third of the time they wait for processes, disks and clocks.
+	@$(BIN)/pytest tests/integration tests/pipeline tests/detection -n 3 --dist loadfile
 
 test-unit: $(STAMP) ## the tests that need no database
 	@$(BIN)/pytest tests/unit tests/property
