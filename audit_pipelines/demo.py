@@ -319,7 +319,7 @@ def _answer_table(answers: Sequence[tuple[str, str]]) -> Table:
         title="Asked of the trail", title_style="bold", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
     )
     table.add_column("question", ratio=2)
-    table.add_column("answer; [n] are its sources", ratio=3)
+    table.add_column("answer; \\[n] are its sources", ratio=3)
     for question, answer in answers:
         table.add_row(Text(question), Text(answer))
         table.add_row("", "")
