@@ -263,6 +263,8 @@ def matching(frame: pl.DataFrame, selection: Selection) -> pl.DataFrame:
         for name in ("event_type", "entity_type", "outcome")
         if (wanted := getattr(selection, name)) is not None
     ]
+    if selection.event_ids is not None:
+        conditions.append(pl.col("event_id").is_in(selection.event_ids))
     if selection.entity_ids is not None:
         conditions.append(pl.col("entity_id").is_in(selection.entity_ids))
     if selection.actor_ref is not None:
@@ -317,7 +319,7 @@ def _version(conn: Connection) -> int:
 
 def _parameters(selection: Selection) -> dict[str, Any]:
     values = asdict(selection)
-    for name in ("entity_ids", "pieces"):
+    for name in ("event_ids", "entity_ids", "pieces"):
         values[name] = None if values[name] is None else list(values[name])
     return values | {"newest": values.pop("newest_first")}
 

@@ -52,6 +52,8 @@ DATE_RANGES: Final[tuple[DateRange, ...]] = get_args(DateRange)
 class Selection:
     """Which events, in which order; None is "any". Persons by reference, addresses by index."""
 
+    event_ids: tuple[str, ...] | None = None
+    """These events and no others."""
     event_type: str | None = None
     entity_type: str | None = None
     entity_ids: tuple[str, ...] | None = None

@@ -39,6 +39,7 @@ from audit_pipelines.exports.selection import (
     period_of,
 )
 from audit_pipelines.installation import Installation
+from audit_pipelines.ledger.access import hashed
 from audit_pipelines.ledger.entry import format_moment
 from audit_pipelines.ledger.vault import Vault
 from audit_pipelines.server.access import AccessRecorder
@@ -65,7 +66,8 @@ _AT_ONCE: Final = 4
 # A client that takes nothing for so long is taken for gone: it holds one of those places.
 _PATIENCE_S: Final = 60.0
 _FILTERS: Final = tuple(name for name in EVENT_PARAMETERS if name not in {"cursor", "limit"})
-_NAMES: Final = (*_FILTERS, "limit", "date_range", "zone")
+_NAMES: Final = (*_FILTERS, "event_ids", "limit", "date_range", "zone")
+_MOST_IDS: Final = 1_000
 _LOG: Final = logging.getLogger(__name__)
 
 
@@ -81,6 +83,7 @@ class Asked:
 
     filters: Filters
     limit: int | None
+    event_ids: tuple[str, ...] | None = None
 
 
 class Exports:
@@ -384,12 +387,11 @@ def parse_asked(filters: Mapping[str, Any], now: datetime) -> Asked:
     limit = given.get("limit")
     if limit is not None and not (type(limit) is int and 1 <= limit <= _MOST_ROWS):
         faults.append(("/filters/limit", f"expected a number from 1 to {_MOST_ROWS:,}"))
-    texts: dict[str, str] = {}
-    for name in map(str, _FILTERS):
-        if name in given and not isinstance(given[name], str):
-            faults.append((f"/filters/{name}", "expected a text"))
-        elif name in given:
-            texts[name] = given[name]
+    event_ids = given.get("event_ids")
+    if event_ids is not None and not _are_ids(event_ids):
+        faults.append(("/filters/event_ids", f"expected a list of 1 to {_MOST_IDS:,} ids of events"))
+    texts: dict[str, str] = {name: given[name] for name in _FILTERS if isinstance(given.get(name), str)}
+    faults += [(f"/filters/{name}", "expected a text") for name in _FILTERS if name in given and name not in texts]
     since = until = None
     if (wanted := given.get("date_range")) is not None or "zone" in given:
         try:
@@ -411,7 +413,16 @@ def parse_asked(filters: Mapping[str, Any], now: datetime) -> Asked:
         faults.append(("/filters/to", "expected a moment after from"))
     if faults:
         raise ValidationError("The request's body has faults; nothing was exported.", tuple(faults))
-    return Asked(parsed, limit)
+    return Asked(parsed, limit, None if event_ids is None else tuple(event_ids))
+
+
+def _are_ids(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and 1 <= len(value) <= _MOST_IDS
+        # Postgres has no text with NUL, so no event has such an id.
+        and all(isinstance(each, str) and each and "\x00" not in each for each in value)
+    )
 
 
 def selection_of(vault: Vault, tenant_id: UUID, asked: Asked) -> Selection:
@@ -419,6 +430,7 @@ def selection_of(vault: Vault, tenant_id: UUID, asked: Asked) -> Selection:
     filters = asked.filters
     named = resolve(vault, tenant_id, filters)
     return Selection(
+        event_ids=asked.event_ids,
         event_type=filters.event_type,
         entity_type=filters.entity_type,
         entity_ids=None if named.entity_ids is None else tuple(named.entity_ids),
@@ -429,7 +441,8 @@ def selection_of(vault: Vault, tenant_id: UUID, asked: Asked) -> Selection:
         until=filters.until,
         q=filters.q,
         pieces=None if named.pieces is None else tuple(named.pieces),
-        with_accesses=filters.with_accesses,
+        # Whoever names an access wants it.
+        with_accesses=filters.with_accesses or asked.event_ids is not None,
         newest_first=filters.order == "desc",
         limit=asked.limit,
     )
@@ -446,6 +459,9 @@ def logged_of(vault: Vault, tenant_id: UUID, asked: Asked, *, found: bool) -> di
         ip_index=named.ip_index,
         found=found,
     )
+    if asked.event_ids is not None:
+        tenant_key = vault.tenant_key(tenant_id)
+        logged["event_ids"] = [each if found else hashed(tenant_key, each) for each in asked.event_ids]
     return {**logged, "limit": asked.limit} if asked.limit else {k: v for k, v in logged.items() if k != "limit"}
 
 

@@ -2,6 +2,7 @@
 select count(*) from (
     select from audit_logs
     where seq between %(first)s and %(last)s
+      and (%(event_ids)s::text[] is null or event_id = any (%(event_ids)s))
       and (%(event_type)s::text is null or event_type = %(event_type)s)
       and (%(entity_type)s::text is null or entity_type = %(entity_type)s)
       and (%(entity_ids)s::text[] is null or entity_id = any (%(entity_ids)s))

@@ -197,6 +197,25 @@ def test_a_pdf_shows_the_events_and_evidence_proves_them(api: Api, tenant_id: UU
         assert made["details"]["sha256"] == hashlib.sha256(content).hexdigest()
 
 
+def test_chosen_events_are_exported_and_proven(api: Api, tenant_id: UUID) -> None:
+    """What a search showed as its sources becomes evidence; an access too, if it is named."""
+    fill(api.installation, tenant_id)
+    client = api.client(tenant_id)
+    export(client, "ndjson")
+    (access, *_) = timeline(client, event_type="audit.access.export.ndjson")
+    chosen = [access, *timeline(client, event_type="record.export")[:2]]
+    api.installation.seal(tenant_id)
+    asked: dict[str, Any] = {"filters": {"event_ids": [event["event_id"] for event in chosen] + ["of nothing"]}}
+    document = export(client, "evidence", **asked).content
+    assert check_evidence(document, str(api.installation.verifier_keys[0]))
+    seqs = sorted(event["seq"] for event in chosen)
+    assert [entry["seq"] for entry in json.loads(document)["entries"]] == seqs
+    lines = export(client, "ndjson", **asked).content.splitlines()
+    assert sorted(json.loads(line)["seq"] for line in lines) == seqs
+    for wrong in ([], "e", [""], ["e"] * 1_001, ["\0"], [1]):
+        assert "/filters/event_ids" in export(client, "csv", 422, filters={"event_ids": wrong}).text
+
+
 def test_an_empty_export_is_a_file_with_nothing_in_it(api: Api, tenant_id: UUID) -> None:
     client = api.client(tenant_id)
     nothing: dict[str, Any] = {"filters": {"event_type": "of.nothing"}}
