@@ -21,7 +21,7 @@ from benchmarks.analysts import analyst_figures
 from benchmarks.detection import detection_figures
 from benchmarks.embeddings import embedding_figures
 from benchmarks.exports import export_figures
-from benchmarks.history import checkpoint_figures, growth_figures, verify_figures
+from benchmarks.history import checkpoint_figures, growth_figures, index_figures, verify_figures
 from benchmarks.importers import importer_figures
 from benchmarks.ingest import batch_figures, single_figures
 from benchmarks.machine import machine
@@ -81,6 +81,7 @@ def _history(installation: Installation, scale: int) -> Iterator[Figure]:
     yield from verify_figures(installation, 60_000 * scale)
     yield from checkpoint_figures(installation, 10_000, 100_000 * scale)
     yield from growth_figures(installation, 50_000, 500_000 * scale)
+    yield from index_figures(installation)
 
 
 def _peers(installation: Installation, _: int) -> Sequence[Any]:

@@ -32,6 +32,10 @@ select count(*) from audit_append(
     p_user_agent => array_fill(null::text, array[%(count)s]))
 """
 
+_WIDE: Final = b"""create index audit_logs_search on audit_logs (tenant_id, occurred_at)
+    include (seq, actor_ref, event_type, outcome, entity_type)"""
+_NARROW: Final = b"create index audit_logs_narrow on audit_logs (tenant_id, occurred_at)"
+
 
 def verify_figures(installation: Installation, events: int) -> Iterator[Figure]:
     """Yield the figure of verifying one tenant."""
@@ -82,6 +86,34 @@ def growth_figures(installation: Installation, small: int, large: int) -> Iterat
 
 def _append_rate(installation: Installation, tenant: UUID) -> float:
     return _NEW / _append(installation, tenant, _NEW)
+
+
+def index_figures(installation: Installation) -> Iterator[Figure]:
+    """Yield what the index that counts are read from costs an append, against the narrow one that it replaced."""
+    tenant, done, size = uuid4(), 0, 20_000
+
+    def rate() -> float:
+        nonlocal done
+        seconds = timed(lambda: _fill(installation, tenant, size, done))
+        done += size
+        return size / seconds
+
+    rate()
+    ratios = []
+    for _ in range(2 * _REPEATS):
+        # The narrow one between two of the wide one, so that a machine that drifts favours neither.
+        before = rate()
+        _swap(installation, "audit_logs_search", _NARROW)
+        narrow = rate()
+        _swap(installation, "audit_logs_narrow", _WIDE)
+        ratios.append((before + rate()) / 2 / narrow)
+    yield Figure("append with the index of searches ÷ with a narrow one", ratios, 0.9)
+
+
+def _swap(installation: Installation, former: str, statement: bytes) -> None:
+    with installation.database.connect_admin() as conn:
+        conn.execute(f"drop index {former}".encode())
+        conn.execute(statement)
 
 
 def _append(installation: Installation, tenant: UUID, count: int) -> float:

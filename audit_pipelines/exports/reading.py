@@ -71,11 +71,13 @@ def head_of(installation: Installation, tenant_id: UUID) -> Head:
 
 
 def count(installation: Installation, tenant_id: UUID, selection: Selection, head: Head, *, most: int | None) -> int:
-    """Return how many events match, no further than `most` and the selection's limit; of archived months, all rows.
+    """Return how many events match, no further than its limits and `most`; of archived months, all rows.
 
     Without `most` it may take as long as it takes; with it, no longer than DATABASE_TIMEOUT.
     """
-    limit = min((each for each in (most, selection.limit) if each is not None), default=None)
+    # Of chosen events there are no more than ids, however many rows the archive has.
+    chosen = None if selection.event_ids is None else len(selection.event_ids)
+    limit = min((each for each in (most, selection.limit, chosen) if each is not None), default=None)
     with installation.database.tenant_connection(tenant_id) as conn:
         if most is None:
             conn.execute("set local statement_timeout = 0")

@@ -31,10 +31,7 @@ with matching as not materialized (
       -- As in the timeline: cheap pieces first, then words of the columns and of details.
       and (%(pieces)s::text[] is null or coalesce(lower(convert_from(entry, 'UTF8')) like all (%(pieces)s), false))
       and (%(words)s::text is null and %(phrases)s::text[] is null or coalesce(
-              to_tsvector('simple', left(regexp_replace(
-                  concat_ws(' ', event_type, entity_type, entity_id, outcome, user_agent,
-                            substring(convert_from(entry, 'UTF8') from '"details":(.*),"entity_id":')) collate "C",
-                  'v1\.[\w-]{40,}\.[\w-]{43}|\\u[0-9a-f]{4}|\\.|[-.:/_@#$%%&=+?!"''(){}\[\],;<>|*]+', ' ', 'g'), 100000))
+              -- include event_words
               @@ (select string_agg('(' || asked || ')', ' & ')::tsquery from (
                       select plainto_tsquery('simple', regexp_replace(
                           %(words)s, '[-.:/_@#$%%&=+?!"''(){}\[\],;<>|*\\]+', ' ', 'g'))::text as asked

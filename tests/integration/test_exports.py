@@ -633,6 +633,7 @@ def test_archived_months_are_exported_as_if_they_were_here(aged: Installation, t
     assert len(reading.left_out(aged, tenant_id, Selection(q="number"))) == 2
     head = reading.head_of(aged, tenant_id)
     assert reading.count(aged, tenant_id, Selection(), head, most=None) == 30
+    assert reading.count(aged, tenant_id, Selection(event_ids=("a", "b")), head, most=None) == 2
 
 
 def test_a_month_that_leaves_the_database_while_it_is_read_is_not_lost(aged: Installation, tenant_id: UUID) -> None:
