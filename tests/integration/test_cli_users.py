@@ -17,8 +17,11 @@ FIRST, SECOND = "first quiet-otter 11", "second quiet-otter 22"
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     path = tmp_path_factory.mktemp("cli-users") / "home"
+    # Commands join a server that runs already, which saves each of them starting and stopping one.
+    server = EmbeddedPostgres(path)
+    server.start()
     yield path
-    EmbeddedPostgres(path).destroy()
+    server.destroy()
 
 
 def users(home: Path, *arguments: str, password: str = "", expect: int = 0) -> str:

@@ -20,7 +20,8 @@ from tests.integration.chat_servers import Chat, chat_server, honest
 from tests.integration.embedding_servers import KEY
 from tests.integration.prompt_injections import INJECTIONS
 
-TIMEOUT_S = 2.5
+# A model has 90 % of it; the rest is the search's: half a second, on a machine that does three other things.
+TIMEOUT_S = 5.0
 NOW = datetime.now(UTC)
 # A day, not a stretch of time before now, so that the same question asks the same.
 QUERY = f"failed logins by alice@example.com since {NOW - timedelta(days=7):%Y-%m-%d}"
