@@ -17,7 +17,8 @@ FIRST, SECOND = "first quiet-otter 11", "second quiet-otter 22"
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     path = tmp_path_factory.mktemp("cli-users") / "home"
-    # Commands join a server that runs already, which saves each of them starting and stopping one.
+    users(path, "list")  # The first command makes the home's keys, which a cluster without keys would refuse.
+    # Later commands join a server that runs already, which saves each of them starting and stopping one.
     server = EmbeddedPostgres(path)
     server.start()
     yield path
