@@ -66,13 +66,20 @@ def test_schedules_run_by_default(definitions: dg.Definitions) -> None:
 
 
 def test_importing_is_cheap_and_warns_of_nothing() -> None:
-    code = "import time, sys; import audit_pipelines.definitions; print(time.process_time()); print(*sys.modules)"
+    dagster, _ = _imported("dagster")
+    graph, modules = _imported("audit_pipelines.definitions")
+    # Beside Dagster's own import, which each process pays in any case (1 s here), because a machine that runs tests
+    # is slow or busy. The graph takes 2.4 to 2.9 of it; scikit-learn alone would add 1.5.
+    assert graph < 3.5 * dagster
+    assert {"sklearn", "onnxruntime", "duckdb", "reportlab", "pyarrow", "openai"}.isdisjoint(modules)
+
+
+def _imported(module: str) -> tuple[float, set[str]]:
+    """Return the processor seconds that importing `module` takes, the less of two processes, and what is loaded."""
+    code = f"import time, sys; import {module}; print(time.process_time()); print(*sys.modules)"
     command = [sys.executable, "-W", "error", "-c", code]
-    result = subprocess.run(command, capture_output=True, text=True, check=True)
-    seconds, modules = result.stdout.splitlines()
-    # Processor time, because the machine that runs the tests may be busy; the bound for people is 3 s.
-    assert float(seconds) < 3.0
-    assert {"sklearn", "onnxruntime", "duckdb", "reportlab", "pyarrow"}.isdisjoint(modules.split())
+    printed = [subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(2)]
+    return min(float(text.splitlines()[0]) for text in printed), set(printed[0].splitlines()[1].split())
 
 
 def _drawn(definitions: dg.Definitions) -> str:
