@@ -164,13 +164,13 @@ def listening(*answers: bytes) -> Iterator[tuple[int, list[bytes]]]:
         thread.join(10)
 
 
-HELLO, OFFERS = b"220 here\r\n", b"250-here\r\n250 STARTTLS\r\n"
+HELLO, OFFERS = b"220 here\r\n", b"250-here\r\n250-AUTH PLAIN\r\n250 STARTTLS\r\n"
 
 
 @pytest.mark.parametrize(
     ("answers", "told"),
     [
-        ((HELLO, b"250 here\r\n", b"250 ok\r\n"), "expected it to offer STARTTLS"),
+        ((HELLO, b"250-here\r\n250 AUTH PLAIN\r\n", b"235 ok\r\n", b"250 ok\r\n"), "expected it to offer STARTTLS"),
         ((HELLO, OFFERS, b"454 not now\r\n", b"250 ok\r\n"), "got 454"),
         ((HELLO, OFFERS, b"220 go on\r\n", b"250 in clear\r\n"), "expected TLS, got what is none"),
     ],
