@@ -442,9 +442,15 @@ def test_a_job_that_cannot_be_made_says_why(api: Api, tenant_id: UUID) -> None:
 
 
 def test_a_tenant_has_so_many_jobs_at_most(api: Api, tenant_id: UUID, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "MOST_OPEN", 0)
-    refused = export(api.client(tenant_id), "csv", 503, background=True)
+    monkeypatch.setattr(jobs, "MOST_OPEN", 2)
+    # None of them is made meanwhile.
+    monkeypatch.setattr(jobs, "run_next", lambda *_: False)
+    client = api.client(tenant_id)
+    for _ in range(2):
+        export(client, "csv", 202, background=True)
+    refused = export(client, "csv", 503, background=True)
     assert int(refused.headers["retry-after"]) > 0
+    export(api.client(uuid4()), "csv", 202, background=True)
 
 
 def test_large_exports_go_to_the_background_by_themselves(
