@@ -118,9 +118,11 @@ def _inside(content: bytes) -> Iterator[bytes]:
 def _pdf(content: bytes) -> bytes:
     drawn = []
     for coded in _STREAM.findall(content):
-        stream = coded.strip()
+        written = coded.rstrip()
         try:
-            page = zlib.decompress(base64.a85decode(stream[:-2]) if stream.endswith(b"~>") else stream)
+            # What is compressed may itself end like a line: cut off, the page was not read, one in forty of them.
+            packed = base64.a85decode(written[:-2]) if written.endswith(b"~>") else coded
+            page = zlib.decompressobj().decompress(packed)
         except (ValueError, zlib.error):
             continue
         drawn += [re.sub(rb"\\([()\\])", rb"\1", text) for text in _SHOWN.findall(page)]

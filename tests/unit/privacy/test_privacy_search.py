@@ -4,6 +4,7 @@ import base64
 import gzip
 import json
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
@@ -78,6 +79,17 @@ def test_in_every_container(tmp_path: Path, put: Callable[[Path, bytes], None]) 
     put(path, b"by ada.quist@example.org now")
     assert Needles(["ada.quist@example.org"]).in_file(path)
     assert not Needles(["eve.quist@example.org"]).in_file(path)
+
+
+def test_a_page_is_read_whatever_byte_its_compression_ends_with(tmp_path: Path) -> None:
+    pages = [zlib.compress(f"({number} by ada.quist@example.org) Tj".encode()) for number in range(400)]
+    # The last byte is of a checksum: one page in forty ends with what a line may end with.
+    odd = [page for page in pages if page != page.strip()]
+    assert len({page[-1:] for page in odd}) > 3
+    path = tmp_path / "file"
+    for page, end in ((page, end) for page in odd for end in (b"", b"\n", b"\r\n")):
+        path.write_bytes(b"%PDF-1.7\n1 0 obj\n<< >>\nstream\n" + page + end + b"endstream\nendobj\n")
+        assert Needles(["ada.quist@example.org"]).in_file(path)
 
 
 def test_what_only_looks_like_a_container_is_searched_as_bytes(tmp_path: Path) -> None:
