@@ -6,6 +6,7 @@ import json
 import zipfile
 import zlib
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from urllib.parse import quote
 
@@ -14,6 +15,8 @@ import pytest
 from reportlab.pdfgen.canvas import Canvas
 
 from audit_pipelines.privacy.search import Needles
+from audit_pipelines.reports import fonts
+from audit_pipelines.reports.canvas import TextCanvas
 
 NAME = "Zoë.Quist@example.org"
 NEEDLES = Needles([NAME])
@@ -79,6 +82,27 @@ def test_in_every_container(tmp_path: Path, put: Callable[[Path, bytes], None]) 
     put(path, b"by ada.quist@example.org now")
     assert Needles(["ada.quist@example.org"]).in_file(path)
     assert not Needles(["eve.quist@example.org"]).in_file(path)
+
+
+@pytest.mark.parametrize(
+    "name", ["Ann (Quist", "ET ET", "Zoë Quistmark", "Łukasz Żółw", "Иван Петров", "李小龍", "יעקב כהן"]
+)
+def test_letters_of_any_script_and_case_in_text_and_in_our_documents(tmp_path: Path, name: str) -> None:
+    path, other = tmp_path / "file", Needles([f"{name[:-1]}q"])
+    path.write_text(f"seq,actor\n0,{name.upper()} now\n")
+    assert Needles([name.casefold()]).in_file(path)
+    assert not other.in_file(path)
+    buffer = BytesIO()
+    canvas = TextCanvas(buffer, (300, 300))
+    canvas.setFont(fonts.BODY, 9)
+    canvas.drawString(10, 100, f"by {name} now")
+    canvas.showPage()
+    canvas.drawString(10, 100, "nobody")
+    canvas.showPage()
+    canvas.save()
+    path.write_bytes(buffer.getvalue())
+    assert Needles([name.casefold()]).in_file(path)
+    assert not other.in_file(path)
 
 
 def test_a_page_is_read_whatever_byte_its_compression_ends_with(tmp_path: Path) -> None:
