@@ -27,6 +27,7 @@ from audit_pipelines.cli_lake import verify_lake
 from audit_pipelines.cli_models import models_app, train
 from audit_pipelines.cli_privacy import erase, gdpr_export, holds_app, verify_certificate
 from audit_pipelines.cli_progress import progress_bar
+from audit_pipelines.cli_schedules import schedules_app
 from audit_pipelines.cli_users import users_app
 from audit_pipelines.db.database import Database, reach_database
 from audit_pipelines.errors import AuditError, ConfigurationError, TamperedError, ValidationError
@@ -56,6 +57,7 @@ app.command()(train)
 app.add_typer(models_app, name="models")
 app.add_typer(anomaly_app, name="anomaly")
 app.add_typer(alerts_app, name="alerts")
+app.add_typer(schedules_app, name="schedules")
 archives_app = typer.Typer(help="Months that left the database.", no_args_is_help=True)
 app.add_typer(archives_app, name="archives")
 app.command()(evaluate)

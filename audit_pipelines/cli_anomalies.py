@@ -27,6 +27,10 @@ out = Console()
 err = Console(stderr=True)
 
 Tenant = Annotated[UUID, typer.Option("--tenant", help="The tenant's UUID.")]
+Name = Annotated[str, typer.Option(help="What the destination is called.")]
+Graveness = Annotated[
+    Literal["low", "medium", "high", "critical"], typer.Option(help="Less grave incidents are not sent.")
+]
 FAILED = 1
 
 
@@ -102,11 +106,9 @@ def threshold(
 @alerts_app.command()
 def webhook(
     tenant: Tenant,
-    name: Annotated[str, typer.Option(help="What the destination is called.")],
+    name: Name,
     url: Annotated[str, typer.Option(help="Where alerts are posted to.")],
-    minimum_severity: Annotated[
-        Literal["low", "medium", "high", "critical"], typer.Option(help="Less grave incidents are not sent.")
-    ] = "high",
+    minimum_severity: Graveness = "high",
 ) -> None:
     """Add a webhook. The secret that signs comes from a prompt or standard input; empty: one is made and printed."""
     from audit_pipelines.notify.destinations import add_webhook
@@ -126,6 +128,23 @@ def webhook(
     out.print(f"destination {made} is told of new incidents from {minimum_severity} on", highlight=False)
     if not given:
         print(f"secret: {secret}")  # noqa: T201 - it must come out unwrapped, this once
+
+
+@alerts_app.command()
+def email(
+    tenant: Tenant,
+    name: Name,
+    to: Annotated[str, typer.Option(help="The address that alerts are mailed to, one.")],
+    minimum_severity: Graveness = "high",
+) -> None:
+    """Add a mailbox, which gets each alert as a message through SMTP_HOST."""
+    from audit_pipelines.notify.destinations import add_email
+
+    with open_installation(load_settings()) as installation:
+        made = add_email(
+            installation, tenant, name=name, address=to, minimum_severity=minimum_severity, by=operator()
+        )  # fmt: skip
+    out.print(f"destination {made} is told of new incidents from {minimum_severity} on", highlight=False)
 
 
 @alerts_app.command()

@@ -214,7 +214,7 @@ class Settings(BaseSettings):
     )
 
     smtp_host: str | None = Field(
-        default=None, description="Mail server that reports are sent through; absent: they are made and not sent."
+        default=None, description="Mail server that reports and alerts are sent through; absent: no mail leaves."
     )
     smtp_port: int = Field(
         default=587, ge=1, le=65_535, description="Its port; 465 begins with TLS, every other asks for STARTTLS."

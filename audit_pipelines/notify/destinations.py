@@ -1,6 +1,6 @@
 """Destinations of alerts as they are kept in `audit_integrations`: sealed, configured by people, opened to be used.
 
-The one place that knows all kinds. Slack and e-mail have no client yet: their rows are kept and nothing is sent there.
+The one place that knows all kinds. Slack has no client yet: its rows are kept and nothing is sent there.
 """
 
 import json
@@ -17,8 +17,11 @@ from audit_pipelines.db.queries import query
 from audit_pipelines.errors import AuditError, ConflictError
 from audit_pipelines.installation import Installation
 from audit_pipelines.ledger import sealing
+from audit_pipelines.ledger.entry import normalise_identity
 from audit_pipelines.ledger.event import Event
-from audit_pipelines.notify.alert import Destination
+from audit_pipelines.notify.alert import DeliveryError, Destination
+from audit_pipelines.notify.email import check_address, mail_server
+from audit_pipelines.notify.mailbox import MailboxDestination
 from audit_pipelines.notify.webhook import WebhookDestination
 from audit_pipelines.noting import Said, fault, one_line, store_with_event
 from audit_pipelines.outgoing import check_url
@@ -73,26 +76,35 @@ def add_webhook(
         raise fault("/url", str(error)) from None
     if len(secret) < _SHORTEST_SECRET:
         raise fault("/secret", f"expected at least {_SHORTEST_SECRET} characters")
-    integration_id = uuid4()
-    sealed = sealing.seal(_key(installation, tenant_id), json.dumps({"url": url, "secret": secret}))
-    details = {"kind": "webhook", "name": title, "minimum_severity": minimum_severity, "enabled": True}
-    row = {
-        "tenant_id": tenant_id,
-        "integration_id": integration_id,
-        "kind": "webhook",
-        "name": title,
-        "sealed_config": sealed,
-        "minimum_severity": minimum_severity,
-    }
+    config = {"url": url, "secret": secret}
+    return _add(installation, tenant_id, "webhook", title, config, minimum_severity, by)
 
-    def change(conn: Connection, _: Said) -> UUID:
-        try:
-            conn.execute(query("notify/insert_integration"), row)
-        except psycopg.errors.UniqueViolation:
-            raise ConflictError(f"expected a new name, got {title!r}: the tenant has a destination of it") from None
-        return integration_id
 
-    return store_with_event(installation, tenant_id, _event(integration_id, details, by), change)
+def add_email(
+    installation: Installation,
+    tenant_id: UUID,
+    *,
+    name: str,
+    address: str,
+    minimum_severity: "Severity",
+    by: str,
+) -> UUID:
+    """Keep a mailbox, its address sealed, with the event `audit.integration.configured`; nothing is sent yet.
+
+    Raises:
+        ValidationError: for what is no address, a name with the address in it, or where there is no SMTP_HOST.
+        ConflictError: when the tenant has a destination of this name.
+    """
+    title = one_line(name, "/name")
+    try:
+        checked = check_address(address)
+    except ValueError as error:
+        raise fault("/address", str(error)) from None
+    if checked.casefold() in title.casefold():
+        raise fault("/name", "expected a name without the address: it stays in clear after its owner is erased")
+    if installation.settings.smtp_host is None:
+        raise fault("/address", "expected SMTP_HOST to name a mail server; without one no alert would arrive")
+    return _add(installation, tenant_id, "email", title, {"address": checked}, minimum_severity, by)
 
 
 def set_enabled(installation: Installation, tenant_id: UUID, integration_id: UUID, *, enabled: bool, by: str) -> None:
@@ -124,11 +136,68 @@ def open_destination(installation: Installation, tenant_id: UUID, kind: str, sea
 
     Raises:
         TamperedError: when what is sealed was not sealed here for this tenant.
+        DeliveryError: for a mailbox whose owner was erased, `permanent`, or while there is no SMTP_HOST.
     """
-    if kind != "webhook":
+    if kind not in {"webhook", "email"}:
         return None
     config = json.loads(sealing.unseal(_key(installation, tenant_id), sealed_config))
-    return WebhookDestination(config["url"], config["secret"].encode(), installation.settings.outgoing)
+    if kind == "webhook":
+        return WebhookDestination(config["url"], config["secret"].encode(), installation.settings.outgoing)
+    if "address" not in config:
+        raise DeliveryError("expected an address; its owner was erased", permanent=True)
+    server = mail_server(installation.settings)
+    if server is None:
+        raise DeliveryError("expected SMTP_HOST to name a mail server, as it did when the destination was added")
+    return MailboxDestination(server, config["address"])
+
+
+def mailboxes_named(installation: Installation, tenant_id: UUID, names: frozenset[str]) -> set[str]:
+    """Return the ids of mailboxes whose address is one of some names: what an erasure has to look for."""
+    key = _key(installation, tenant_id)
+    with installation.database.tenant_connection(tenant_id) as conn:
+        rows = conn.execute(query("notify/select_mailboxes")).fetchall()
+    configs = ((integration_id, json.loads(sealing.unseal(key, sealed))) for integration_id, sealed in rows)
+    return {str(one) for one, config in configs if normalise_identity(config.get("address", "")) in names}
+
+
+def forget_mailbox(installation: Installation, tenant_id: UUID, integration_id: UUID) -> None:
+    """Take the address out of a mailbox whose owner was erased, switch it off, and give up what waits for it."""
+    sealed = sealing.seal(_key(installation, tenant_id), json.dumps({}))
+    row = {"tenant_id": tenant_id, "integration_id": integration_id, "sealed_config": sealed}
+    with installation.database.tenant_connection(tenant_id) as conn:
+        conn.execute(query("notify/forget_mailbox"), row)
+    with installation.database.connection("audit_pipeline") as conn:
+        conn.execute(query("notify/give_up"), row)
+
+
+def _add(  # noqa: PLR0917 - the columns of a row
+    installation: Installation,
+    tenant_id: UUID,
+    kind: str,
+    title: str,
+    config: dict[str, str],
+    minimum_severity: "Severity",
+    by: str,
+) -> UUID:
+    integration_id = uuid4()
+    row = {
+        "tenant_id": tenant_id,
+        "integration_id": integration_id,
+        "kind": kind,
+        "name": title,
+        "sealed_config": sealing.seal(_key(installation, tenant_id), json.dumps(config)),
+        "minimum_severity": minimum_severity,
+    }
+
+    def change(conn: Connection, _: Said) -> UUID:
+        try:
+            conn.execute(query("notify/insert_integration"), row)
+        except psycopg.errors.UniqueViolation:
+            raise ConflictError(f"expected a new name, got {title!r}: the tenant has a destination of it") from None
+        return integration_id
+
+    details = {"kind": kind, "name": title, "minimum_severity": minimum_severity, "enabled": True}
+    return store_with_event(installation, tenant_id, _event(integration_id, details, by), change)
 
 
 def _key(installation: Installation, tenant_id: UUID) -> bytes:

@@ -199,6 +199,8 @@ def _told(server: MailServer) -> Iterator[None]:
         raise DeliveryError(f"{where}: expected it to accept a connection, got {error.smtp_code}") from None
     except ssl.SSLCertVerificationError as error:
         raise DeliveryError(f"{where}: expected a certificate that verifies, got {error.verify_message}") from None
+    except ssl.SSLError as error:
+        raise DeliveryError(f"{where}: expected TLS, got what is none ({error.reason or 'no reason given'})") from None
     except smtplib.SMTPNotSupportedError:
         raise DeliveryError(f"{where}: expected it to offer STARTTLS and AUTH, got neither or one of them") from None
     except TimeoutError:

@@ -25,6 +25,7 @@ from audit_pipelines.ledger import sealing
 from audit_pipelines.ledger.archives import ArchiveFolder
 from audit_pipelines.ledger.entry import names_of, normalise_identity
 from audit_pipelines.ledger.erasure import FoundCopy
+from audit_pipelines.notify.destinations import mailboxes_named
 from audit_pipelines.privacy import archived
 from audit_pipelines.privacy.search import Needles
 from audit_pipelines.settings import Settings
@@ -144,7 +145,7 @@ def plan(case: Case) -> list[FoundCopy]:
 
 
 def copies_naming(installation: Installation, tenant_id: UUID, ref: UUID, identity: str) -> list[FoundCopy]:
-    """Return what names a person in clear, files of the home and recipients, and their account.
+    """Return what names a person in clear, files of the home, recipients and mailboxes, and their account.
 
     Asked while the name is known.
     """
@@ -160,6 +161,8 @@ def copies_naming(installation: Installation, tenant_id: UUID, ref: UUID, identi
         found = set(conn.execute(query("privacy/select_accounts"), asked).fetchall())
     reports = recipients_named(installation, tenant_id, frozenset({normalise_identity(identity)}))
     found |= {("scheduled_report", report_id) for report_id in reports}
+    mailboxes = mailboxes_named(installation, tenant_id, frozenset({normalise_identity(identity)}))
+    found |= {("alert_destination", integration_id) for integration_id in mailboxes}
     return files + [FoundCopy(kind, key, None) for kind, key in sorted(found)]
 
 

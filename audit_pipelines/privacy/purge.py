@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final, Literal
+from uuid import UUID
 
 from audit_pipelines.db.queries import query
 from audit_pipelines.derive import lineage
@@ -31,6 +32,7 @@ from audit_pipelines.lake.redaction import redact_part
 from audit_pipelines.ledger import sealing, verify_evidence
 from audit_pipelines.ledger.entry import normalise_identity
 from audit_pipelines.ledger.erasure import REQUEST
+from audit_pipelines.notify.destinations import forget_mailbox
 from audit_pipelines.privacy.copies import FILE, NAMING, REPORTS, UNNAMED, VAULT, Case, bounds
 
 Action = Literal["rebuilt", "purged", "kept"]
@@ -319,6 +321,11 @@ def _scheduled_report(case: Case, key: str) -> Done:
     )
 
 
+def _alert_destination(case: Case, key: str) -> Done:
+    forget_mailbox(case.installation, case.tenant_id, UUID(key))
+    return Done("purged", "the person's address was deleted, and no alert goes there any more", None)
+
+
 def _rebuilt(case: Case, key: str, reason: str) -> Done:
     path = case.installation.settings.home / key
     return Done("rebuilt", reason, lineage.file_digest(path) if path.exists() else None)
@@ -350,6 +357,7 @@ STEPS: Final[Mapping[str, Callable[[Case, str], Done]]] = {
     FILE: _file,
     "account": _account,
     "scheduled_report": _scheduled_report,
+    "alert_destination": _alert_destination,
 }
 """By kind, in the order in which they are made of each other."""
 

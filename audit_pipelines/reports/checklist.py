@@ -45,8 +45,14 @@ def render_checklist(checked_at: datetime, lines: Sequence[Line]) -> bytes:
     with ONE_DOCUMENT:
         buffer = BytesIO()
         canvas = TextCanvas(buffer, (PAGE_WIDTH, PAGE_HEIGHT))
-        canvas.setTitle("Deployment checklist")
-        canvas.setCreator("audit_pipelines")
+        canvas.describe(
+            title=f"Deployment checklist, {words.second(checked_at)}",
+            subject="Deployment checklist, executed against the running system",
+            author="audit_pipelines",
+            keywords=["checklist", "audit trail"],
+            made_at=checked_at,
+        )
+        canvas.showOutline()
         sheet = Sheet(canvas, _decorate)
         sheet.skip(_TITLE.size)
         sheet.line(MARGIN, sheet.y, "Deployment checklist", _TITLE)

@@ -44,7 +44,7 @@ class Inbox:
             envelope.rcpt_tos.append(address)
         return said
 
-    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802 - the library's name
+    async def handle_DATA(self, server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802 - the library's name
         said = self.data(envelope.content)
         if said == HANG:
             await asyncio.sleep(30)
@@ -55,20 +55,24 @@ class Inbox:
             self.messages.append(email.message_from_bytes(envelope.content, policy=email.policy.default))
             self.bodies.append(envelope.content)
             self.recipients += envelope.rcpt_tos
-            self.under_tls.append(session.ssl is not None)
+            self.under_tls.append(server.transport.get_extra_info("ssl_object") is not None)
         return said
 
 
 @contextmanager
-def receiving(tls: ssl.SSLContext | None = None, *, size: int = 33_554_432) -> Iterator[Inbox]:
-    """Run a server on a free port of this machine; with `tls` it offers STARTTLS and takes nothing before."""
+def receiving(tls: ssl.SSLContext | None = None, *, implicit: bool = False, size: int = 33_554_432) -> Iterator[Inbox]:
+    """Run a server on a free port of this machine; with `tls` it offers STARTTLS and takes nothing before.
+
+    With `implicit` it speaks TLS from the first byte instead (SMTPS).
+    """
     inbox = Inbox(port=free_port())
     controller = Controller(
         inbox,
         hostname="127.0.0.1",
         port=inbox.port,
-        tls_context=tls,
-        require_starttls=tls is not None,
+        ssl_context=tls if implicit else None,
+        tls_context=None if implicit else tls,
+        require_starttls=tls is not None and not implicit,
         data_size_limit=size,
     )
     controller.start()
@@ -78,8 +82,11 @@ def receiving(tls: ssl.SSLContext | None = None, *, size: int = 33_554_432) -> I
         controller.stop()
 
 
-def own_authority(folder: Path, host: str = "127.0.0.1") -> tuple[Path, ssl.SSLContext]:
-    """Return the file of a new issuer's certificate, and a server's context with a certificate for `host` by it."""
+def own_authority(folder: Path, host: str = "127.0.0.1", *, days: int = 1) -> tuple[Path, ssl.SSLContext]:
+    """Return the file of a new issuer's certificate, and a server's context with a certificate for `host` by it.
+
+    The server's is valid for so many days; below 0 it has ended.
+    """
     issuer_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "the test's issuer")])
     now = datetime.datetime.now(datetime.UTC)
@@ -91,8 +98,8 @@ def own_authority(folder: Path, host: str = "127.0.0.1") -> tuple[Path, ssl.SSLC
             .issuer_name(issuer)
             .public_key(public)
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(hours=1))
-            .not_valid_after(now + datetime.timedelta(days=1))
+            .not_valid_before(now - datetime.timedelta(days=9))
+            .not_valid_after(now + datetime.timedelta(days=1 if is_issuer else days))
             .add_extension(x509.BasicConstraints(ca=is_issuer, path_length=None), critical=True)
         )
         if not is_issuer:

@@ -302,6 +302,8 @@ def test_an_export_ends_where_the_ledger_did_when_it_was_asked_for(installation:
         installation,
         making.order(installation, tenant_id, "ndjson", Selection(newest_first=False), {}, by="x", with_names=False),
     )
+    # Asked for, not yet begun: where reading begins is no end either.
+    fill(installation, tenant_id, 30)
     pieces = iter(one)
     lines = next(pieces)
     fill(installation, tenant_id, 30)
@@ -440,9 +442,15 @@ def test_a_job_that_cannot_be_made_says_why(api: Api, tenant_id: UUID) -> None:
 
 
 def test_a_tenant_has_so_many_jobs_at_most(api: Api, tenant_id: UUID, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "MOST_OPEN", 0)
-    refused = export(api.client(tenant_id), "csv", 503, background=True)
+    monkeypatch.setattr(jobs, "MOST_OPEN", 2)
+    # None of them is made meanwhile.
+    monkeypatch.setattr(jobs, "run_next", lambda *_: False)
+    client = api.client(tenant_id)
+    for _ in range(2):
+        export(client, "csv", 202, background=True)
+    refused = export(client, "csv", 503, background=True)
     assert int(refused.headers["retry-after"]) > 0
+    export(api.client(uuid4()), "csv", 202, background=True)
 
 
 def test_large_exports_go_to_the_background_by_themselves(

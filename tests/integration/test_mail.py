@@ -4,6 +4,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -118,22 +119,82 @@ def test_nobody_there() -> None:
     assert not caught.value.permanent
 
 
-def test_tls_is_verified(tmp_path: Path) -> None:
+@pytest.mark.parametrize("implicit", [False, True], ids=["starttls", "smtps"])
+def test_tls_is_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, implicit: bool) -> None:
     roots, context = own_authority(tmp_path)
-    with receiving(context) as inbox:
+    with receiving(context, implicit=implicit) as inbox:
+        if implicit:
+            # Port 465 is for root alone.
+            monkeypatch.setattr("audit_pipelines.notify.email.SMTPS_PORT", inbox.port)
         trusting = server_at(inbox.port, use_tls=True, ca_file=roots)
         trusting.send(mail())
-        with pytest.raises(DeliveryError, match="certificate that verifies"):
+        with pytest.raises(DeliveryError, match="certificate that verifies, got unable to get local issuer"):
             replace(trusting, ca_file=None).send(mail())
-        with pytest.raises(DeliveryError, match="certificate that verifies"):
+        with pytest.raises(DeliveryError, match="certificate that verifies, got Hostname mismatch"):
             replace(trusting, host="localhost").send(mail())
         assert inbox.under_tls == [True]
+    roots, context = own_authority(tmp_path, days=-1)
+    with receiving(context, implicit=implicit) as inbox:
+        if implicit:
+            monkeypatch.setattr("audit_pipelines.notify.email.SMTPS_PORT", inbox.port)
+        with pytest.raises(DeliveryError, match="certificate that verifies, got certificate has expired") as caught:
+            server_at(inbox.port, use_tls=True, ca_file=roots).send(mail())
+        assert (inbox.messages, caught.value.permanent) == ([], False)
 
 
-def test_without_starttls_nothing_is_said(inbox: Inbox) -> None:
-    with pytest.raises(DeliveryError, match="STARTTLS"):
-        server_at(inbox.port, use_tls=True).send(mail())
-    assert inbox.messages == []
+@contextmanager
+def listening(*answers: bytes) -> Iterator[tuple[int, list[bytes]]]:
+    """Answer one client line by line as told, the first answer unasked; yield the port and what the client said."""
+    said: list[bytes] = []
+
+    def talk(listener: socket.socket) -> None:
+        peer, _ = listener.accept()
+        peer.settimeout(5)
+        with peer, suppress(OSError):
+            for answer in answers:
+                peer.sendall(answer)
+                said.append(peer.recv(4_096))
+            while more := peer.recv(4_096):
+                said.append(more)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=talk, args=[listener])
+        thread.start()
+        yield listener.getsockname()[1], said
+        thread.join(10)
+
+
+HELLO, OFFERS = b"220 here\r\n", b"250-here\r\n250-AUTH PLAIN\r\n250 STARTTLS\r\n"
+
+
+@pytest.mark.parametrize(
+    ("answers", "told"),
+    [
+        ((HELLO, b"250-here\r\n250 AUTH PLAIN\r\n", b"235 ok\r\n", b"250 ok\r\n"), "expected it to offer STARTTLS"),
+        ((HELLO, OFFERS, b"454 not now\r\n", b"250 ok\r\n"), "got 454"),
+        ((HELLO, OFFERS, b"220 go on\r\n", b"250 in clear\r\n"), "expected TLS, got what is none"),
+    ],
+    ids=["not offered", "refused", "clear text after it"],
+)
+def test_where_tls_was_asked_for_nothing_is_said_in_clear(answers: tuple[bytes, ...], told: str) -> None:
+    with listening(*answers) as (port, said):
+        server = server_at(port, use_tls=True, user="audit", password="secret-of-the-mail")
+        with pytest.raises(DeliveryError, match=told) as caught:
+            server.send(mail())
+    assert not caught.value.permanent
+    heard = b"".join(said)
+    assert heard.startswith(b"ehlo")
+    assert not [word for word in (b"AUTH", b"MAIL", b"ann@", b"secret", b"YXVkaXQ") if word in heard]
+
+
+def test_on_the_port_of_smtps_a_server_without_tls_is_told_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    with listening(HELLO, OFFERS) as (port, said):
+        monkeypatch.setattr("audit_pipelines.notify.email.SMTPS_PORT", port)
+        with pytest.raises(DeliveryError, match="expected TLS, got what is none"):
+            server_at(port, use_tls=True, user="audit", password="secret-of-the-mail").send(mail())
+    # A handshake, and nothing that a mail server would understand.
+    assert said[0].startswith(b"\x16\x03")
+    assert b"ehlo" not in b"".join(said)
 
 
 @pytest.mark.parametrize("fields", [{"most_bytes": 5_000}, {}])

@@ -4,7 +4,9 @@ import base64
 import gzip
 import json
 import zipfile
+import zlib
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from urllib.parse import quote
 
@@ -13,6 +15,8 @@ import pytest
 from reportlab.pdfgen.canvas import Canvas
 
 from audit_pipelines.privacy.search import Needles
+from audit_pipelines.reports import fonts
+from audit_pipelines.reports.canvas import TextCanvas
 
 NAME = "Zoë.Quist@example.org"
 NEEDLES = Needles([NAME])
@@ -78,6 +82,38 @@ def test_in_every_container(tmp_path: Path, put: Callable[[Path, bytes], None]) 
     put(path, b"by ada.quist@example.org now")
     assert Needles(["ada.quist@example.org"]).in_file(path)
     assert not Needles(["eve.quist@example.org"]).in_file(path)
+
+
+@pytest.mark.parametrize(
+    "name", ["Ann (Quist", "ET ET", "Zoë Quistmark", "Łukasz Żółw", "Иван Петров", "李小龍", "יעקב כהן"]
+)
+def test_letters_of_any_script_and_case_in_text_and_in_our_documents(tmp_path: Path, name: str) -> None:
+    path, other = tmp_path / "file", Needles([f"{name[:-1]}q"])
+    path.write_text(f"seq,actor\n0,{name.upper()} now\n")
+    assert Needles([name.casefold()]).in_file(path)
+    assert not other.in_file(path)
+    buffer = BytesIO()
+    canvas = TextCanvas(buffer, (300, 300))
+    canvas.setFont(fonts.BODY, 9)
+    canvas.drawString(10, 100, f"by {name} now")
+    canvas.showPage()
+    canvas.drawString(10, 100, "nobody")
+    canvas.showPage()
+    canvas.save()
+    path.write_bytes(buffer.getvalue())
+    assert Needles([name.casefold()]).in_file(path)
+    assert not other.in_file(path)
+
+
+def test_a_page_is_read_whatever_byte_its_compression_ends_with(tmp_path: Path) -> None:
+    pages = [zlib.compress(f"({number} by ada.quist@example.org) Tj".encode()) for number in range(400)]
+    # The last byte is of a checksum: one page in forty ends with what a line may end with.
+    odd = [page for page in pages if page != page.strip()]
+    assert len({page[-1:] for page in odd}) > 3
+    path = tmp_path / "file"
+    for page, end in ((page, end) for page in odd for end in (b"", b"\n", b"\r\n")):
+        path.write_bytes(b"%PDF-1.7\n1 0 obj\n<< >>\nstream\n" + page + end + b"endstream\nendobj\n")
+        assert Needles(["ada.quist@example.org"]).in_file(path)
 
 
 def test_what_only_looks_like_a_container_is_searched_as_bytes(tmp_path: Path) -> None:

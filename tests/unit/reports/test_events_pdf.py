@@ -104,6 +104,9 @@ def test_metadata_language_and_outline(target):
     content = target.read_bytes()
     assert b"/Title (Denied sign-ins: Northwind Clinics, 16 November 2026 to 22 November 2026 \\(UTC\\))" in content
     assert b"/Lang (en-GB)" in content
+    assert b"/DisplayDocTitle true" in content
+    # Nothing claims a structure that is not there.
+    assert b"/MarkInfo" not in content
     assert b'<dc:title><rdf:Alt><rdf:li xml:lang="x-default">Denied sign-ins: Northwind Clinics' in content
     titles = re.findall(rb"/Title \(([^)]*)\)", content)
     assert titles[1:] == [

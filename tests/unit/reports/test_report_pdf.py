@@ -90,6 +90,9 @@ def test_metadata_language_and_outline(sample):
     assert b"/Author (audit_pipelines 0.1.0)" in content
     assert b"/CreationDate (D:20261123080000+00'00')" in content
     assert b"/Lang (en-GB)" in content
+    assert b"/DisplayDocTitle true" in content
+    # Nothing claims a structure that is not there.
+    assert b"/MarkInfo" not in content
     for section in (b"Summary", b"Anomalies", b"Activity", b"Models and data", b"Controls", b"Integrity"):
         assert b"/Title (" + section + b")" in content
 
