@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -107,12 +107,10 @@ def home(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def living(home: Path, embedder_graph: Path) -> Iterator[Installation]:
+def living(home: Path, lend_embedder: Callable[[Settings], None]) -> Iterator[Installation]:
     """A materialised home with a person in it, and everything made of them that the product makes."""
     settings = Settings(_env_file=None, audit_home=home)
-    cache = settings.storage_dir / "embedders"
-    cache.mkdir(parents=True)
-    (cache / embedder_graph.name).hardlink_to(embedder_graph)
+    lend_embedder(settings)
     begin = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(days=3)
     story = generate(3, begin, days=4, people=24, services=8).events[:500]
     with open_installation(settings) as installation:
