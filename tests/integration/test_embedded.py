@@ -61,7 +61,7 @@ def test_no_parent_folder_changes_its_mode(home: Path) -> None:
     assert modes(home.parent) == before
 
 
-@pytest.mark.parametrize("name", ["with space", "it's", "ünïcode", "a,b", "x" * 120])
+@pytest.mark.parametrize("name", ["it's, with a space, ünïcode", "x" * 120])
 def test_a_home_may_have_any_name(tmp_path: Path, name: str) -> None:
     server = EmbeddedPostgres(tmp_path / name, durable=False)
     server.start()
