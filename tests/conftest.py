@@ -18,9 +18,29 @@ from audit_pipelines.keyring import open_keyring
 from audit_pipelines.settings import Settings
 
 TEMPLATE = "audit_template"
+# Files are handed out whole to processes that run beside each other (`make test`): what takes longest begins first, or
+# one process ends minutes after the others.
+LONGEST_FIRST = (
+    "test_erasure_of_a_home.py",
+    "test_up.py",
+    "test_runs.py",
+    "test_search_quality.py",
+    "test_leaks.py",
+    "test_secrets.py",
+    "test_ledger_machine.py",
+    "test_crash_matrix.py",
+    "test_purge_in_steps.py",
+    "test_tenant_isolation.py",
+)
 
 # A key in somebody's shell chooses a server, and tests would send it texts.
 os.environ.pop("OPENAI_API_KEY", None)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first; the others and the tests of each keep their order."""
+    places = {name: place for place, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))
 
 
 @pytest.fixture(scope="session")
