@@ -35,8 +35,9 @@ up: $(STAMP) ## run everything: Postgres, API, Dagster
 
 test: $(STAMP) ## all tests
 	@$(BIN)/pytest tests/unit tests/property -n 2
-	@# Three at once on two cores: a third of the time they wait for processes, disks and clocks.
-	@$(BIN)/pytest tests/integration tests/pipeline tests/detection -n 3 --dist loadfile
+	@# Three at once on two cores: a third of the time they wait for processes, disks and clocks. In the order of
+	@# tests/conftest.py, longest first: xdist's own begins with files of many tests, and the longest have few.
+	@$(BIN)/pytest tests/integration tests/pipeline tests/detection -n 3 --dist loadfile --no-loadscope-reorder
 
 test-unit: $(STAMP) ## the tests that need no database
 	@$(BIN)/pytest tests/unit tests/property

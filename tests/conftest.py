@@ -1,5 +1,6 @@
 """Fixtures for every kind of test: a fresh installation over a real Postgres, and the real audit logs where present."""
 
+import fcntl
 import os
 import uuid
 from collections.abc import Callable, Iterator
@@ -12,13 +13,34 @@ from psycopg import sql
 from audit_pipelines.db.database import Database, ensure_database
 from audit_pipelines.db.embedded import EmbeddedPostgres
 from audit_pipelines.installation import Installation, assemble
+from audit_pipelines.intelligence.embed import MiniLMEmbedder
 from audit_pipelines.keyring import open_keyring
 from audit_pipelines.settings import Settings
 
 TEMPLATE = "audit_template"
+# Files are handed out whole to processes that run beside each other (`make test`): what takes longest begins first, or
+# one process ends minutes after the others.
+LONGEST_FIRST = (
+    "test_erasure_of_a_home.py",
+    "test_up.py",
+    "test_runs.py",
+    "test_search_quality.py",
+    "test_leaks.py",
+    "test_secrets.py",
+    "test_ledger_machine.py",
+    "test_crash_matrix.py",
+    "test_purge_in_steps.py",
+    "test_tenant_isolation.py",
+)
 
 # A key in somebody's shell chooses a server, and tests would send it texts.
 os.environ.pop("OPENAI_API_KEY", None)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first; the others and the tests of each keep their order."""
+    places = {name: place for place, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))
 
 
 @pytest.fixture(scope="session")
@@ -90,6 +112,33 @@ def installation(settings: Settings, database: Database) -> Installation:
 def tenant_id() -> uuid.UUID:
     """A tenant nobody has used."""
     return uuid.uuid4()
+
+
+@pytest.fixture(scope="session")
+def embedder_graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The ONNX graph, which takes 4 s to write: one for all processes of a run."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    cache = folder / "embedder"
+    cache.mkdir(exist_ok=True)
+    with (folder / "embedder.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not [*cache.glob("*.onnx")]:
+            MiniLMEmbedder(cache).encode(["warm"])
+    return next(cache.glob("*.onnx"))
+
+
+@pytest.fixture(scope="session")
+def lend_embedder(embedder_graph: Path) -> Callable[[Settings], None]:
+    """What puts the graph into a home before anything there embeds."""
+
+    def lend(settings: Settings) -> None:
+        cache = settings.storage_dir / "embedders"
+        cache.mkdir(parents=True)
+        (cache / embedder_graph.name).hardlink_to(embedder_graph)
+
+    return lend
 
 
 class _Borrowed(EmbeddedPostgres):

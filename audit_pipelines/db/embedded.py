@@ -163,6 +163,9 @@ class EmbeddedPostgres:
                     "--locale-provider=builtin",
                     "--builtin-locale=C.UTF-8",
                     "--auth=scram-sha-256",
+                    # Stretching slows down who guesses, and nobody guesses 256 random bits; 4,096 rounds made every
+                    # connection 11 ms instead of 5, and Dagster opens 718 of them in one full refresh.
+                    "--set=scram_iterations=1",
                     f"--pwfile={copy.name}",
                     "--no-instructions",
                 ],

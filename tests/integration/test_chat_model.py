@@ -12,6 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from audit_pipelines.errors import ChatModelError
+from audit_pipelines.intelligence.answer import chat_model
 from audit_pipelines.intelligence.answer.chat import ChatAnswerer
 from audit_pipelines.intelligence.answer.chat_model import MAX_CHARACTERS, ChatModel, Message
 from audit_pipelines.intelligence.answer.compose import compose
@@ -241,35 +242,45 @@ def test_what_needs_somebody_is_not_asked_again(world: World, status: int, body:
     assert len(world.chat.asked) == 1
 
 
+@pytest.fixture
+def quarter_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the rest to what comes before and after the model: on a busy machine a tenth of a second is not enough."""
+    assert chat_model._SHARE_OF_TIME <= 0.9
+    monkeypatch.setattr(chat_model, "_SHARE_OF_TIME", 0.25)
+
+
+@pytest.mark.usefixtures("quarter_of_the_time")
 @pytest.mark.parametrize("fault", ["hang", "stall", "slow head", "slow body"])
 def test_the_composed_answer_comes_before_the_time_is_over(world: World, fault: str) -> None:
     world.chat.server.fault = fault
-    model = world.model(timeout_s=1.0, max_retries=5)
+    model = world.model(timeout_s=2.0, max_retries=5)
     started = time.monotonic()
     answer = world.answer(model)
-    assert time.monotonic() - started < 1.0
+    assert time.monotonic() - started < 2.0
     assert_composed(answer, "OPENAI_TIMEOUT")
 
 
+@pytest.mark.usefixtures("quarter_of_the_time")
 def test_tries_and_pauses_share_one_time(world: World) -> None:
     world.chat.next += [(503, {"Retry-After": "0"}, b"")] * 200
-    model = world.model(timeout_s=1.5, max_retries=20, sleep=lambda _: time.sleep(0.2))
+    model = world.model(timeout_s=8.0, max_retries=20, sleep=lambda _: time.sleep(0.2))
     started = time.monotonic()
     assert_composed(world.answer(model), "chat model some-model")
-    assert time.monotonic() - started < 1.5
-    assert 1 < len(world.chat.asked) < 10
+    assert time.monotonic() - started < 8.0
+    assert 1 < len(world.chat.asked) < 15
 
 
+@pytest.mark.usefixtures("quarter_of_the_time")
 def test_a_second_try_has_what_time_the_first_one_left(world: World) -> None:
     def sleep(_: float) -> None:
         time.sleep(0.4)
         world.chat.server.fault = "hang"
 
     world.chat.next.append((503, {"Retry-After": "0"}, b""))
-    model = world.model(timeout_s=1.5, sleep=sleep)
+    model = world.model(timeout_s=4.0, sleep=sleep)
     started = time.monotonic()
     assert_composed(world.answer(model), "OPENAI_TIMEOUT")
-    assert time.monotonic() - started < 1.5
+    assert time.monotonic() - started < 4.0
 
 
 def test_a_body_cut_short_is_no_answer(world: World) -> None:

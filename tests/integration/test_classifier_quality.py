@@ -11,8 +11,8 @@ from benchmarks.classifiers import category_figures, category_lines, read_labell
 
 
 @pytest.fixture(scope="module")
-def embedder(tmp_path_factory: pytest.TempPathFactory) -> MiniLMEmbedder:
-    return MiniLMEmbedder(tmp_path_factory.mktemp("embedders"))
+def embedder(embedder_graph: Path) -> MiniLMEmbedder:
+    return MiniLMEmbedder(embedder_graph.parent)
 
 
 def test_the_labels_by_hand_are_varied_and_of_the_closed_set() -> None:

@@ -12,6 +12,7 @@ from uuid import UUID
 
 import psycopg
 import pytest
+from forked_commands import run_command
 
 from audit_pipelines.db.embedded import EmbeddedPostgres
 from audit_pipelines.ledger import verify_certificate
@@ -30,17 +31,13 @@ class Home:
     def run(
         self, *arguments: str | Path, expect: int = 0, variables: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "audit_pipelines", *map(str, arguments)]
         environment = {
             name: value for name, value in os.environ.items() if not name.startswith(("AUDIT_", "DATABASE_"))
         }
-        result = subprocess.run(
-            command,
-            env=environment | {"AUDIT_HOME": str(self.path), "COLUMNS": "200"} | dict(variables or {}),
+        result = run_command(
+            [*map(str, arguments)],
+            environment=environment | {"AUDIT_HOME": str(self.path), "COLUMNS": "200"} | dict(variables or {}),
             cwd=self.path.parent,
-            capture_output=True,
-            text=True,
-            check=False,
         )
         assert result.returncode == expect, f"{arguments}: {result.stdout}\n{result.stderr}"
         return result
@@ -114,7 +111,7 @@ def imported(home: Home, events_file: Path) -> Iterator[Home]:
     first = home.run("import", "ndjson", events_file, "--tenant", TENANT)
     assert f"{EVENTS} stored, 0 already there, 0 refused" in first.stdout
     # Commands join a server that runs already, which saves each of them starting and stopping one.
-    server = EmbeddedPostgres(home.path)
+    server = EmbeddedPostgres(home.path, durable=False)
     server.start()
     yield home
     server.release()

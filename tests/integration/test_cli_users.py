@@ -1,12 +1,11 @@
 """`audit-pipelines users …` as an administrator uses it: real processes over a real home."""
 
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from forked_commands import run_command
 
 from audit_pipelines.db.embedded import EmbeddedPostgres
 
@@ -19,7 +18,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     path = tmp_path_factory.mktemp("cli-users") / "home"
     users(path, "list")  # The first command makes the home's keys, which a cluster without keys would refuse.
     # Later commands join a server that runs already, which saves each of them starting and stopping one.
-    server = EmbeddedPostgres(path)
+    server = EmbeddedPostgres(path, durable=False)
     server.start()
     yield path
     server.destroy()
@@ -27,14 +26,11 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 def users(home: Path, *arguments: str, password: str = "", expect: int = 0) -> str:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("AUDIT_", "DATABASE_"))}
-    result = subprocess.run(
-        [sys.executable, "-m", "audit_pipelines", "users", *arguments, "--tenant", TENANT],
-        env=environment | {"AUDIT_HOME": str(home), "COLUMNS": "200"},
+    result = run_command(
+        ["users", *arguments, "--tenant", TENANT],
+        environment=environment | {"AUDIT_HOME": str(home), "COLUMNS": "200"},
         cwd=home.parent,
-        input=password and f"{password}\n",
-        capture_output=True,
-        text=True,
-        check=False,
+        typed=password and f"{password}\n",
     )
     assert result.returncode == expect, f"{arguments}: {result.stdout}\n{result.stderr}"
     if password:

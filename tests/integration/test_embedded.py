@@ -32,6 +32,11 @@ def test_it_starts_is_shared_stops_and_keeps_its_data(home: Path) -> None:
     try:
         with psycopg.connect(first.conninfo(user="postgres", password=first.password, dbname="postgres")) as conn:
             conn.execute("create table kept (value int)")
+            # One round is enough for a password nobody can guess: 32 random bytes.
+            assert len(first.password) >= 43
+            assert conn.execute(
+                "select split_part(rolpassword, ':', 1) from pg_authid where rolpassword is not null"
+            ).fetchall() == [("SCRAM-SHA-256$1",)]
         second.start()
         first.release()
         conninfo = second.conninfo(user="postgres", password=second.password, dbname="postgres")
@@ -56,7 +61,7 @@ def test_no_parent_folder_changes_its_mode(home: Path) -> None:
     assert modes(home.parent) == before
 
 
-@pytest.mark.parametrize("name", ["with space", "it's", "ünïcode", "a,b", "x" * 120])
+@pytest.mark.parametrize("name", ["it's, with a space, ünïcode", "x" * 120])
 def test_a_home_may_have_any_name(tmp_path: Path, name: str) -> None:
     server = EmbeddedPostgres(tmp_path / name, durable=False)
     server.start()

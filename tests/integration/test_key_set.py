@@ -202,12 +202,13 @@ def test_the_loop_goes_on_while_keys_are_fetched(server: Server) -> None:
         server.fault = "slow body"
         authenticate = Authenticator(SECRET, EXPECTED, keys_of(server, Clock(), timeout_s=1.0))
         waiting = asyncio.create_task(status_of(authenticate, bearer("RS256")))
-        longest, last = 0.0, time.perf_counter()
+        rounds = 0
         while not waiting.done():
             await asyncio.sleep(0.005)
-            longest, last = max(longest, time.perf_counter() - last), time.perf_counter()
+            rounds += 1
         assert waiting.result() == 503
-        assert longest < 0.5
+        # 200 on a quiet machine; one that stands still for the second of the fetch goes round once or twice.
+        assert rounds > 10
 
     anyio.run(run)
 

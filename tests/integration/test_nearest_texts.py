@@ -108,8 +108,9 @@ def test_the_time_does_not_depend_on_what_others_have(database: Database, conn: 
     fill(conn, THEM, OTHERS, 2)
     conn.execute("analyze audit_embeddings")
     beside = min(median_ms() for _ in range(3))
-    # Thirty times the rows: reading them would show as many times over. Two other tests' load must not.
-    assert beside < 2.5 * alone + 2, (alone, beside)
+    # Thirty times the rows: reading them would show as many times over. Other tests' load, which may come with the
+    # second half alone, must not.
+    assert beside < 6 * alone + 2, (alone, beside)
 
 
 def test_the_plan_touches_the_tenants_own_rows_alone(database: Database, conn: psycopg.Connection) -> None:

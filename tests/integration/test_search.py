@@ -62,8 +62,10 @@ class World:
 def world(
     tmp_path_factory: pytest.TempPathFactory,
     fresh_database: Callable[[Settings], AbstractContextManager[Database]],
+    lend_embedder: Callable[[Settings], None],
 ) -> Iterator[World]:
     settings = Settings(_env_file=None, audit_home=tmp_path_factory.mktemp("search") / "home")
+    lend_embedder(settings)
     with fresh_database(settings) as database:
         installation = assemble(settings, open_keyring(settings), database)
         a, b = UUID(int=0xAAAA << 100), UUID(int=0xBBBB << 100)

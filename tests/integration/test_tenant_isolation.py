@@ -43,6 +43,9 @@ SUBSETS: Final = [
     frozenset(chosen) for size in range(len(PERMISSIONS) + 1) for chosen in itertools.combinations(PERMISSIONS, size)
 ]
 FEW: Final = [subset for subset in SUBSETS if len(subset) in {0, 1, len(PERMISSIONS)}]
+# Of the sets that let somebody in, those that say how a permission acts alone, beside each other one and with all:
+# the 24 others of each operation took three quarters of the time to answer as these eight do.
+TELLING: Final = [subset for subset in SUBSETS if len(subset) in {0, 1, 2, len(PERMISSIONS)}]
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 WORD: Final = re.compile(r"[0-9A-Za-z_-]{8,}")
 MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\d")
@@ -90,7 +93,7 @@ class Matrix:
 
     def judge(self, world: World) -> list[str]:
         """Return every case that failed or leaks; prints one line for each line of the table."""
-        secrets = {side.name: secrets_of(world, world.other(side)) for side in (world.a, world.b)}
+        secrets = secrets_of(world)
         wrong = []
         lines: dict[str, Counter[str]] = {}
         for case in self.seen:
@@ -143,8 +146,8 @@ def relations(world: World) -> list[tuple[str, bool]]:
         ).fetchall()
 
 
-def secrets_of(world: World, side: Side) -> frozenset[str]:
-    """Return the words of a tenant's rows that are not the other tenant's words."""
+def secrets_of(world: World) -> dict[str, frozenset[str]]:
+    """Return for each tenant the words of the other one's rows that are not its own words."""
     found: dict[UUID, set[str]] = {world.a.tenant_id: set(), world.b.tenant_id: set()}
     with world.installation.database.connect_admin() as conn:
         for name, has_tenant in relations(world):
@@ -154,7 +157,9 @@ def secrets_of(world: World, side: Side) -> frozenset[str]:
             for tenant_id, row in conn.execute(statement):
                 if tenant_id in found:
                     found[tenant_id].update(words(json.loads(row)))
-    return frozenset(found[side.tenant_id] - found[world.other(side).tenant_id])
+    return {
+        side.name: frozenset(found[world.other(side).tenant_id] - found[side.tenant_id]) for side in (world.a, world.b)
+    }
 
 
 def leaks(text: str, other: Side, secrets: frozenset[str]) -> set[str]:
@@ -312,7 +317,7 @@ async def ask(
 
 
 async def go_through(world: World, matrix: Matrix) -> None:
-    """Ask every operation with every set of permissions, and every other method, as both tenants."""
+    """Ask every operation with every set of permissions that is refused and those that tell, and every other method."""
     tokens = {
         (side.name, subset, session): token(world, side, subset, side.session if session else None)
         for side, subset, session in itertools.product((world.a, world.b), SUBSETS, (False, True))
@@ -331,8 +336,11 @@ async def go_through(world: World, matrix: Matrix) -> None:
             needs, session = example.permission, example.with_session
             for side in (world.a, world.b):
                 for subset in SUBSETS if side is world.a else FEW:
+                    lets_in = needs in {None, ANY, *subset}
+                    if lets_in and subset not in TELLING:
+                        continue
                     call = example.own(world, side)
-                    allowed = set(call.status) if needs in {None, ANY, *subset} else {403}
+                    allowed = set(call.status) if lets_in else {403}
                     who = "+".join(one.removeprefix("audit:") for one in sorted(subset)) or "nothing"
                     headers = tokens[side.name, subset, session]
                     await case(method, path, side, call, who=who, headers=headers, allowed=allowed)

@@ -1,10 +1,8 @@
-"""A stocked installation, Dagster instances of the test's own, and the embedder's graph, which is made once."""
+"""A stocked installation, and Dagster instances of the test's own."""
 
-import os
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -13,10 +11,10 @@ import pytest
 from audit_pipelines.definitions import build_definitions
 from audit_pipelines.generator.generate import generate
 from audit_pipelines.installation import Installation
-from audit_pipelines.intelligence.embed import MiniLMEmbedder
 from audit_pipelines.lake.export import pending_days
 from audit_pipelines.ledger.event import Event
 from audit_pipelines.runs import StepEvent, run_job
+from audit_pipelines.settings import Settings
 
 Run = Callable[..., dg.ExecuteInProcessResult]
 
@@ -27,22 +25,12 @@ def story() -> Sequence[Event]:
     return generate(3, datetime(2026, 11, 20, tzinfo=UTC), days=4, people=24, services=8).events[:600]
 
 
-@pytest.fixture(scope="session")
-def embedder_graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The ONNX graph, which takes 4 s to write."""
-    folder = tmp_path_factory.mktemp("embedder")
-    MiniLMEmbedder(folder).encode(["warm"])
-    return next(folder.glob("*.onnx"))
-
-
 @pytest.fixture
 def stocked(
-    installation: Installation, story: Sequence[Event], tenant_id: uuid.UUID, embedder_graph: Path
+    installation: Installation, story: Sequence[Event], tenant_id: uuid.UUID, lend_embedder: Callable[[Settings], None]
 ) -> Installation:
     """An installation with 500 events of one tenant and 100 of another."""
-    cache = installation.settings.storage_dir / "embedders"
-    cache.mkdir(parents=True)
-    os.link(embedder_graph, cache / embedder_graph.name)
+    lend_embedder(installation.settings)
     installation.ledger.append(tenant_id, story[:500])
     installation.ledger.append(uuid.uuid4(), story[500:])
     return installation

@@ -175,7 +175,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     os.environ.update(environment)
 
 
-def test_no_artefact_names_anybody(home: Path, embedder_graph: Path) -> None:
+def test_no_artefact_names_anybody(home: Path, lend_embedder: Callable[[Settings], None]) -> None:
     story = generate(3, datetime.now(UTC).replace(minute=0, second=0, microsecond=0), days=4, people=24, services=8)
     events = [
         *story.events[::EVERY],
@@ -183,9 +183,7 @@ def test_no_artefact_names_anybody(home: Path, embedder_graph: Path) -> None:
     ]
     needles = Needles(story.company, events)
     settings = Settings(_env_file=None, audit_home=home)
-    cache = settings.storage_dir / "embedders"
-    cache.mkdir(parents=True)
-    (cache / embedder_graph.name).hardlink_to(embedder_graph)
+    lend_embedder(settings)
     with open_installation(settings) as installation:
         _post(installation, events)
         assert run_here(installation, "full_refresh_job")

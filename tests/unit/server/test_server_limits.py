@@ -116,14 +116,14 @@ def test_the_defaults_do_not_disturb_bulk_ingestion() -> None:
 
 
 def test_counting_costs_next_to_nothing() -> None:
-    """A request costs some 60 µs; the figure here is of one busy machine, so the bound is wide."""
+    """A request costs some 60 µs; counting some 0.6 µs of the processor, whatever else it does meanwhile."""
     counted = Limits(Settings(_env_file=None, audit_rate_limit=10_000_000))
     principals = [Principal(f"subject-{number}", TENANT, frozenset()) for number in range(100)]
     best = float("inf")
     for _ in range(5):
-        began = time.perf_counter()
+        began = time.process_time()
         for _ in range(100):
             for principal in principals:
                 counted.admit(principal, writes=False)
-        best = min(best, (time.perf_counter() - began) / 10_000)
+        best = min(best, (time.process_time() - began) / 10_000)
     assert best < 5e-6, f"{best * 1e6:.2f} µs a request"
