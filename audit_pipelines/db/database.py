@@ -21,7 +21,7 @@ from psycopg import sql
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from audit_pipelines.db import migrate
-from audit_pipelines.db.embedded import SUPERUSER, EmbeddedPostgres
+from audit_pipelines.db.embedded import ONE_ROUND, SUPERUSER, EmbeddedPostgres
 from audit_pipelines.errors import ConfigurationError, DatabaseUnavailableError
 from audit_pipelines.settings import Settings
 
@@ -225,6 +225,7 @@ class Database:
         with self.connect_admin() as conn:
             applied = migrate.migrate(conn)
             if applied and self._embedded:
+                conn.execute(f"set {ONE_ROUND}")
                 for role in LOGIN_ROLES:
                     conn.execute(
                         sql.SQL("alter role {} login password {}").format(

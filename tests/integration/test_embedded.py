@@ -34,9 +34,13 @@ def test_it_starts_is_shared_stops_and_keeps_its_data(home: Path) -> None:
             conn.execute("create table kept (value int)")
             # One round is enough for a password nobody can guess: 32 random bytes.
             assert len(first.password) >= 43
-            assert conn.execute(
-                "select split_part(rolpassword, ':', 1) from pg_authid where rolpassword is not null"
-            ).fetchall() == [("SCRAM-SHA-256$1",)]
+            conn.execute("create role somebody login password 'of their own'")
+            assert dict(
+                conn.execute("select rolname, split_part(rolpassword, ':', 1) from pg_authid where rolcanlogin")
+            ) == {
+                "postgres": "SCRAM-SHA-256$1",
+                "somebody": "SCRAM-SHA-256$4096",
+            }
         second.start()
         first.release()
         conninfo = second.conninfo(user="postgres", password=second.password, dbname="postgres")
