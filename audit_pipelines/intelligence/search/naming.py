@@ -51,7 +51,8 @@ _ACTIVITY_OF: Final = re.compile(
 _TO: Final = re.compile(r"\b(?:to|against)\s+(?:the\s+)?(?:user\s+|account\s+|person\s+)?$", re.IGNORECASE)
 _OF: Final = re.compile(r"\b(?:for|of|on|about)\s+(?:the\s+)?(?:user\s+|account\s+|person\s+)?$", re.IGNORECASE)
 _WHO: Final = re.compile(r"\b(?:who|which\s+\w+|some(?:one|body)|any(?:one|body)|nobody)\b", re.IGNORECASE)
-_THE: Final = re.compile(r"\b(?:the|a|an|our|this|that|any|some|new|all)\s*$", re.IGNORECASE)
+# Not "that": "cases that Lucia closed".
+_THE: Final = re.compile(r"\b(?:the|a|an|our|this|any|some|new|all)\s*$", re.IGNORECASE)
 _HIS: Final = re.compile(
     r"'s?\s+(?:\w+\s+)?(?:password|passwords|mfa|account|accounts|roles?|permissions?|rights|salary|access|factor|phone)\b",
     re.IGNORECASE,

@@ -20,7 +20,6 @@ from audit_pipelines.intelligence.search.asked import (
     Vocabulary,
     Wanted,
 )
-from audit_pipelines.intelligence.search.concepts import concepts
 from audit_pipelines.intelligence.search.draft import Draft
 from audit_pipelines.intelligence.search.kinds import Kinds, Meant, fold_compounds, fold_signing, stem
 from audit_pipelines.intelligence.search.naming import Names, denial, read_addresses, read_exact_types, read_phrases
@@ -90,6 +89,12 @@ _ACTED_UPON: Final = re.compile(
     r"\b(?:users?|accounts?|employees?)\s+(?:(?:that|which|who)\s+)?(?:(?:were|was|are|is|been|being|got|have|has|had)\s+)+\w+ed\b",
     re.IGNORECASE,
 )
+# "people who couldn't get in": words that say nothing each, and something together.
+_TOGETHER: Final = re.compile(
+    r"\b(?:gets?|got|getting|lets?|letting|goes|go|went|gone|going|comes?|came|coming|takes?|took|taken|gives?|gave|given)\b"
+    r"(?:\s+\w+)?\s+(?:in|out|off|away|through|into|over)\b",
+    re.IGNORECASE,
+)
 _PARTED: Final = re.compile(r"\b(?:and|or|plus)\b|,|/|&")
 
 
@@ -119,11 +124,9 @@ def understand(text: str, vocabulary: Vocabulary, *, now: datetime, zone: tzinfo
     if form.wanted in {"events", "count"} and not compared_with:
         form = read_versus(draft, form, names.mentioned)
     untaken = draft.untaken().strip(" ,;:")
-    named = concepts(untaken)
     _read_except(draft, kinds)
     unexplained, meant = _read_kinds(draft, kinds, vocabulary)
-    if named and not unexplained and not meant and not draft.conditions.event_types:
-        # "people who couldn't get in": words that say nothing each, and something together.
+    if not unexplained and not meant and not draft.conditions.event_types and _TOGETHER.search(untaken):
         unexplained = tuple(untaken.lower().split())
     return Question(
         text=text,
@@ -135,10 +138,9 @@ def understand(text: str, vocabulary: Vocabulary, *, now: datetime, zone: tzinfo
         distinct=form.distinct,
         first=first,
         compared_with=compared_with,
-        meaning="; ".join((untaken, *(" ".join(words) for words in named))),
-        plain=untaken,
-        likely_types=_likely(kinds, meant, named) if unexplained else (),
-        hints=tuple(kinds.hints(unexplained, named).items()) if unexplained else (),
+        meaning=untaken,
+        likely_types=meant.event_types if unexplained and meant and len(meant.event_types) <= _MOST_LIKELY else (),
+        hints=tuple(kinds.hints(unexplained).items()) if unexplained else (),
         unexplained=unexplained,
         understood=tuple(draft.understood),
     )
@@ -283,16 +285,6 @@ def _parts(text: str) -> Iterator[list[str]]:
         said = [word for word in words if word.replace("'", "") not in EMPTY]
         if said:
             yield said
-
-
-def _likely(kinds: Kinds, meant: Meant | None, named: list[tuple[str, ...]]) -> tuple[str, ...]:
-    """Return the event types that words of the question mean, as long as they say more than what was done."""
-    likely = list(meant.event_types) if meant and len(meant.event_types) <= _MOST_LIKELY else []
-    for words in named:
-        of_it = kinds.meant(words)
-        if of_it and of_it.words.issuperset(words) and len(of_it.event_types) <= _MOST_LIKELY:
-            likely += of_it.event_types
-    return tuple(dict.fromkeys(likely))
 
 
 def _shown(period: Period) -> str:
