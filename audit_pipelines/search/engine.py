@@ -31,7 +31,7 @@ from audit_pipelines.intelligence.embed import Embedder, Vectors
 from audit_pipelines.intelligence.render import label_words, parse_text, render_texts
 from audit_pipelines.intelligence.search.question import Conditions, Person, Question, Vocabulary, understand
 from audit_pipelines.intelligence.search.ranking import MORE, Candidate, Ranked, rank
-from audit_pipelines.intelligence.search.readings import Reading
+from audit_pipelines.intelligence.search.readings import Reading, deeds, deeds_of
 from audit_pipelines.ledger.stored_row import StoredRow
 from audit_pipelines.search.conditions import Place, Wanted, joined, parameters, unsupported_networks
 from audit_pipelines.search.knowledge import Knowledge, State
@@ -271,6 +271,7 @@ class Search:
             else:
                 rows = conn.execute(query("search/select_texts"), asked | {"embedding": _as_sql(vector)}).fetchall()
         nearness = {} if vector is None else self._nearness(prepared.tenant_id, state, vector)
+        said = deeds(meaning)
         fits = _fitting(question.conditions, state)
         type_of = _types_by_words(state.event_types)
         candidates: list[Candidate] = []
@@ -278,7 +279,8 @@ class Search:
             parts = parse_text(text)
             if fits(parts.event, parts.entity, parts.outcome):
                 reading = nearness.get(Reading(parts.event, parts.outcome in _IN_VAIN))
-                candidates.append(Candidate(text_hash, type_of.get(parts.event, ""), similarity, reading, words))
+                done = not said.isdisjoint(deeds_of(parts.event))
+                candidates.append(Candidate(text_hash, type_of.get(parts.event, ""), similarity, reading, done, words))
         near = {each.text_hash for each in candidates if each.words or _nearest(each) >= _FAR}
         ranked = [one for one in rank(question, candidates) if one.text_hash in near or one.decided_by == "kind"]
         return _Order(ranked, note, whole=not note)
@@ -292,12 +294,14 @@ class Search:
         return tuple(each for each, cosine in near.items() if cosine >= max(best - _AS_NEAR, _NEAR))
 
     def _nearness(self, tenant_id: UUID, state: State, vector: Vectors) -> Mapping[Reading, float]:
-        """Return how near the sentences for the tenant's kinds are; of a model elsewhere none, which would be told more."""
+        """Return how near the sentences for the tenant's kinds are; none of a model elsewhere, which costs."""
         embedder = self._embedder(tenant_id, state.model) if state.model else None
-        if embedder is None or not is_local(embedder):
+        if state.model is None or embedder is None or not is_local(embedder):
             return {}
         if state.model not in self._readings:
-            self._readings[state.model] = ReadingVectors(self._installation.settings.storage_dir / "embedders", embedder)
+            self._readings[state.model] = ReadingVectors(
+                self._installation.settings.storage_dir / "embedders", embedder
+            )
         return self._readings[state.model].nearness(_kinds_read(state.event_types), vector)
 
     def _vector(self, tenant_id: UUID, state: State, meaning: str) -> tuple[Vectors | None, str]:

@@ -33,7 +33,7 @@ export: exported, extracted, dumped, took out in bulk, walked off with, pulled o
 import: imported, loaded in, brought in
 download: downloaded, saved to disk, pulled down, copied to a laptop, grabbed a copy of, took home
 upload: uploaded, put in the shared folder, stored, placed on the server, added
-share: shared with an outsider, sent {} to an external partner, gave {} to a third party, made {} public, passed {} outside the company
+share: shared with an outsider, sent {} to an external partner, gave {} to a third party, made {} public, leaked
 grant: granted {} to somebody, gave somebody {}, handed out {}, added {} for a person
 assign: assigned {} to somebody, handed {} over to another team, passed {} on, rerouted {}, reassigned
 attach: attached {} to somebody, gave somebody
@@ -305,7 +305,7 @@ password change: chose a new password of one's own
 secret read: took credentials out of the password safe, fetched a database password
 key create: programmatic access with a new credential
 key rotate: the key was exchanged for a fresh one
-settings update: the branch protection was lifted, a webhook was altered, a private repository was made public, a collaborator was let in
+settings update: the branch protection was lifted, a webhook was altered, a repository was made public, let in a helper
 pull request review: somebody looked over a colleague's code before it went in, peer review
 pull request open: proposed a change to the code
 pull request merge: a change went into the main branch

@@ -159,7 +159,8 @@ READ: Final = _set(
     yesterday today monday tuesday wednesday thursday friday saturday sunday weekend weekends january february march
     april august september october november december morning afternoon evening night minute minutes hours month months
     quarter quarters yesterdays between before during failed failure failures failing unsuccessful denied refused
-    rejected blocked locked forbidden success successful successfully succeeded compared versus people number except excluding
-    without previous latest busiest frequent address addresses network networks accounts outside business working
+    rejected blocked locked forbidden success successful successfully succeeded compared versus people number except
+    excluding without previous latest busiest frequent address addresses network networks accounts outside business
+    working
     """
 )
