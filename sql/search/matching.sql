@@ -12,13 +12,14 @@ with matching as not materialized (
       and (%(actors)s::uuid[] is null or actor_ref = any (%(actors)s))
       and (%(not_actors)s::uuid[] is null or actor_ref is null or actor_ref <> all (%(not_actors)s))
       and (%(entity_types)s::text[] is null or entity_type = any (%(entity_types)s))
-      and (%(entity_ids)s::text[] is null or entity_id = any (%(entity_ids)s))
+      -- The digest is what the index has; the identifier itself decides.
+      and (%(entity_ids)s::text[] is null or md5(entity_id) = any (%(entity_digests)s) and entity_id = any (%(entity_ids)s))
       and (%(not_entity_ids)s::text[] is null or entity_id <> all (%(not_entity_ids)s))
       and (%(outcomes)s::text[] is null or outcome = any (%(outcomes)s))
       and (%(not_outcomes)s::text[] is null or outcome is null or outcome <> all (%(not_outcomes)s))
       -- Of an address the whole index, of a network its first half.
-      and (%(addresses)s::bytea[] is null or ip_index = any (%(addresses)s)
-           or substring(ip_index for 8) = any (%(addresses)s))
+      and (%(addresses)s::bytea[] is null and %(networks)s::bytea[] is null or ip_index = any (%(addresses)s)
+           or substring(ip_index for 8) = any (%(networks)s))
       and (%(not_addresses)s::bytea[] is null or ip_index is null
            or ip_index <> all (%(not_addresses)s) and substring(ip_index for 8) <> all (%(not_addresses)s))
       and (%(hours)s::text is null or case %(hours)s

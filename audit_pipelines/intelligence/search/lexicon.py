@@ -29,7 +29,7 @@ register: registered, added, signed up
 delete: deleted, removed, wiped, erased, destroyed, got rid of, threw away, cleaned up
 destroy: destroyed, deleted, wiped, removed
 remove: removed, took out, kicked out, threw out
-export: exported, extracted, dumped, took out in bulk, walked off with, pulled out a list of
+export: exported, extracted, dumped, took out in bulk, took a copy of, walked off with, pulled out a list of
 import: imported, loaded in, brought in
 download: downloaded, saved to disk, pulled down, copied to a laptop, grabbed a copy of, took home
 upload: uploaded, put in the shared folder, stored, placed on the server, added
@@ -119,7 +119,7 @@ invoice: an invoice, a bill, a billing document
 payment: a payment, an outgoing transfer, a wire of money, money, funds
 payroll: payroll, salaries, pay slips, wages and earnings of colleagues, what people are paid
 vendor: a vendor, a supplier, bank details of a supplier, a payee's account number
-report: a report, statistics, an evaluation
+report: a report, statistics, an evaluation, a customer list
 ledger: the general ledger, the accounting books, bookkeeping entries
 file: a file, a document, files on the file share
 document: a document, a contract, personnel paperwork
@@ -262,7 +262,7 @@ organizations: in the organisation
 _PHRASES: Final = """
 login failure: could not get in, wrong password, guessing a password, locked out, a break-in attempt
 user create: a joiner got an account, onboarding of a new starter, a person was let into the system
-user disable: a leaver's account was closed, offboarding of somebody who left the company
+user disable: a leaver's or former colleague's account was closed, offboarding of somebody who left the company
 role grant: privilege escalation, somebody became an administrator, more rights than before
 role revoke: demoted, lost access after an access review
 role assume: break-glass emergency access, temporary use of elevated rights, used somebody else's rights
@@ -280,7 +280,7 @@ trail delete: covered tracks, switched off the audit log, tampered with logging
 trail update: audit logging was redirected or reduced
 detector delete: switched off threat detection, blinded security monitoring
 log query: digging through logs, an investigation in the logs
-log export: took copies of the logs
+log export: took copies of the logs, logs left the logging system
 dashboard view: watched graphs and charts of the systems
 snapshot share: let somebody outside have a copy of the database
 snapshot create: made a copy of the database at a point in time
@@ -302,14 +302,14 @@ mfa reset: lost phone, the one-time code device was replaced
 mfa deactivate: switched off the second factor, removed two-factor protection
 password reset: forgot the password and got a new one from the helpdesk
 password change: chose a new password of one's own
-secret read: took credentials out of the password safe, fetched a database password
+secret read: took credentials out of the password safe, fetched a database password, looked at a stored password of a system
 key create: programmatic access with a new credential
 key rotate: the key was exchanged for a fresh one
 settings update: the branch protection was lifted, a webhook was altered, a repository was made public, let in a helper
 pull request review: somebody looked over a colleague's code before it went in, peer review
 pull request open: proposed a change to the code
 pull request merge: a change went into the main branch
-push: new commits from a developer
+push: new commits from a developer, developers checked in their code
 repo clone: took the source code, a copy of the code
 artifact publish: a container or package was released to the registry
 pipeline run: tests ran, a build went red or green
@@ -319,9 +319,10 @@ vendor read: looked up a supplier
 payment create: money going out, paid a supplier
 payment approve: a transfer of money was let through, second pair of eyes on a payment
 invoice approve: a bill was signed off, four eyes on an invoice
-invoice create: billed a customer, entered a bill
+invoice create: billed a customer, sent a client a bill, entered a bill
 ledger read: looked at the books
 report export: took a quarterly report or list out of the system
+erp report export: took financial figures out as a spreadsheet
 report run: ran the numbers
 payroll export: salary data left the system
 payroll read: looked up what colleagues earn
@@ -338,8 +339,8 @@ customer read: looked at one client's profile, personal data of a client
 customer search: looked for clients, went through the customer base
 deal update: an opportunity was won or lost, moved to the next stage
 deal read: looked at the sales pipeline
-note create: wrote down a call with a customer
-ticket create: a user raised a new issue with the helpdesk, reported trouble
+note create: wrote down a call with a customer, left a remark about a client
+ticket create: a user raised a new issue with the helpdesk, reported trouble, somebody says that something is broken
 ticket assign: escalated or handed a case to somebody else
 ticket close: a complaint was solved
 ticket comment: support answered the person who asked
