@@ -234,7 +234,9 @@ def _read_kinds(draft: Draft, kinds: Kinds, vocabulary: Vocabulary) -> tuple[tup
     stems = frozenset(stem(word) for word in left)
     entity_types = tuple(each for each in vocabulary.entity_types if stem(each) in stems)
     records = {word for word in left if stem(word) in {stem(each) for each in entity_types}}
-    if records and not (left := tuple(word for word in left if word not in records)):
+    # Two kinds of record that no "and" joins are no list of both.
+    listed = len(entity_types) == 1 or len(parts) > 1
+    if records and listed and not (left := tuple(word for word in left if word not in records)):
         draft.add("entity_types", *entity_types)
         draft.note(" ".join(sorted(records)), "entity_type", ", ".join(entity_types))
     if meant and not left:

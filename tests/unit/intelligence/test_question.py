@@ -295,8 +295,9 @@ def test_a_number_before_what_is_ranked_is_how_many() -> None:
 
 def test_things_that_no_kind_has_together_are_no_filter() -> None:
     """Measured on a blind set: "who billed our clients" became every event of bills and every one of clients."""
-    vocabulary = Vocabulary(("erp:invoice.read", "crm:customer.read"), ("invoice",), ("success",), person)
-    assert ask("who billed our clients", vocabulary).conditions.event_types == ()
+    vocabulary = Vocabulary(("erp:invoice.read", "crm:customer.read"), ("invoice", "customer"), ("success",), person)
+    conditions = ask("who billed our clients", vocabulary).conditions
+    assert (conditions.event_types, conditions.entity_types) == ((), ())
 
 
 def test_words_that_say_nothing_each_may_say_something_together() -> None:
