@@ -302,7 +302,8 @@ mfa reset: lost phone, the one-time code device was replaced
 mfa deactivate: switched off the second factor, removed two-factor protection
 password reset: forgot the password and got a new one from the helpdesk
 password change: chose a new password of one's own
-secret read: took credentials out of the password safe, fetched a database password, looked at a stored password of a system
+secret read: took credentials out of the password safe, fetched a database password,
+    looked at a stored password of a system
 key create: programmatic access with a new credential
 key rotate: the key was exchanged for a fresh one
 settings update: the branch protection was lifted, a webhook was altered, a repository was made public, let in a helper
@@ -378,7 +379,8 @@ clusterrolebindings create: somebody got admin rights on the cluster
 
 
 def _table(text: str) -> dict[str, tuple[str, ...]]:
-    rows = (line.split(":", 1) for line in text.strip().splitlines())
+    # An indented line goes on with the one above.
+    rows = (line.split(":", 1) for line in text.strip().replace("\n    ", " ").splitlines())
     return {words.strip(): tuple(each.strip() for each in said.split(",")) for words, said in rows}
 
 
