@@ -3,7 +3,6 @@
 Pure but for the tenant's key. What a condition means is written in `sql/search/matching.sql`, and nowhere else.
 """
 
-import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -73,7 +72,6 @@ def parameters(wanted: Wanted, tenant_key: bytes, *, before_seq: int | None = No
     A network that has no index is a condition that nothing fulfils, never one that is left out.
     """
     conditions = wanted.conditions
-    entity_ids = (*conditions.entity_ids, *map(str, conditions.persons))
     places = [_index(tenant_key, each) for each in conditions.addresses]
     said = (wanted.words or "", *conditions.phrases)
     return {
@@ -85,8 +83,7 @@ def parameters(wanted: Wanted, tenant_key: bytes, *, before_seq: int | None = No
         "actors": _any(conditions.actors),
         "not_actors": _any(conditions.not_actors),
         "entity_types": _any(conditions.entity_types),
-        "entity_ids": _any(entity_ids),
-        "entity_digests": _any(hashlib.md5(each.encode(), usedforsecurity=False).hexdigest() for each in entity_ids),
+        "entity_ids": _any((*conditions.entity_ids, *map(str, conditions.persons))),
         "not_entity_ids": _any(conditions.not_entity_ids),
         "outcomes": _any(conditions.outcomes),
         "not_outcomes": _any(conditions.not_outcomes),

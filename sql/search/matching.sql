@@ -12,8 +12,7 @@ with matching as not materialized (
       and (%(actors)s::uuid[] is null or actor_ref = any (%(actors)s))
       and (%(not_actors)s::uuid[] is null or actor_ref is null or actor_ref <> all (%(not_actors)s))
       and (%(entity_types)s::text[] is null or entity_type = any (%(entity_types)s))
-      -- The digest is what the index has; the identifier itself decides.
-      and (%(entity_ids)s::text[] is null or md5(entity_id) = any (%(entity_digests)s) and entity_id = any (%(entity_ids)s))
+      and (%(entity_ids)s::text[] is null or entity_id = any (%(entity_ids)s))
       and (%(not_entity_ids)s::text[] is null or entity_id <> all (%(not_entity_ids)s))
       and (%(outcomes)s::text[] is null or outcome = any (%(outcomes)s))
       and (%(not_outcomes)s::text[] is null or outcome is null or outcome <> all (%(not_outcomes)s))
