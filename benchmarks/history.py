@@ -33,7 +33,7 @@ select count(*) from audit_append(
 """
 
 _WIDE: Final = b"""create index audit_logs_search on audit_logs (tenant_id, occurred_at)
-    include (seq, actor_ref, event_type, outcome, entity_type)"""
+    include (seq, actor_ref, event_type, outcome, entity_type, ip_index)"""
 _NARROW: Final = b"create index audit_logs_narrow on audit_logs (tenant_id, occurred_at)"
 
 

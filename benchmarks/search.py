@@ -5,12 +5,15 @@ appending them. Their chain is therefore broken; nothing here reads it.
 """
 
 import os
+import re
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from ipaddress import ip_network
 from typing import Any, Final
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
@@ -26,6 +29,7 @@ from audit_pipelines.installation import Installation
 from audit_pipelines.intelligence.render import text_hash
 from audit_pipelines.intelligence.search.question import Conditions
 from audit_pipelines.lake.export import export_window
+from audit_pipelines.ledger.event import Event
 from audit_pipelines.search.engine import Asked, Search
 from audit_pipelines.server.auth import mint_token
 from benchmarks.rates import Figure
@@ -33,8 +37,17 @@ from benchmarks.serving import serving
 
 _REPEATS: Final = 3
 _WEEK: Final = timedelta(days=7)
+_ID: Final = re.compile(r"[A-Z]+-\d+")
 # Endings that make other texts of the same events, until there are about a thousand.
 _VARIANTS: Final = ("", ", region restricted", ", access temporary", ", request automated")
+_PLACES: Final = (
+    "events from {address}",
+    "how many failed logins from {address}",
+    "everything from {network}",
+)
+"""Questions by an address alone."""
+_UNINDEXED: Final = ("everything about {entity}", "who touched {rare}", '"break-glass"', 'everything with "{rare}"')
+"""Questions by an entity or by quoted words alone, which read all events."""
 _QUESTIONS: Final = (
     "show me all events from today",
     "failed logins yesterday",
@@ -67,6 +80,8 @@ class Filled:
     events: int
     texts: int
     person: str
+    places: Mapping[str, str]
+    """Something that much was done to and something that little was, an address and its network."""
 
 
 def fill(installation: Installation, events: int) -> Filled:
@@ -94,7 +109,17 @@ def fill(installation: Installation, events: int) -> Filled:
         for table in ("audit_logs", "audit_event_texts", "audit_embeddings"):
             conn.execute(f"vacuum (analyze) {table}".encode())
     person = next(event.actor for event in story if event.actor and "@" in event.actor)
-    return Filled(tenant, copies * len(story), texts, person)
+    return Filled(tenant, copies * len(story), texts, person, _places(story))
+
+
+def _places(story: Sequence[Event]) -> dict[str, str]:
+    things = [
+        each for each, _ in Counter(event.entity_id for event in story if _ID.fullmatch(event.entity_id)).most_common()
+    ]
+    addresses = Counter(event.ip_address for event in story if event.ip_address and "." in event.ip_address)
+    address = addresses.most_common()[len(addresses) // 4][0]
+    network = str(ip_network(f"{address}/24", strict=False))
+    return {"entity": things[0], "rare": things[-1], "address": address, "network": network}
 
 
 def _copy(conn: Connection, tenant: UUID, count: int, *, first: int, weeks: int) -> None:
@@ -158,13 +183,16 @@ def search_figures(installation: Installation, events: int) -> Iterator[Figure]:
 
 def measure(installation: Installation, filled: Filled) -> Iterator[Figure]:
     """Yield the same for a tenant that is there."""
-    questions = [question.format(person=filled.person) for question in _QUESTIONS]
+    questions, places, quoted = (
+        [question.format(person=filled.person, **filled.places) for question in some]
+        for some in (_QUESTIONS, _PLACES, _UNINDEXED)
+    )
     needed = {question: _needed(installation, filled, question) for question in questions}
     with _without_cache(), serving(installation.settings.home) as [port]:
         client = _client(installation, filled, port)
         for question in questions:
             _ask(client, question)
-        ratios, p95s, pages = [], [], []
+        ratios, p95s, pages, placed, words = [], [], [], [], []
         for _ in range(_REPEATS):
             bare, asked = [], []
             # Side by side, so that whatever else the machine does falls on both.
@@ -173,10 +201,15 @@ def measure(installation: Installation, filled: Filled) -> Iterator[Figure]:
                 asked.append(_ask(client, question))
             ratios.append(_p95(asked) / _p95(bare))
             p95s.append(_p95(asked) * 1_000)
+            placed.append(_p95([_ask(client, question) for question in places]) * 1_000)
+            words.append(max(_ask(client, question) for question in quoted))
             pages.append(_p95([_page(client) for _ in range(40)]) * 1_000)
     note = f"{filled.events:,} events, {filled.texts:,} texts"
     yield Figure("search p95 ÷ its bare pgvector and SQL", ratios, 1.5, at_most=True, note=note)
     yield Figure("search p95", p95s, 300, at_most=True, unit="ms", note=note)
+    yield Figure("search by an address alone, p95", placed, 300, at_most=True, unit="ms", note=note)
+    # No index has entities and the words of details: one pass over all rows.
+    yield Figure("search by an entity or quoted words alone, the longest", words, 5, at_most=True, unit="s", note=note)
     yield Figure("timeline page of 100, p95", pages, 50, at_most=True, unit="ms", note=note)
 
 

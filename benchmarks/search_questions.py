@@ -29,6 +29,8 @@ SETS: Final = {
     "40 kept apart": ROOT / "tests" / "labelled" / "questions_apart.tsv",
     "40 written later": ROOT / "tests" / "labelled" / "questions_later.tsv",
     "50 unseen": ROOT / "tests" / "labelled" / "questions_unseen.tsv",
+    "55 blind": ROOT / "tests" / "labelled" / "questions_blind.tsv",
+    "55 of the exam": ROOT / "tests" / "labelled" / "questions_exam.tsv",
 }
 ZONE: Final = ZoneInfo("Europe/Berlin")
 NOW: Final = datetime(2026, 11, 20, 15, tzinfo=UTC)

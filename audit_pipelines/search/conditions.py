@@ -12,6 +12,8 @@ from typing import Any, Final, NamedTuple
 from audit_pipelines.intelligence.search.question import Conditions
 from audit_pipelines.ledger import sealing
 
+# Of the index of an address, the part that is its network's.
+_NETWORK_BYTES: Final = 8
 _PIECE: Final = re.compile(r"[0-9A-Za-z]+")
 _REPLACED: Final = (
     "since", "until", "event_types", "actors", "entity_types", "entity_ids", "outcomes", "addresses",
@@ -70,6 +72,7 @@ def parameters(wanted: Wanted, tenant_key: bytes, *, before_seq: int | None = No
     A network that has no index is a condition that nothing fulfils, never one that is left out.
     """
     conditions = wanted.conditions
+    places = [_index(tenant_key, each) for each in conditions.addresses]
     said = (wanted.words or "", *conditions.phrases)
     return {
         "since": conditions.since,
@@ -84,7 +87,8 @@ def parameters(wanted: Wanted, tenant_key: bytes, *, before_seq: int | None = No
         "not_entity_ids": _any(conditions.not_entity_ids),
         "outcomes": _any(conditions.outcomes),
         "not_outcomes": _any(conditions.not_outcomes),
-        "addresses": _any(_index(tenant_key, each) for each in conditions.addresses),
+        "addresses": _any(each for each in places if len(each) != _NETWORK_BYTES),
+        "networks": _any(each for each in places if len(each) == _NETWORK_BYTES),
         "not_addresses": _any(_index(tenant_key, each) for each in conditions.not_addresses if _has_index(each)),
         "hours": conditions.hours,
         "zone": wanted.zone,

@@ -8,7 +8,7 @@ among those that do. Answers in words are made elsewhere, out of what is found h
 import logging
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
@@ -23,13 +23,15 @@ from psycopg.rows import class_row
 from audit_pipelines.db.database import Connection
 from audit_pipelines.db.queries import query
 from audit_pipelines.derive.embedders import embedder_in_use, is_local
+from audit_pipelines.derive.readings import ReadingVectors
 from audit_pipelines.errors import AuditError, DatabaseUnavailableError
 from audit_pipelines.installation import Installation
 from audit_pipelines.intelligence.answer.model import Facts, Group
-from audit_pipelines.intelligence.embed import Embedder
+from audit_pipelines.intelligence.embed import Embedder, Vectors
 from audit_pipelines.intelligence.render import label_words, parse_text, render_texts
 from audit_pipelines.intelligence.search.question import Conditions, Person, Question, Vocabulary, understand
 from audit_pipelines.intelligence.search.ranking import MORE, Candidate, Ranked, rank
+from audit_pipelines.intelligence.search.readings import Reading, deeds, deeds_of
 from audit_pipelines.ledger.stored_row import StoredRow
 from audit_pipelines.search.conditions import Place, Wanted, joined, parameters, unsupported_networks
 from audit_pipelines.search.knowledge import Knowledge, State
@@ -43,6 +45,10 @@ _DEFAULT_TOP: Final = 10
 _MOST_TEXTS: Final = 4_000
 # Unrelated texts have cosines of 0.0 to 0.15 with the built-in model.
 _FAR: Final = 0.15
+# Of sentences: what counts as near where a whole kind is counted, and as being as near as the nearest.
+_NEAR: Final = 0.4
+_AS_NEAR: Final = 0.03
+_IN_VAIN: Final = frozenset({"failure", "denied"})
 # Looking up the texts of this many events takes 0.2 s; with more, the newest of each text are soon found.
 _FEW: Final = 60_000
 # By how many doublings of every text's share a list grows that was too short; and where even one text fills any list.
@@ -131,6 +137,7 @@ class Search:
         self._persons = Persons(installation.vault)
         self._knowledge = Knowledge()
         self._embedders: dict[str, Embedder | None] = {}
+        self._readings: dict[str, ReadingVectors] = {}
         self._quiet_until: dict[str, float] = {}
         self._timeout_ms = installation.settings.database_timeout
         self._most = installation.settings.audit_max_search_results
@@ -154,9 +161,10 @@ class Search:
             vocabulary = Vocabulary(state.event_types, state.entity_types, state.outcomes, find)
             question = understand(asked.query, vocabulary, now=asked.now, zone=asked.zone)
         conditions = joined(question.conditions, asked.explicit)
-        if question.wanted != "events" and question.likely_types and not conditions.event_types:
-            # What is counted must be named: the kinds that some of the words mean, not a likeness.
-            conditions = replace(conditions, event_types=question.likely_types)
+        if question.wanted != "events" and question.unexplained and not conditions.event_types:
+            # What is counted is whole kinds, never single events by their likeness.
+            likely = question.likely_types or self._nearest_kinds(tenant_id, state, question)
+            conditions = replace(conditions, event_types=likely)
         question = replace(question, conditions=conditions)
         if not asked.show_names:
             # A name that was completed from a part of it is told by reference.
@@ -255,47 +263,67 @@ class Search:
         """Return the tenant's texts in the order of the question's meaning; without a vector, by words."""
         question, state = prepared.question, prepared.state
         meaning = question.meaning or " ".join(question.unexplained)
-        vector, note = self._vector(prepared, meaning)
+        vector, note = self._vector(prepared.tenant_id, state, meaning)
         asked: dict[str, Any] = {"words": meaning, "most": _MOST_TEXTS, "model": state.model}
         with self._database.tenant_connection(prepared.tenant_id) as conn:
             if vector is None:
                 rows = conn.execute(query("search/select_texts_by_words"), asked).fetchall()
             else:
-                rows = conn.execute(query("search/select_texts"), asked | {"embedding": vector}).fetchall()
+                rows = conn.execute(query("search/select_texts"), asked | {"embedding": _as_sql(vector)}).fetchall()
+        nearness = {} if vector is None else self._nearness(prepared.tenant_id, state, vector)
+        said = deeds(meaning)
         fits = _fitting(question.conditions, state)
         type_of = _types_by_words(state.event_types)
         candidates: list[Candidate] = []
         for text_hash, text, similarity, words in rows:
             parts = parse_text(text)
             if fits(parts.event, parts.entity, parts.outcome):
-                candidates.append(Candidate(text_hash, type_of.get(parts.event, ""), similarity, words))
-        near = {each.text_hash for each in candidates if each.words or (each.similarity or 0.0) >= _FAR}
+                reading = nearness.get(Reading(parts.event, parts.outcome in _IN_VAIN))
+                done = not said.isdisjoint(deeds_of(parts.event))
+                candidates.append(Candidate(text_hash, type_of.get(parts.event, ""), similarity, reading, done, words))
+        near = {each.text_hash for each in candidates if each.words or _nearest(each) >= _FAR}
         ranked = [one for one in rank(question, candidates) if one.text_hash in near or one.decided_by == "kind"]
         return _Order(ranked, note, whole=not note)
 
-    def _vector(self, prepared: Prepared, meaning: str) -> tuple[str | None, str]:
-        """Return the question's vector as SQL takes it, or None and why."""
-        model = prepared.state.model
+    def _nearest_kinds(self, tenant_id: UUID, state: State, question: Question) -> tuple[str, ...]:
+        """Return the kind that a question reads most like, with others as near; none where none is near."""
+        vector, _ = self._vector(tenant_id, state, question.meaning)
+        nearness = {} if vector is None else self._nearness(tenant_id, state, vector)
+        near = {each: nearness.get(Reading(label_words(each)), -1.0) for each in state.event_types}
+        best = max(near.values(), default=-1.0)
+        return tuple(each for each, cosine in near.items() if cosine >= max(best - _AS_NEAR, _NEAR))
+
+    def _nearness(self, tenant_id: UUID, state: State, vector: Vectors) -> Mapping[Reading, float]:
+        """Return how near the sentences for the tenant's kinds are; none of a model elsewhere, which costs."""
+        embedder = self._embedder(tenant_id, state.model) if state.model else None
+        if state.model is None or embedder is None or not is_local(embedder):
+            return {}
+        if state.model not in self._readings:
+            self._readings[state.model] = ReadingVectors(
+                self._installation.settings.storage_dir / "embedders", embedder
+            )
+        return self._readings[state.model].nearness(_kinds_read(state.event_types), vector)
+
+    def _vector(self, tenant_id: UUID, state: State, meaning: str) -> tuple[Vectors | None, str]:
+        """Return the question's vector, or None and why."""
+        model = state.model
         if model is None:
             return None, "This tenant's events have no vectors yet: words alone decided."
         if time.monotonic() < self._quiet_until.get(model, 0.0):
             return None, _NO_EMBEDDER
         try:
-            embedder = self._embedder(prepared.tenant_id, model)
+            embedder = self._embedder(tenant_id, model)
             if embedder is None:
                 return None, _NO_EMBEDDER
             # What leaves this machine holds no word that may be somebody's.
-            texts = list(dict.fromkeys((meaning, prepared.question.plain or meaning)))
-            if not is_local(embedder):
-                texts = [known for text in texts if (known := known_words(text, prepared.state.event_types))]
-            if not texts:
+            text = meaning if is_local(embedder) else known_words(meaning, state.event_types)
+            if not text:
                 return None, "None of the question's words may leave this machine: words alone decided."
-            vector = embedder.encode(texts).mean(axis=0)
+            return embedder.encode([text])[0], ""
         except (AuditError, OSError) as error:
             _LOG.warning("a question was not embedded: %s", error)
             self._quiet_until[model] = time.monotonic() + _PAUSE_S
             return None, _NO_EMBEDDER
-        return "[" + ",".join(map(str, vector.tolist())) + "]", ""
 
     def _embedder(self, tenant_id: UUID, model: str) -> Embedder | None:
         """Return the embedder of the tenant's model; opened once, since loading one takes half a second."""
@@ -342,6 +370,19 @@ class _Order:
     ranked: Sequence[Ranked]
     note: str
     whole: bool
+
+
+def _as_sql(vector: Vectors) -> str:
+    return "[" + ",".join(map(str, vector.tolist())) + "]"
+
+
+def _nearest(candidate: Candidate) -> float:
+    return max(candidate.similarity or 0.0, candidate.reading or 0.0)
+
+
+@lru_cache(maxsize=64)
+def _kinds_read(event_types: tuple[str, ...]) -> frozenset[Reading]:
+    return frozenset(Reading(label_words(each) or "event", failed) for each in event_types for failed in (False, True))
 
 
 def _nothing(question: Question) -> Found:

@@ -17,8 +17,8 @@ with matching as not materialized (
       and (%(outcomes)s::text[] is null or outcome = any (%(outcomes)s))
       and (%(not_outcomes)s::text[] is null or outcome is null or outcome <> all (%(not_outcomes)s))
       -- Of an address the whole index, of a network its first half.
-      and (%(addresses)s::bytea[] is null or ip_index = any (%(addresses)s)
-           or substring(ip_index for 8) = any (%(addresses)s))
+      and (%(addresses)s::bytea[] is null and %(networks)s::bytea[] is null or ip_index = any (%(addresses)s)
+           or substring(ip_index for 8) = any (%(networks)s))
       and (%(not_addresses)s::bytea[] is null or ip_index is null
            or ip_index <> all (%(not_addresses)s) and substring(ip_index for 8) <> all (%(not_addresses)s))
       and (%(hours)s::text is null or case %(hours)s

@@ -1,17 +1,32 @@
 """What search is worth over the demo company: floors under the figures that `python -m benchmarks` prints."""
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
+from statistics import fmean
+from typing import Final
 
 import pytest
 
 from audit_pipelines.db.database import Database
 from audit_pipelines.installation import assemble
+from audit_pipelines.intelligence.render import label_words
+from audit_pipelines.intelligence.search.asked import Conditions, Question
+from audit_pipelines.intelligence.search.ranking import Candidate, rank
+from audit_pipelines.intelligence.search.readings import deeds, deeds_of, readings
 from audit_pipelines.keyring import open_keyring
 from audit_pipelines.settings import Settings
-from benchmarks.search_quality import Judged, World, alone, figures, judge, make_world
-from benchmarks.search_questions import SETS, read
+from benchmarks.search_quality import PLACES, Judged, World, alone, figures, judge, make_world
+from benchmarks.search_questions import ROOT, SETS, read
+
+PRODUCTS: Final = ROOT / "tests" / "labelled" / "questions_products.tsv"
+# Filters right, counts exact, recall@10, mean reciprocal rank.
+_FLOORS: Final = {
+    "50 unseen": (0.95, 0.9, 0.9, 0.88),
+    "55 blind": (0.95, 0.9, 0.92, 0.87),
+    "55 of the exam": (0.92, 0.83, 0.86, 0.85),
+}
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +68,7 @@ def test_the_sets_hold_what_they_promise() -> None:
 
 @pytest.mark.parametrize("name", ["120 questions", "40 kept apart"])
 def test_filters_counts_recall_and_rank(judged: dict[str, list[Judged]], name: str) -> None:
-    """Measured: filters 1.0, counts 1.0, recall 0.99 and 0.95, rank 0.98 and 0.97."""
+    """Measured: filters 1.0, counts 1.0, recall 1.00 and 0.94, rank 0.98 and 0.94."""
     of_set = judged[name]
     measured = figures(name, of_set)
     wrong = [(each.asked.text, each.faults) for each in of_set if each.faults]
@@ -63,12 +78,51 @@ def test_filters_counts_recall_and_rank(judged: dict[str, list[Judged]], name: s
     assert measured.rank >= 0.75
 
 
-def test_questions_that_the_thesaurus_was_not_made_with(judged: dict[str, list[Judged]]) -> None:
-    """Measured: filters 0.98, recall 0.78, rank 0.73; by meaning 0.72 and 0.67, the model alone 0.65 and 0.46."""
-    measured = figures("unseen", judged["50 unseen"])
-    assert measured.filters >= 0.95
-    assert measured.recall >= 0.7
-    assert measured.rank >= 0.65
+@pytest.mark.parametrize("name", ["50 unseen", "55 blind", "55 of the exam"])
+def test_questions_that_the_rules_were_not_made_with(judged: dict[str, list[Judged]], name: str) -> None:
+    """Floors a little under what docs/benchmarks.md has; of the exam, nothing was mended after it was asked."""
+    measured = figures(name, judged[name])
+    filters, counts, recall, rank = _FLOORS[name]
+    assert measured.filters >= filters
+    assert measured.counts >= counts
+    assert measured.recall >= recall
+    assert measured.rank >= rank
+
+
+def test_kinds_of_other_products_are_read_too(world: World) -> None:
+    """Measured: recall 0.96 to 1.00, rank 0.81 to 0.96; the words of the types alone 0.83 to 1.00 and 0.74 to 0.87."""
+    kinds: dict[str, list[str]] = {}
+    recalls: dict[str, list[float]] = {}
+    ranks: dict[str, list[float]] = {}
+    for line in PRODUCTS.read_text().splitlines():
+        if line.startswith("#"):
+            continue
+        product, question, listed = line.split("\t")
+        types = json.loads(listed)
+        if not question:
+            kinds[product] = types
+            continue
+        found = _types_by_meaning(world, kinds[product], question)
+        recalls.setdefault(product, []).append(len({*found[:PLACES]} & {*types}) / len(types))
+        ranks.setdefault(product, []).append(1 / (1 + min(found.index(each) for each in types)))
+    assert set(kinds) == {"cloudtrail", "okta", "github", "kubernetes"}
+    for product in kinds:
+        assert fmean(recalls[product]) >= 0.93, product
+        assert fmean(ranks[product]) >= 0.75, product
+
+
+def _types_by_meaning(world: World, kinds: list[str], question: str) -> list[str]:
+    """Return the kinds in the order in which a search has their texts, were these the words of the type."""
+    vector = world.embedder.encode([question])[0]
+    words = [label_words(each) for each in kinds]
+    own = world.vectors(words) @ vector
+    read = [float((world.vectors(readings(each)) @ vector).max()) for each in words]
+    candidates = [
+        Candidate(kind.encode(), kind, float(near), reading, done=bool(deeds(question) & deeds_of(each)))
+        for kind, each, near, reading in zip(kinds, words, own, read, strict=True)
+    ]
+    asked = Question(question, "events", Conditions())
+    return [one.text_hash.decode() for one in rank(asked, candidates)]
 
 
 def test_search_is_better_than_either_of_its_parts(world: World, judged: dict[str, list[Judged]]) -> None:

@@ -78,13 +78,11 @@ class Question:
     """True for "the first time", False for "the last time"."""
     compared_with: Period | None = None
     meaning: str = ""
-    """What to embed for a search by meaning: the question without what became a filter, and words of logs for it."""
-    plain: str = ""
-    """The same without words of logs: both are embedded, and the mean of both is what is searched for."""
+    """What to embed for a search by meaning: the question without what became a filter."""
     likely_types: tuple[str, ...] = ()
     """Event types that some of the words mean, where others stay unexplained: no filter, but a hint."""
     hints: tuple[tuple[str, float], ...] = ()
-    """How much of an event type the words say, above 0 up to 1, for the ranking by meaning."""
+    """How much of an event type the words say, above 0 up to 1, for where there are no vectors."""
     unexplained: tuple[str, ...] = ()
     """Words that carry meaning and became no filter; with none of them the filters say it all."""
     understood: tuple[Understood, ...] = ()

@@ -16,9 +16,8 @@ from audit_pipelines.intelligence.search.words import ACTION, ACTIONS, OBJECT
 
 _WORD: Final = re.compile(r"[A-Z]{2,}(?![a-z])|[A-Z]?[a-z]+|\d+")
 
-# What a type's source says of it beside what its action says, and what a concept that fits wholly says.
+# What a type's source says of it beside what its action says.
 _SOURCE_WEIGHT: Final = 0.5
-_WHOLE: Final = 0.9
 
 # Made one before times are read: "log in this week" is no log of this week. Each is as long as what it stands for.
 _SIGNING: Final = (
@@ -132,6 +131,9 @@ def fold_compounds(text: str) -> str:
 def _type_stems(event_type: str) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
     """Return what is done, to what, and where from, as the words of an event type say it."""
     source, _, action = event_type.rpartition(":")
+    if ":" in source:
+        # kubernetes:create:pods
+        source, _, action = event_type.partition(":")
     words = fold_compounds(fold_signing(" ".join(_WORD.findall(action or source))))
     stems = {stem(word) for word in words.split()}
     actions = stems & ACTIONS
@@ -153,13 +155,9 @@ class Kinds:
         its = stem(word)
         return its in self._objects or its in self._sources or _known(word.lower()) is not None or its in ACTIONS
 
-    def hints(self, words: Iterable[str], named: Iterable[Sequence[str]]) -> dict[str, float]:
-        """Return how much of each type the words say, from 0 (left out) to 1; rare words say more than common ones.
-
-        `named` are words of logs that the question means by others: a type that has all of one is said almost whole.
-        """
+    def hints(self, words: Iterable[str]) -> dict[str, float]:
+        """Return how much of each type the words say, from 0 (left out) to 1; rare words say more than common ones."""
         said = {stem(word) for word in words}
-        wholes = [{stem(word) for word in each} for each in named]
         hints: dict[str, float] = {}
         for each in self.event_types:
             done, to, source = _type_stems(each)
@@ -167,8 +165,6 @@ class Kinds:
             weight = sum(self._weights[word] for word in own & said)
             weight += _SOURCE_WEIGHT * sum(self._weights[word] for word in (source - to) & said)
             share = min(1.0, weight / (sum(self._weights[word] for word in own) + 1.0))
-            if any(whole <= own | source for whole in wholes):
-                share = max(share, _WHOLE)
             if share:
                 hints[each] = share
         return hints
@@ -199,7 +195,8 @@ class Kinds:
                 best, most = [each], max(score, most)
             elif score == most:
                 best.append(each)
-        if not best:
+        if not best or (len(best) > 1 and most[0] < len(objects - sources) and not actions):
+            # "who billed our clients": each type has one of two things, none has both.
             return None
         explained = frozenset(word for each in best for part in _type_stems(each) for word in part)
         return Meant(tuple(best), frozenset(word for word, its in stems.items() if its in explained))

@@ -244,6 +244,13 @@ def _month_words(match: re.Match[str], clock: Clock) -> Period:
     return calendar(clock, "month", date(year, month, 1))
 
 
+def _half_month(match: re.Match[str], clock: Clock) -> Period:
+    """Read the first or the second half of a month; the second begins on the 16th."""
+    month = _month_words(match, clock)
+    middle = clock.midnight(calendar_day(clock, month).replace(day=16))
+    return Period(month.since, middle) if match["half"].lower() == "first" else Period(middle, month.until)
+
+
 def _date_words(match: re.Match[str], clock: Clock) -> Period | None:
     """Read a day of a month; without a year it is the last such day that has begun."""
     month, day, today = _index(_MONTHS, match["month"]) + 1, int(match["dom"]), clock.today
@@ -350,6 +357,7 @@ _NUMBERED: Final = _compiled(
     _AGO,
 )
 _WORDED: Final = _compiled(
+    (rf"(?P<half>first|second)\s+half\s+of\s+(?P<which>last\s+)?{_MONTH}(?:,?\s+{_YEAR})?", _half_month),
     (rf"{_MONTH}\s+(?P<dom>\d\d?){_TH}(?!\d|:)(?:,?\s+{_YEAR})?", _date_words),
     (
         rf"(?:calendar\s+)?(?:week\s+(?:no\.?\s*|number\s+)?|kw\s*|cw\s*)(?P<week>\d\d?)(?:\s+(?:of\s+)?{_YEAR})?",

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from datetime import datetime, tzinfo
 from functools import lru_cache
+from itertools import islice
 from typing import Final
 
 from audit_pipelines.intelligence.search.asked import (
@@ -20,7 +21,6 @@ from audit_pipelines.intelligence.search.asked import (
     Vocabulary,
     Wanted,
 )
-from audit_pipelines.intelligence.search.concepts import concepts
 from audit_pipelines.intelligence.search.draft import Draft
 from audit_pipelines.intelligence.search.kinds import Kinds, Meant, fold_compounds, fold_signing, stem
 from audit_pipelines.intelligence.search.naming import Names, denial, read_addresses, read_exact_types, read_phrases
@@ -60,6 +60,8 @@ _SPELLINGS: Final = {
         r"success|succeed|ok$|allow|granted|pass|complete|accept|true|approved|permit", re.IGNORECASE
     ),
 }
+# A question with more of the same outcome says no more; each costs 70 µs.
+_MOST_OUTCOMES: Final = 8
 _HOURS: Final[tuple[tuple[re.Pattern[str], Hours], ...]] = (
     (
         re.compile(
@@ -90,6 +92,12 @@ _ACTED_UPON: Final = re.compile(
     r"\b(?:users?|accounts?|employees?)\s+(?:(?:that|which|who)\s+)?(?:(?:were|was|are|is|been|being|got|have|has|had)\s+)+\w+ed\b",
     re.IGNORECASE,
 )
+# "people who couldn't get in": words that say nothing each, and something together.
+_TOGETHER: Final = re.compile(
+    r"\b(?:gets?|got|getting|lets?|letting|goes|go|went|gone|going|comes?|came|coming|takes?|took|taken|gives?|gave|given)\b"
+    r"(?:\s+\w+)?\s+(?:in|out|off|away|through|into|over)\b|\btime\s+off\b",
+    re.IGNORECASE,
+)
 _PARTED: Final = re.compile(r"\b(?:and|or|plus)\b|,|/|&")
 
 
@@ -97,7 +105,7 @@ def understand(text: str, vocabulary: Vocabulary, *, now: datetime, zone: tzinfo
     """Return what a question asks, with every filter and the words that it was understood from.
 
     `now` has a zone; days and clocks are those of `zone`. Takes any text: what is no question has no filters. The first
-    10,000 characters are read.
+    1,000 characters are read (`spelling.LONGEST`).
     """
     kinds = _kinds(vocabulary.event_types)
     draft = Draft(text, tidy(text, _known_words(vocabulary.event_types)))
@@ -119,11 +127,9 @@ def understand(text: str, vocabulary: Vocabulary, *, now: datetime, zone: tzinfo
     if form.wanted in {"events", "count"} and not compared_with:
         form = read_versus(draft, form, names.mentioned)
     untaken = draft.untaken().strip(" ,;:")
-    named = concepts(untaken)
     _read_except(draft, kinds)
     unexplained, meant = _read_kinds(draft, kinds, vocabulary)
-    if named and not unexplained and not meant and not draft.conditions.event_types:
-        # "people who couldn't get in": words that say nothing each, and something together.
+    if not unexplained and not meant and not draft.conditions.event_types and _TOGETHER.search(untaken):
         unexplained = tuple(untaken.lower().split())
     return Question(
         text=text,
@@ -135,10 +141,9 @@ def understand(text: str, vocabulary: Vocabulary, *, now: datetime, zone: tzinfo
         distinct=form.distinct,
         first=first,
         compared_with=compared_with,
-        meaning="; ".join((untaken, *(" ".join(words) for words in named))),
-        plain=untaken,
-        likely_types=_likely(kinds, meant, named) if unexplained else (),
-        hints=tuple(kinds.hints(unexplained, named).items()) if unexplained else (),
+        meaning=untaken,
+        likely_types=meant.event_types if unexplained and meant and len(meant.event_types) <= _MOST_LIKELY else (),
+        hints=tuple(kinds.hints(unexplained).items()) if unexplained else (),
         unexplained=unexplained,
         understood=tuple(draft.understood),
     )
@@ -197,7 +202,7 @@ def _read_hours(draft: Draft) -> None:
 
 def _read_outcomes(draft: Draft, vocabulary: Vocabulary) -> None:
     for pattern, outcome in _OUTCOMES:
-        for match in pattern.finditer(draft.rest):
+        for match in islice(pattern.finditer(draft.rest), _MOST_OUTCOMES):
             values = [each for each in vocabulary.outcomes if _SPELLINGS[outcome].match(each)] or [outcome]
             denied, start = denial(draft, match.start())
             draft.add("not_outcomes" if denied else "outcomes", *values)
@@ -229,7 +234,9 @@ def _read_kinds(draft: Draft, kinds: Kinds, vocabulary: Vocabulary) -> tuple[tup
     stems = frozenset(stem(word) for word in left)
     entity_types = tuple(each for each in vocabulary.entity_types if stem(each) in stems)
     records = {word for word in left if stem(word) in {stem(each) for each in entity_types}}
-    if records and not (left := tuple(word for word in left if word not in records)):
+    # Two kinds of record that no "and" joins are no list of both.
+    listed = len(entity_types) == 1 or len(parts) > 1
+    if records and listed and not (left := tuple(word for word in left if word not in records)):
         draft.add("entity_types", *entity_types)
         draft.note(" ".join(sorted(records)), "entity_type", ", ".join(entity_types))
     if meant and not left:
@@ -283,16 +290,6 @@ def _parts(text: str) -> Iterator[list[str]]:
         said = [word for word in words if word.replace("'", "") not in EMPTY]
         if said:
             yield said
-
-
-def _likely(kinds: Kinds, meant: Meant | None, named: list[tuple[str, ...]]) -> tuple[str, ...]:
-    """Return the event types that words of the question mean, as long as they say more than what was done."""
-    likely = list(meant.event_types) if meant and len(meant.event_types) <= _MOST_LIKELY else []
-    for words in named:
-        of_it = kinds.meant(words)
-        if of_it and of_it.words.issuperset(words) and len(of_it.event_types) <= _MOST_LIKELY:
-            likely += of_it.event_types
-    return tuple(dict.fromkeys(likely))
 
 
 def _shown(period: Period) -> str:

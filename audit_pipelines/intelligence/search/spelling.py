@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-LONGEST: Final = 10_000
-"""Characters of a question that are read; what comes after them is no question."""
+LONGEST: Final = 1_000
+"""Characters of a question that are read, as many as the endpoint takes; the model reads no more, either."""
 
 _WORD: Final = re.compile(r"[^\W\d_]+")
 _SHORTEST: Final = 6

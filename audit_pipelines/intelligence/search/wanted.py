@@ -21,11 +21,16 @@ _COUNT: Final = re.compile(
     r"count(?:\s+(?:of|up))?(?:\s+(?:the|all))?|in\s+total)\b|#\s+of\b",
     re.IGNORECASE,
 )
+_TOPS: Final = {
+    "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10, "twelve": 12,
+    "fifteen": 15, "twenty": 20,
+}  # fmt: skip
+_SOME: Final = rf"\d{{1,4}}|{'|'.join(_TOPS)}"
 _MOST: Final = re.compile(
     r"\b(?:(?<!at )(?:the\s+)?(?P<most>most|fewest|least)(?!\s+(?:recent|of\b))"
     r"(?:\s+(?:often|frequent(?:ly)?|active|common(?:ly)?|times|busy))?"
     r"|(?:the\s+)?(?P<extreme>highest|largest|biggest|greatest|lowest|smallest)\s+(?:number|count|amount|volume)\s+of"
-    r"|(?:the\s+)?busiest|(?:the\s+)?quietest|(?:the\s+)?top(?:\s+(?P<top>\d{1,4}|three|five|ten|twenty))?|rank(?:ed|ing)?(?:\s+of)?)\b",
+    rf"|(?:the\s+)?busiest|(?:the\s+)?quietest|(?:the\s+)?top(?:\s+(?P<top>{_SOME}))?|rank(?:ed|ing)?(?:\s+of)?)\b",
     re.IGNORECASE,
 )
 _FEWEST: Final = re.compile(r"fewest|least|lowest|smallest|quietest", re.IGNORECASE)
@@ -35,7 +40,13 @@ _PER: Final = re.compile(
     re.IGNORECASE,
 )
 _WHICH: Final = re.compile(
-    rf"\b(?:which|what)\s+(?:are\s+|is\s+|were\s+|was\s+|kinds?\s+of\s+)?(?:the\s+)?{_NOUN}\b", re.IGNORECASE
+    rf"\b(?:which|what)\s+(?:are\s+|is\s+|were\s+|was\s+|kinds?\s+of\s+)?(?:the\s+)?(?:(?P<some>{_SOME})\s+)?{_NOUN}\b",
+    re.IGNORECASE,
+)
+# "networks with the most denied requests"
+_WITH: Final = re.compile(
+    rf"(?:^|\bthe\s+)\W*(?:the\s+)?(?:(?P<some>{_SOME})\s+)?{_NOUN}\s+(?:with|having|who\s+had|that\s+had|which\s+had)\s*$",
+    re.IGNORECASE,
 )
 _NEXT: Final = re.compile(rf"\s*{_NOUN}\b", re.IGNORECASE)
 _PHRASE: Final = re.compile(r"\s*((?:[a-z_]+\s*){1,4})", re.IGNORECASE)
@@ -54,7 +65,6 @@ _DISTINCT: Final = re.compile(
     r"(?P<rest>(?:\s+\w+){0,3})",
     re.IGNORECASE,
 )
-_TOPS: Final = {"two": 2, "three": 3, "five": 5, "ten": 10, "twenty": 20}
 _COMPARING: Final = (
     r"compar(?:ed?|es|ing|isons?)|versus|vs\.?|against|than|as\s+opposed\s+to|relative\s+to|differen(?:ce|t|ces)"
 )
@@ -91,7 +101,7 @@ _ASKING: Final = re.compile(
 )
 _ORDER: Final = re.compile(
     r"\b(?:for\s+)?(?:the\s+)?(?:very\s+)?(?P<which>first|last|latest|most\s+recent(?:ly)?|newest|earliest|oldest)"
-    r"(?:\s+(?P<count>\d{1,4}|two|three|five|ten|twenty))?(?:\s+(?:time|ever|ones?|seen))?\b(?!\s+names?\b)",
+    rf"(?:\s+(?P<count>{_SOME}))?(?:\s+(?:time|ever|ones?|seen))?\b(?!\s+names?\b)",
     re.IGNORECASE,
 )
 _IMPERATIVE: Final = re.compile(
@@ -235,8 +245,7 @@ def read_order(draft: Draft) -> tuple[bool | None, int | None]:
 
 def _ranking(draft: Draft, kinds: Kinds, most: re.Match[str], per: tuple[int, int, Group] | None) -> Form | None:
     fewest = bool(_FEWEST.search(most[0]))
-    top = _number(most["top"]) if most["top"] else None
-    which = _WHICH.search(draft.rest)
+    which = _WHICH.search(draft.rest) or _WITH.search(draft.rest[: most.start()])
     # "what are the most common actions" asks by the noun after "most common".
     which = (
         which
@@ -245,6 +254,8 @@ def _ranking(draft: Draft, kinds: Kinds, most: re.Match[str], per: tuple[int, in
         and not which["noun"].lower().startswith(("most", "fewest", "least", "top", "busiest"))
         else None
     )
+    some = most["top"] or (which and which["some"])
+    top = _number(some) if some else None
     following = _NEXT.match(draft.rest, most.end())
     group: Group | None = None
     blanks = [(most.start(), most.end())]

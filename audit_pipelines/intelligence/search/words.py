@@ -95,7 +95,6 @@ schema: schema schemas
 table: table tables
 ticket: ticket tickets
 alert: alert alerts
-alert_rule: rule rules
 retention: retention
 sink: sink sinks
 log: log logs logging
@@ -150,7 +149,7 @@ EMPTY: Final = _set(
     usage use used uses using via vs want wanted wants was wasnt we well went were werent what whats when where whether
     which while who whoever whom whos whose why will with within wont would yes yesterday yet you your act action
     actions activities activity actor actors against behalf belonging carried concerning data detail details display
-    happenings history info information involving operation operations overview regarding wise
+    happenings history entire whole complete info information involving operation operations overview regarding wise
     """
 )
 
@@ -160,7 +159,8 @@ READ: Final = _set(
     yesterday today monday tuesday wednesday thursday friday saturday sunday weekend weekends january february march
     april august september october november december morning afternoon evening night minute minutes hours month months
     quarter quarters yesterdays between before during failed failure failures failing unsuccessful denied refused
-    rejected blocked forbidden success successful successfully succeeded compared versus people number except excluding
-    without previous latest busiest frequent address addresses network networks accounts outside business working
+    rejected blocked locked forbidden success successful successfully succeeded compared versus people number except
+    excluding without previous latest busiest frequent address addresses network networks accounts outside business
+    working
     """
 )

@@ -235,8 +235,8 @@ def test_by_meaning_says_what_to_embed_and_what_is_likely() -> None:
     question = ask("who wiped documents since Monday")
     assert "wiped documents" in question.meaning
     assert "Monday" not in question.meaning
-    assert question.meaning.endswith("delete")
-    assert dict(question.hints)["file:delete"] > 0.5
+    assert "since" not in question.meaning
+    assert dict(ask("who cleared files since Monday").hints)["file:delete"] > 0.2
 
 
 @pytest.mark.parametrize("text", ["", " ", "\x00\x07", "?", "¿", "👍", "a" * 50_000, '"' * 999, "не удалось", "昨日"])
@@ -254,8 +254,52 @@ def test_other_scripts_are_left_to_meaning() -> None:
      "could not ", "more ", "except logins ", "alice bob ", "2026-11-20T", "10.0.0.1 ", "-", "\u0661 ", "x/"],
 )  # fmt: skip
 def test_hostile_text_costs_what_its_length_costs(piece: str) -> None:
-    """Measured: at most 20 ms for 2,000 characters on a quiet machine; a pattern that blows up takes minutes."""
-    text = piece * (2_000 // len(piece))
-    begun = time.process_time()
-    ask(text)
-    assert time.process_time() - begun < 0.3
+    """Measured: at most 13 ms on a machine that others used, whatever comes after the first 1,000 characters."""
+
+    def seconds(length: int) -> float:
+        text = piece * (length // len(piece))
+        begun = time.process_time()
+        ask(text)
+        return time.process_time() - begun
+
+    assert min(seconds(2_000) for _ in range(2)) < 0.1
+    # Ten times as long, and no part of it may grow with it: 40 ms are the 10,000 characters of a copy.
+    assert seconds(20_000) < 0.1
+
+
+def test_a_period_and_a_record_too_many_are_no_conditions() -> None:
+    question = ask("since Monday " * 70 + " ".join(f"INV-{number}" for number in range(2)))
+    assert question.conditions.since is not None
+    named = ask(" ".join(f"INV-{number}" for number in range(100, 200)))
+    assert len(named.conditions.entity_ids) == 32
+
+
+@pytest.mark.parametrize(
+    ("text", "days"),
+    [("events in the first half of October 2026", (1, 16)), ("events of the second half of October 2026", (16, 1))],
+)
+def test_halves_of_a_month(text: str, days: tuple[int, int]) -> None:
+    conditions = ask(text).conditions
+    assert conditions.since is not None
+    assert conditions.until is not None
+    assert (conditions.since.astimezone(BERLIN).day, conditions.until.astimezone(BERLIN).day) == days
+
+
+def test_a_number_before_what_is_ranked_is_how_many() -> None:
+    assert (ask("which five files were read most often").group, ask("which five files were read most often").top) == (
+        "entity",
+        5,
+    )
+    assert ask("networks with the most failed logins").group == "network"
+
+
+def test_things_that_no_kind_has_together_are_no_filter() -> None:
+    """Measured on a blind set: "who billed our clients" became every event of bills and every one of clients."""
+    vocabulary = Vocabulary(("erp:invoice.read", "crm:customer.read"), ("invoice", "customer"), ("success",), person)
+    conditions = ask("who billed our clients", vocabulary).conditions
+    assert (conditions.event_types, conditions.entity_types) == ((), ())
+
+
+def test_words_that_say_nothing_each_may_say_something_together() -> None:
+    assert ask("people who couldn't get in").unexplained
+    assert not ask("what happened").unexplained
