@@ -126,13 +126,13 @@ def make_drafts(
     tenant_key: bytes,
     subjects: Mapping[str, Subject],
     policy: SealingPolicy,
-    received_at: datetime,
+    received_at: Sequence[datetime],
     erasures: int = 0,
 ) -> list[Draft]:
     """Return the rows for `events`, in their order.
 
-    `subjects` has every actor and every entity that is a person, by the names in the events. Values of an event without
-    an actor are sealed under the tenant's key.
+    `received_at` tells when each came, `subjects` has every actor and entity that is a person, by the names in the
+    events. Values of an event without an actor are sealed under the tenant's key.
 
     Raises:
         ValidationError: for the first fault found, naming the field by JSON pointer: an address that is none, an event
@@ -142,7 +142,7 @@ def make_drafts(
     written = _write_lines([event.details for event in events])
     folded = _fold(written)
     entries, contents, rows = [], [], []
-    for event, written_details, folded_details in zip(events, written, folded, strict=True):
+    for event, came_at, written_details, folded_details in zip(events, received_at, written, folded, strict=True):
         actor = subjects[event.actor] if event.actor else None
         entity = subjects[event.entity_id] if event.entity_type in policy.person_entity_types else None
         key = actor.key if actor else tenant_key
@@ -155,7 +155,7 @@ def make_drafts(
         address, index, written_index = _NO_ADDRESS
         if event.ip_address is not None:
             address, index, written_index = _seal_address(event.ip_address, key, tenant_key)
-        occurred_at = event.occurred_at or received_at
+        occurred_at = event.occurred_at or came_at
         if occurred_at.tzinfo is not UTC:
             occurred_at = _in_utc(occurred_at)
         plain = msgspec.Raw(written_details)

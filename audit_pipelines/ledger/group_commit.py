@@ -134,7 +134,7 @@ class GroupCommit(Generic[W, R]):
             if write.tenant_id in self._slow_tenants:
                 self._slow_tenants[write.tenant_id] += 1
                 self._put(self._slow, [waiting])
-            elif self._express is not None and self._express.takes(write) and self._express_loop in {None, loop}:
+            elif self._express is not None and self._express_loop in (None, loop) and self._express.takes(write):
                 self._express_loop = loop
                 self._put_express(self._express, waiting, loop)
             else:

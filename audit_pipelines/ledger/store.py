@@ -157,15 +157,23 @@ class Ledger:
         [draft] = self.batch(tenant_id, [event], default_actor=default_actor, stale=stale).drafts()
         return draft
 
-    def prepare_at_once(self, tenant_id: UUID, event: Event, *, default_actor: str | None = None) -> Draft | None:
-        """Return the row for `event` if this process knows all its persons, else None; never asks the database.
+    def knows(self, tenant_id: UUID, event: Event) -> bool:
+        """Return whether `prepare_at_once` takes this event, as things are."""
+        return self._vault.known_keys(tenant_id, self._persons([event])) is not None
+
+    def prepare_at_once(self, tenant_id: UUID, received: Sequence[tuple[Event, datetime]]) -> Sequence[Draft] | None:
+        """Return the rows for events and when they came, or None if this process does not know all their persons.
+
+        Never asks the database.
 
         Raises:
             ValidationError: as `append`.
         """
-        events = _with_actor([event], default_actor)
+        events = [event for event, _ in received]
         keys = self._vault.known_keys(tenant_id, self._persons(events))
-        return None if keys is None else Batch(tenant_id, events, keys, self._policy).drafts()[0]
+        if keys is None:
+            return None
+        return Batch(tenant_id, events, keys, self._policy, [moment for _, moment in received]).drafts()
 
     def _persons(self, events: Sequence[Event]) -> set[str]:
         persons = {event.actor for event in events if event.actor}
@@ -177,7 +185,15 @@ class Ledger:
 class Batch:
     """Events of one tenant and the keys they are sealed under; appended all or not at all."""
 
-    def __init__(self, tenant_id: UUID, events: Sequence[Event], keys: Keys, policy: SealingPolicy) -> None:
+    def __init__(
+        self,
+        tenant_id: UUID,
+        events: Sequence[Event],
+        keys: Keys,
+        policy: SealingPolicy,
+        received_at: Sequence[datetime] | None = None,
+    ) -> None:
+        self._received_at = received_at or [datetime.now(UTC)] * len(events)
         self._tenant_id = tenant_id
         self._events = events
         self._keys = keys
@@ -187,7 +203,7 @@ class Batch:
     def is_one_statement(self) -> bool:
         """Whether a connection that commits by itself stores the events whole or not at all; saves two round trips."""
         return len(self._events) <= CALL_EVENTS and not any(
-            event.event_id and _resembles_server_made(event.event_id) for event in self._events
+            event.event_id and resembles_server_made(event.event_id) for event in self._events
         )
 
     def append(self, conn: Connection) -> list[Receipt]:
@@ -226,24 +242,24 @@ class Batch:
             ValidationError: each fault of each event, by its place.
         """
         try:
-            return self._make(self._events)
+            return self._make(self._events, self._received_at)
         except ValidationError:
             faults: list[tuple[str, str]] = []
         for place, event in enumerate(self._events):
             try:
-                self._make([event])
+                self._make([event], [self._received_at[place]])
             except ValidationError as error:
                 faults += [(f"/{place}{where}", what) for where, what in error.faults]
         raise ValidationError(f"{len(faults)} faults in {len(self._events)} events; nothing was stored", tuple(faults))
 
-    def _make(self, events: Sequence[Event]) -> list[Draft]:
+    def _make(self, events: Sequence[Event], received_at: Sequence[datetime]) -> list[Draft]:
         return make_drafts(
             events,
             tenant_id=self._tenant_id,
             tenant_key=self._keys.tenant_key,
             subjects=self._keys.subjects,
             policy=self._policy,
-            received_at=datetime.now(UTC),
+            received_at=received_at,
             erasures=self._keys.erasures,
         )
 
@@ -282,7 +298,7 @@ def until_fresh(attempt: Callable[[int | None], T], tenant_id: UUID) -> T:
 
 def needs_transaction(drafts: Sequence[Draft]) -> bool:
     """Return whether `store_drafts` takes more than one statement for these."""
-    return any(draft.is_client_id and _resembles_server_made(draft.event_id) for draft in drafts)
+    return any(draft.is_client_id and resembles_server_made(draft.event_id) for draft in drafts)
 
 
 def _distinct(drafts: list[Draft]) -> list[Draft]:
@@ -439,7 +455,8 @@ def _known_receipt(event_id: str, seq: int, recorded_at: datetime, links: bytes)
     return Receipt(event_id, seq, recorded_at, entry_hash, prev_hash, row_hash, duplicate=True)
 
 
-def _resembles_server_made(event_id: str) -> bool:
+def resembles_server_made(event_id: str) -> bool:
+    """Return whether the server could have made this id, so that it has to be looked up if a client chose it."""
     return len(event_id) == 36 and _UUID7.fullmatch(event_id) is not None
 
 
@@ -449,7 +466,7 @@ def _refuse_server_made_ids(conn: Connection, tenant_id: UUID, event_ids: Sequen
     Looked up before the heads are locked. That is early enough: nobody can know an id before the event that has it was
     answered for, and then it is committed.
     """
-    suspects = [event_id for event_id in event_ids if event_id is not None and _resembles_server_made(event_id)]
+    suspects = [event_id for event_id in event_ids if event_id is not None and resembles_server_made(event_id)]
     if not suspects:
         return
     conn.execute(query("ledger/set_tenant"), {"tenant_id": tenant_id})

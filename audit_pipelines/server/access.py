@@ -6,6 +6,7 @@ and whom a proxy may speak for. What an access is and how it is stored is `ledge
 
 import ipaddress
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from functools import partial
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any, Final
@@ -22,6 +23,8 @@ from audit_pipelines.server.workers import Workers, busy
 from audit_pipelines.server.writing import EventWrite
 
 _RECORDED: Final = Answer(201, "")
+# Filters are bounded, and so is the user agent.
+_SIZE: Final = 2_000
 
 Network = IPv4Network | IPv6Network
 
@@ -62,11 +65,12 @@ class AccessRecorder:
             return
         event = self.access(request, principal, action, filters, result_count).event()
         prepare = partial(self._ledger.prepare, principal.tenant_id, event)
-        draft = self._ledger.prepare_at_once(principal.tenant_id, event)
-        if draft is None:
-            draft = await self._workers.run(prepare)
+        draft = None if self._ledger.knows(principal.tenant_id, event) else await self._workers.run(prepare)
+        write = EventWrite(
+            principal.tenant_id, event, datetime.now(UTC), _SIZE, None, lambda _: _RECORDED, prepare, draft
+        )
         try:
-            await self._group.append(EventWrite(draft, None, lambda _: _RECORDED, prepare))
+            await self._group.append(write)
         except (QueueFullError, HeadLockedError, StaleKeysError):
             raise busy() from None
 

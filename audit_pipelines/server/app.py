@@ -82,7 +82,7 @@ def create_app(
     batches = Workers(_BATCH_THREADS, _BATCH_QUEUE)
     # It keeps a connection for itself; a pool of two would have one left for all the rest.
     is_express = settings.database_pool_max > _FEW_CONNECTIONS
-    express = Express(installation.database, settings.database_timeout) if is_express else None
+    express = Express(installation.ledger, installation.database, settings.database_timeout) if is_express else None
     group: GroupCommit[EventWrite, Answer] = GroupCommit(partial(store, installation.database), express)
     writing = EventWriting(installation.ledger, installation.database, workers, batches, group)
     access = AccessRecorder(installation, workers, group)

@@ -18,9 +18,21 @@ _GZIP: Final = 16 + zlib.MAX_WBITS
 _PART: Final = "http.request"
 
 
+def header_of(request: Request, name: bytes) -> str:
+    """Return the first header of this name, which is in lower case; empty where there is none.
+
+    Starlette's own look-up makes an object, and takes five times as long; a small request has four of them.
+    """
+    for present, value in request.scope["headers"]:
+        if present == name:
+            text: str = value.decode("latin-1")
+            return text
+    return ""
+
+
 def content_type(request: Request) -> str:
     """Return the media type in lower case without parameters; empty where none was sent."""
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return header_of(request, b"content-type").partition(";")[0].strip().lower()
 
 
 def require_content_type(request: Request, *allowed: str) -> str:
@@ -43,7 +55,7 @@ async def read_body(request: Request, limit: int, *, gzip: bool = False) -> byte
         RequestError: 413 when the body, as sent or decompressed, exceeds `limit` bytes; 415 for another encoding; 400
             for gzip data that is broken or cut off.
     """
-    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    encoding = header_of(request, b"content-encoding").strip().lower() or "identity"
     if encoding not in ({"identity", "gzip"} if gzip else {"identity"}):
         expected = "gzip or identity" if gzip else "identity"
         raise RequestError(
@@ -52,7 +64,7 @@ async def read_body(request: Request, limit: int, *, gzip: bool = False) -> byte
             f"Expected Content-Encoding {expected}, got {encoding[:100]}.",
             headers={"Accept-Encoding": "gzip" if gzip else "identity"},
         )
-    length = request.headers.get("content-length", "")
+    length = header_of(request, b"content-length")
     if length.isdecimal() and int(length[:20]) > limit:
         raise _too_large(limit)
     first = await request.receive()

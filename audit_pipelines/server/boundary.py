@@ -33,6 +33,7 @@ class Boundary:
         if https:
             headers["Strict-Transport-Security"] = "max-age=31536000"
         self._headers = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+        self._names = frozenset(name for name, _ in self._headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -45,8 +46,11 @@ class Boundary:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                present = {name for name, _ in message["headers"]}
-                message["headers"] += [header for header in self._headers if header[0] not in present]
+                present = [name for name, _ in message["headers"]]
+                if self._names.isdisjoint(present):
+                    message["headers"] += self._headers
+                else:
+                    message["headers"] += [header for header in self._headers if header[0] not in present]
             await send(message)
 
         try:

@@ -4,8 +4,8 @@ Decoding and limits are elsewhere; here is what a request means and what its ans
 """
 
 import re
-from collections.abc import Callable, Sequence
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 from urllib.parse import quote
@@ -16,8 +16,7 @@ from starlette.responses import Response
 
 from audit_pipelines.db.database import Database
 from audit_pipelines.errors import ConflictError, ValidationError
-from audit_pipelines.ledger.entry import Draft, format_moment
-from audit_pipelines.ledger.event import Event
+from audit_pipelines.ledger.entry import format_moment
 from audit_pipelines.ledger.group_commit import GroupCommit, QueueFullError
 from audit_pipelines.ledger.store import Batch, HeadLockedError, Ledger, Receipt, StaleKeysError
 from audit_pipelines.server.auth import Principal
@@ -33,7 +32,7 @@ EVENT_BYTES: Final = 2 * 1024 * 1024
 BATCH_BYTES: Final = 32 * 1024 * 1024
 _JSON: Final = "application/json"
 _NDJSON: Final = "application/x-ndjson"
-# Decoding and sealing this much takes less than handing it to a thread and back.
+# Decoding and sealing this much takes less than handing it to a thread and back; the larger is sealed on a thread.
 _SMALL_BYTES: Final = 16_384
 _PLAIN_ID: Final = re.compile(r"[A-Za-z0-9-]+")
 
@@ -64,14 +63,27 @@ class EventWriting:
         body = await read_body(request, EVENT_BYTES)
         key = request_key(request, principal, body)
         event = decode_event(body)
-        draft = await self._draft(principal, event, len(body))
-        write = EventWrite(draft, key, _answer_to_one, self._preparing(principal, event))
+        if not event.actor:
+            event = msgspec.structs.replace(event, actor=principal.subject)
+        write = EventWrite(
+            principal.tenant_id,
+            event,
+            datetime.now(UTC),
+            len(body),
+            key,
+            _answer_to_one,
+            partial(self._ledger.prepare, principal.tenant_id, event),
+        )
         try:
+            if len(body) > _SMALL_BYTES or not self._ledger.knows(principal.tenant_id, event):
+                write.draft = await self._single.run(write.prepare)
             return _response(await self._group.append(write))
         except (QueueFullError, HeadLockedError, StaleKeysError):
             raise busy() from None
         except ConflictError as error:
             raise ConflictError("The event_id belongs to another event.", _without_index(error.faults)) from error
+        except ValidationError as error:
+            raise ValidationError("The event cannot be stored.", _without_index(error.faults)) from error
 
     async def append_batch(self, request: Request, principal: Principal) -> Response:
         """Store all events of a JSON array or NDJSON body, or none of them.
@@ -87,17 +99,6 @@ class EventWriting:
         except StaleKeysError:
             raise busy() from None
 
-    async def _draft(self, principal: Principal, event: Event, size: int) -> Draft:
-        """Seal the event here if that takes microseconds; on a thread if it is large or has somebody new in it."""
-        try:
-            if size <= _SMALL_BYTES:
-                draft = self._ledger.prepare_at_once(principal.tenant_id, event, default_actor=principal.subject)
-                if draft is not None:
-                    return draft
-            return await self._single.run(self._preparing(principal, event))
-        except ValidationError as error:
-            raise ValidationError("The event cannot be stored.", _without_index(error.faults)) from error
-
     def _append_all(self, principal: Principal, body: bytes, media_type: str, key: RequestKey | None) -> Answer:
         events = decode_lines(body) if media_type == _NDJSON else decode_array(body)
         tenant_id = principal.tenant_id
@@ -106,9 +107,6 @@ class EventWriting:
             return self._ledger.batch(tenant_id, events, default_actor=principal.subject, stale=stale)
 
         return store_batch(self._database, begin, key, tenant_id, _answer_to_batch)
-
-    def _preparing(self, principal: Principal, event: Event) -> Callable[..., Draft]:
-        return partial(self._ledger.prepare, principal.tenant_id, event, default_actor=principal.subject)
 
 
 class _ReceiptBody(msgspec.Struct, gc=False):

@@ -12,6 +12,7 @@ from itertools import groupby
 from typing import Final
 from uuid import UUID
 
+import msgspec
 import psycopg
 from psycopg.types.json import Jsonb
 from starlette.requests import Request
@@ -23,7 +24,7 @@ from audit_pipelines.ledger.store import HeadLockedError
 from audit_pipelines.server.auth import Principal
 from audit_pipelines.server.problems import RequestError
 
-HEADER: Final = "idempotency-key"
+_HEADER: Final = b"idempotency-key"
 _KEY: Final = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
 
 
@@ -36,8 +37,7 @@ class RequestKey:
     request_hash: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True, gc=False):
     """An answer that can be given again, byte for byte."""
 
     status: int
@@ -53,7 +53,7 @@ def request_key(request: Request, principal: Principal, body: bytes) -> RequestK
     Raises:
         RequestError: 400 when the header is given more than once, or is not 1 to 255 visible ASCII characters.
     """
-    values = request.headers.getlist(HEADER)
+    values = [value.decode("latin-1") for name, value in request.scope["headers"] if name == _HEADER]
     if not values:
         return None
     if len(values) > 1 or not _KEY.fullmatch(values[0]):

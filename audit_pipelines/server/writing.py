@@ -5,13 +5,15 @@ The one place where requests become transactions, be it one batch or a flush of 
 
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
 from audit_pipelines.db.database import Database
 from audit_pipelines.errors import AuditError
 from audit_pipelines.ledger.entry import Draft
+from audit_pipelines.ledger.event import Event
 from audit_pipelines.ledger.store import (
     SEALING_ATTEMPTS,
     Batch,
@@ -27,35 +29,32 @@ from audit_pipelines.server.idempotency import Answer, RequestKey, recall, remem
 _NO_NAMES: Final[frozenset[Hashable]] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class EventWrite:
-    """The one event of a request, to be stored beside those of others."""
+    """The one event of a request, to be stored beside those of others; nobody changes it. It names its actor."""
 
-    draft: Draft
+    tenant_id: UUID
+    event: Event
+    received_at: datetime
+    size: int
+    """About how many bytes it holds."""
     key: RequestKey | None
     answer: Callable[[Receipt], Answer]
     prepare: Callable[..., Draft]
-    """Makes the draft again, with keys of another count of erasures than its argument `stale`."""
-
-    @property
-    def tenant_id(self) -> UUID:
-        """Whose event it is."""
-        return self.draft.tenant_id
+    """Makes the draft, with keys of another count of erasures than its argument `stale` if that is given."""
+    draft: Draft | None = None
+    """Where making it takes long, or asks the database; others are made when they are stored, many at once."""
 
     @property
     def names(self) -> frozenset[Hashable]:
         """The event_id if its client chose it, and the key, each with the tenant."""
-        if self.key is None and not self.draft.is_client_id:
+        event_id = self.event.event_id
+        if self.key is None and event_id is None:
             return _NO_NAMES
-        names: list[Hashable] = [(self.draft.tenant_id, self.draft.event_id)] if self.draft.is_client_id else []
+        names: list[Hashable] = [] if event_id is None else [(self.tenant_id, event_id)]
         if self.key:
             names.append((self.key.tenant_id, "key", self.key.key))
         return frozenset(names)
-
-    @property
-    def size(self) -> int:
-        """About how many bytes it holds."""
-        return len(self.draft.entry)
 
 
 def store_batch(
@@ -109,7 +108,7 @@ def store(database: Database, writes: Sequence[EventWrite], lock_timeout_ms: int
     except ClashError as clash:
         if len(writes) == 1:
             return [clash]
-        suspects = [write for write in writes if write.draft.event_id in clash.event_ids]
+        suspects = [write for write in writes if write.event.event_id in clash.event_ids]
     suspected = {id(write) for write in suspects}
     others = [write for write in writes if id(write) not in suspected]
     outcomes = dict(zip(map(id, others), store(database, others, lock_timeout_ms) if others else (), strict=True))
@@ -129,39 +128,44 @@ def _with_living_keys(
     database: Database, writes: Sequence[EventWrite], lock_timeout_ms: int
 ) -> Sequence[Answer | Exception]:
     """Store all writes; those whose tenants erased somebody meanwhile are sealed anew, the others as they are."""
-    present = list(writes)
-    refused: dict[int, Exception] = {}
+    drafts = [write.draft or _prepared(write) for write in writes]
     for _ in range(SEALING_ATTEMPTS):
-        places = [place for place in range(len(writes)) if place not in refused]
+        sealed = {place: draft for place, draft in enumerate(drafts) if isinstance(draft, Draft)}
         try:
-            stored = _in_one_transaction(database, [present[place] for place in places], lock_timeout_ms)
+            stored = _in_one_transaction(
+                database, [(writes[place], draft) for place, draft in sealed.items()], lock_timeout_ms
+            )
         except StaleKeysError as error:
             stale = error
         else:
-            answers = dict(zip(places, stored, strict=True))
-            return [refused[place] if place in refused else answers[place] for place in range(len(writes))]
-        for place in places:
-            write = present[place]
-            if write.tenant_id in stale.tenants:
-                try:
-                    present[place] = replace(write, draft=write.prepare(stale=stale.tenants[write.tenant_id]))
-                except Exception as error:  # noqa: BLE001 - its neighbours can still be stored
-                    refused[place] = error
+            answers = dict(zip(sealed, stored, strict=True))
+            return [draft if isinstance(draft, Exception) else answers[place] for place, draft in enumerate(drafts)]
+        for place in sealed:
+            if writes[place].tenant_id in stale.tenants:
+                drafts[place] = _prepared(writes[place], stale.tenants[writes[place].tenant_id])
     raise stale
 
 
+def _prepared(write: EventWrite, stale: int | None = None) -> Draft | Exception:
+    try:
+        return write.prepare(stale=stale)
+    except Exception as error:  # noqa: BLE001 - its neighbours can still be stored
+        return error
+
+
 def _in_one_transaction(
-    database: Database, writes: Sequence[EventWrite], lock_timeout_ms: int
+    database: Database, sealed: Sequence[tuple[EventWrite, Draft]], lock_timeout_ms: int
 ) -> Sequence[Answer | AuditError]:
+    writes = [write for write, _ in sealed]
     keys = [write.key for write in writes if write.key]
     with (
         database.connection("audit_app", autocommit=True) as conn,
-        conn.transaction() if keys or needs_transaction([write.draft for write in writes]) else nullcontext(),
+        conn.transaction() if keys or needs_transaction([draft for _, draft in sealed]) else nullcontext(),
     ):
         known = recall(conn, keys, lock_timeout_ms=lock_timeout_ms) if keys else {}
-        new = [write for write in writes if write.key is None or write.key not in known]
-        receipts = store_drafts(conn, [write.draft for write in new], lock_timeout_ms=lock_timeout_ms) if new else []
-        answers = {id(write): write.answer(receipt) for write, receipt in zip(new, receipts, strict=True)}
+        new = [(write, draft) for write, draft in sealed if write.key is None or write.key not in known]
+        receipts = store_drafts(conn, [draft for _, draft in new], lock_timeout_ms=lock_timeout_ms) if new else []
+        answers = {id(write): write.answer(receipt) for (write, _), receipt in zip(new, receipts, strict=True)}
         if keys:
-            remember(conn, {write.key: answers[id(write)] for write in new if write.key})
+            remember(conn, {write.key: answers[id(write)] for write, _ in new if write.key})
     return [known[write.key] if write.key and write.key in known else answers[id(write)] for write in writes]

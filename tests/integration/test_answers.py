@@ -122,11 +122,11 @@ def test_every_status_of_an_error_has_the_headers_and_the_same_form(
     }
     for status, request in requests.items():
         if status == 500:
-            monkeypatch.setattr(installation.ledger, "prepare_at_once", _raise(KeyError("s3cret")))
+            monkeypatch.setattr(installation.ledger, "knows", _raise(KeyError("s3cret")))
         if status == 503:
             from audit_pipelines.errors import DatabaseUnavailableError
 
-            monkeypatch.setattr(installation.ledger, "prepare_at_once", _raise(DatabaseUnavailableError("s3cret")))
+            monkeypatch.setattr(installation.ledger, "knows", _raise(DatabaseUnavailableError("s3cret")))
         response = request()
         assert response.status_code == status, response.text
         assert has_security_headers(response)

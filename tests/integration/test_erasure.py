@@ -6,6 +6,7 @@ import secrets
 import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from functools import partial
 from multiprocessing.synchronize import Event as Flag
 from multiprocessing.synchronize import Semaphore
@@ -185,7 +186,8 @@ def test_neighbours_in_one_flush_are_stored_as_they_are(
                 raise ValidationError("cannot be sealed any more")
             return elsewhere.ledger.prepare(tenant, event(), stale=stale)
 
-        return EventWrite(elsewhere.ledger.prepare(tenant, event()), None, lambda receipt: receipt, prepare)
+        made = elsewhere.ledger.prepare(tenant, event())
+        return EventWrite(tenant, event(), datetime.now(UTC), 0, None, lambda receipt: receipt, prepare, made)
 
     stale, fresh, gone = [], [], []
     writes = [write(tenant_id, stale), write(neighbour, fresh), write(tenant_id, gone, "gone"), write(tenant_id, stale)]
@@ -383,8 +385,19 @@ def write_until(
                 installation.ledger.append(tenants[0], events)
                 written.release()
                 continue
-            preparations = [partial(installation.ledger.prepare, tenant, item) for tenant in tenants for item in events]
-            writes = [EventWrite(prepare(), None, lambda receipt: receipt, prepare) for prepare in preparations]
+            writes = [
+                EventWrite(
+                    tenant,
+                    item,
+                    datetime.now(UTC),
+                    0,
+                    None,
+                    lambda receipt: receipt,
+                    partial(installation.ledger.prepare, tenant, item),
+                )
+                for tenant in tenants
+                for item in events
+            ]
             for outcome in store(database, writes):
                 if isinstance(outcome, Exception):
                     raise outcome

@@ -8,6 +8,8 @@ import httpx
 import pytest
 from test_server_running import Api
 
+from audit_pipelines.errors import ValidationError
+
 pytest_plugins = ["test_server_running"]
 
 EVENTS = "/api/audit/events"
@@ -62,6 +64,27 @@ def test_a_key_with_another_body_is_a_conflict(api: Api, tenant_id: UUID) -> Non
     batch = client.post(f"{EVENTS}/batch", json=[body(3), body(4)], headers={"Idempotency-Key": "batch"})
     again = client.post(f"{EVENTS}/batch", json=[body(3), body(4)], headers={"Idempotency-Key": "batch"})
     assert (batch.status_code, batch.content) == (again.status_code, again.content)
+    assert api.count(tenant_id) == 3
+
+
+def test_a_flush_that_the_loop_cannot_seal_is_stored_by_the_threads(
+    api: Api, tenant_id: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = api.client(tenant_id, "audit:write")
+    asked: list[UUID] = []
+
+    def unknown(tenant: UUID, _: object) -> None:
+        asked.append(tenant)
+
+    def faulty(tenant: UUID, _: object) -> None:
+        asked.append(tenant)
+        raise ValidationError("a neighbour's fault")
+
+    assert client.post(EVENTS, json=body(0)).status_code == 201
+    for number, refuse in enumerate((unknown, faulty), 1):
+        monkeypatch.setattr(api.installation.ledger, "prepare_at_once", refuse)
+        assert client.post(EVENTS, json=body(number)).status_code == 201
+    assert asked == [tenant_id, tenant_id]
     assert api.count(tenant_id) == 3
 
 

@@ -330,7 +330,7 @@ class LedgerMachine(RuleBasedStateMachine):
         def answer(receipt: Receipt) -> Answer:
             return self.answer(receipts, place, [receipt])
 
-        return EventWrite(prepare(), request_key(tenant_id, key, [event]), answer, prepare)
+        return EventWrite(tenant_id, event, datetime.now(UTC), 0, request_key(tenant_id, key, [event]), answer, prepare)
 
     def store_batch(
         self, process: int, tenant: int, key: str | None, batch: list[Event], receipts: dict[int, Sequence[Receipt]]

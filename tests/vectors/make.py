@@ -138,7 +138,7 @@ def _entry(seq: int, moment: datetime) -> bytes:
     )
     subjects = {event.actor: PERSON} if event.actor else {}
     [made] = make_drafts(
-        [event], tenant_id=TENANT, tenant_key=TENANT_KEY, subjects=subjects, policy=POLICY, received_at=moment
+        [event], tenant_id=TENANT, tenant_key=TENANT_KEY, subjects=subjects, policy=POLICY, received_at=[moment]
     )
     return made.entry
 

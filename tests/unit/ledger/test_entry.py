@@ -39,7 +39,7 @@ def draft(event: Event, *, actor: Subject | None = ALICE, entity: Subject | None
         tenant_key=TENANT_KEY,
         subjects={name: subject for name, subject in named.items() if name and subject},
         policy=POLICY,
-        received_at=RECEIVED,
+        received_at=[RECEIVED],
     )
     return made
 
