@@ -464,10 +464,8 @@ def _isolation(detector: Detector, tails: Floats) -> Floats:
         total = np.zeros(count)
         for feature, threshold, length in zip(features, detector.forest_threshold, detector.forest_length, strict=True):
             # The upper levels have few nodes: whole columns against one number are cheaper than gathering.
-            above = [
-                (chunk[each] > limit).view(np.int8) for each, limit in zip(feature[:7], threshold[:7], strict=True)
-            ]
-            node = ends(above).astype(np.int64)
+            above = [np.packbits(chunk[each] > limit) for each, limit in zip(feature[:7], threshold[:7], strict=True)]
+            node = ends(above, count).astype(np.int64)
             node += 7
             at = feature * count
             for _ in range(3, _DEPTH):

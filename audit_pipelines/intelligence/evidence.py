@@ -20,7 +20,7 @@ from audit_pipelines.intelligence.features import SURPRISES
 
 Floats = npt.NDArray[np.float64]
 Singles = npt.NDArray[np.float32]
-Bits = npt.NDArray[np.int8]
+Bits = npt.NDArray[np.uint8]
 
 BESIDE: Final = ("risk", "exposed", "failed", "repeats_1h")
 """What the trees see beside the tails."""
@@ -32,7 +32,8 @@ DEPTH: Final = 3
 _FILE: Final = "evidence.npz"
 # Beyond e^-25 a tail says nothing more, and no training set holds enough to tell.
 _TAIL_AT_MOST: Final = 25.0
-_CHUNK: Final = 8192
+# A call of NumPy's costs as much as combining the packed bits of 10,000 events: 480 trees make eight thousand calls.
+_CHUNK: Final = 1 << 15
 
 
 @dataclass(frozen=True)
@@ -92,20 +93,26 @@ def log_odds(evidence: Evidence, tails: Floats, beside: Floats) -> Floats:
     for start in range(0, len(tails), _CHUNK):
         here = slice(start, start + _CHUNK)
         seen = inputs(tails[here], beside[here])
-        answers = [(seen[each] > limit).view(np.int8) for each, limit in questions]
+        answers = [np.packbits(seen[each] > limit) for each, limit in questions]
         total = out[here]
         for tree, value in zip(trees, evidence.value, strict=True):
-            total += value.take(ends([answers[each] for each in tree]))
+            total += value.take(ends([answers[each] for each in tree], len(total)))
     return out
 
 
-def ends(above: Sequence[Bits]) -> Bits:
-    """Return where each event comes out, 0 to 7, of a tree's seven nodes: for each node, who is above its threshold."""
-    # Bits of 8,192 events are chosen in 1 µs each; `where` takes 20, gathering 30: left ^ (way & (left ^ right)).
+def ends(above: Sequence[Bits], events: int) -> Bits:
+    """Return where each event comes out, 0 to 7, of a tree's seven nodes.
+
+    `above` tells for each node which events are above its threshold, eight to a byte as `numpy.packbits` lays them.
+    """
+    # Chosen as left ^ (way & (left ^ right)), eight events at once; `where` takes 20 times as long, gathering 30 times.
     first, left, right, *lower = above
     second = left ^ (first & (left ^ right))
     below_left = lower[0] ^ (left & (lower[0] ^ lower[1]))
     below_right = lower[2] ^ (right & (lower[2] ^ lower[3]))
     third = below_left ^ (first & (below_left ^ below_right))
-    place: Bits = first * np.int8(4) + second * np.int8(2) + third
+    place: Bits = np.unpackbits(first, count=events)
+    for bits in (second, third):
+        place += place
+        place += np.unpackbits(bits, count=events)
     return place
