@@ -2,11 +2,12 @@
 
 set local role audit_owner;
 
--- "how many, by whom, of which kind, how it ended, in these times", out of the index alone. It takes the place of the
--- narrower index of 008: events come in the order of time, so its pages fill one after another, and a wider entry costs
--- an insert little.
+-- "how many, by whom, of which kind, from which address or network, how it ended, in these times", out of the index
+-- alone. It takes the place of the narrower index of 008: events come in the order of time, so its pages fill one after
+-- another, and a wider entry costs an insert little. Identifiers of entities cannot be in it: they may be longer than an
+-- entry of an index, and the append of such an event must not fail.
 create index audit_logs_search on audit_logs (tenant_id, occurred_at)
-    include (seq, actor_ref, event_type, outcome, entity_type);
+    include (seq, actor_ref, event_type, outcome, entity_type, ip_index);
 drop index audit_logs_occurred_at;
 
 -- "the newest events that read like this"

@@ -1,13 +1,6 @@
 -- Undoes every migration, newest first. `audit-pipelines db rollback --to N` runs the sections above version N; psql can
 -- run the whole file. It deletes data: there is no way back but a backup.
 
--- undo 029_count_by_address
-set role audit_owner;
-drop index if exists audit_logs_search;
-create index audit_logs_search on audit_logs (tenant_id, occurred_at)
-    include (seq, actor_ref, event_type, outcome, entity_type);
-reset role;
-
 -- undo 027_alert_on_tampering
 set role audit_owner;
 delete from audit_alert_deliveries where cause = 'tampering';
