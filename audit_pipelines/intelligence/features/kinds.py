@@ -31,6 +31,8 @@ FEATURES: Final = (
 # An actor's age is the power of two of its events; nobody gets beyond 2^40.
 _AGES: Final = 40
 _HOUR_US: Final = 3_600_000_000
+_KNOWN: Final = 30.0
+"""Events from which an actor's habits count in full; so many must others have, too."""
 
 
 def compute(f: Facts) -> dict[str, Floats]:
@@ -57,7 +59,7 @@ def compute(f: Facts) -> dict[str, Floats]:
         "type_rare_actor": np.maximum(rare_actor - (usual + 4.0 * usual_all) / (actor_events + 4.0), 0.0),
         "type_few_actors": np.maximum(few, 0.0),
         "sequence_rare": _sequence(f, share),
-        **_unlike(f),
+        **_unlike(f, 1.0 / (kinds_seen + 1.0)),
         "actor_young": _young("age", f, log2(actor_events + 1)),
         "actor_fresh": _young("hours known", f, log2(hours_known + 1)),
         "kind_new_actor": kind_new,
@@ -83,18 +85,20 @@ def _sequence(f: Facts, share: Floats) -> Floats:
     return np.where(has, rarity(follows, after, share, 4.0), 0.0)
 
 
-def _unlike(f: Facts) -> dict[str, Floats]:
+def _unlike(f: Facts, unknown: Floats) -> dict[str, Floats]:
     """Sum over 24 hours and 7 days how much likelier each kind of event is of the tenant's others than of this actor.
 
     The ratio of naive Bayes masquerade detection (Maxion, Townsend 2002), the day's by the root of its events. Signed,
     so that what an actor always does speaks for the actor: a masquerader differs throughout, a whim does not. An actor
-    of whom little is known is neither like nor unlike itself. Somebody who takes over an account for good differs a
-    little every day: on the hospital's trail a week of it ranks actor-days at AP 0.42, a day at 0.17.
+    of whom little is known is neither like nor unlike itself, and neither is anybody where the others are hardly known:
+    `unknown` is the share to expect of a kind of which nothing is. Somebody who takes over an account for good differs
+    a little every day: on the hospital's trail a week of it ranks actor-days at AP 0.42, a day at 0.17.
     """
     actor_events, type_actor_events = f.by_actor.count(), f.by_pair.count()
-    others = (f.by_kind.count() - type_actor_events + 0.5) / (f.tenant.count() - actor_events + 1.0)
+    others_events = f.tenant.count() - actor_events
+    others = (f.by_kind.count() - type_actor_events + 2.0 * unknown) / (others_events + 2.0)
     own = (type_actor_events + 4.0 * others) / (actor_events + 4.0)
-    known = np.minimum(actor_events / 30.0, 1.0)
+    known = np.minimum(actor_events / _KNOWN, 1.0) * np.minimum(others_events / _KNOWN, 1.0)
     ratio = np.round((np.log(others) - np.log(own)) * known * FIXED).astype(np.int64)
     total = f.window.total("unlike", f.since_24h, ratio) / FIXED
     week = f.stretch.windows("actor, 7 days", f.actor, 7 * DAY_S)

@@ -189,6 +189,15 @@ def test_doing_what_others_do_for_days_is_unlike_the_actor():
     assert values[-1] > values[-4] > 2.0
 
 
+def test_nobody_is_unlike_while_others_are_hardly_known():
+    alone = [event(i, kind=f"file:{i % 40}") for i in range(100)]
+    stranger = [event(101 + i, actor="bob") for i in range(3)]
+    again = [event(110 + i, kind=f"file:{i % 40}") for i in range(20)]
+    values = compute_features(frame([*alone, *stranger, *again]))
+    assert values["unlike_24h"].max() < 1.0
+    assert values["unlike_7d"].max() < 1.0
+
+
 def test_one_stranger_after_another_is_strange_and_the_usual_file_is_not():
     files = [event(i * 30, entity_id=f"f{i % 5}") for i in range(300)]
     others = [event(i * 30 + 5, actor=f"p{i % 9}", entity_id=f"g{i % 9}.{i // 9 % 6}") for i in range(300)]
