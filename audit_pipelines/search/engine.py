@@ -158,7 +158,7 @@ class Search:
                     called[person.name] = ", ".join(map(str, person.refs))
                 return person
 
-            vocabulary = Vocabulary(state.event_types, state.entity_types, state.outcomes, find)
+            vocabulary = Vocabulary(state.event_types, state.entity_types, state.outcomes, find, state.pairs)
             question = understand(asked.query, vocabulary, now=asked.now, zone=asked.zone)
         conditions = joined(question.conditions, asked.explicit)
         if question.wanted != "events" and question.unexplained and not conditions.event_types:
@@ -395,7 +395,7 @@ def _asks_accesses(conditions: Conditions) -> bool:
 
 
 def _network_note(network: str) -> str:
-    return f"{network} cannot be looked for: addresses are kept as keyed hashes, theirs and their /24's (IPv6: /48's)."
+    return f"{network} cannot be looked for: addresses are kept as keyed hashes, of which it has too many."
 
 
 def _count(conn: Connection, matching: dict[str, Any]) -> Facts:

@@ -38,7 +38,8 @@ _MEASURE: Final = re.compile(
 _TOKEN: Final = re.compile(r"[^\W\d_][\w'.-]{0,60}\w|[^\W\d_]")
 _NEGATION: Final = re.compile(
     r"(?:\bnot\b|\bexcept(?:ing)?(?:\s+for)?\b|\bexclud(?:e|es|ing)\b|\bother\s+than\b|\bapart\s+from\b|\bwithout\b|"
-    r"\bbut\s+not\b|\b(?:any(?:one|body|thing)|every(?:one|body|thing)|all)\s+but\b|n't\b|\bignor(?:e|ing)\b|\bnever\b|\bbesides\b)"
+    r"\bbut\s+not\b|\b(?:any(?:one|body|thing)|every(?:one|body|thing)|all)\s+but\b|"
+    r"\bbut\s+(?:those|the\s+ones)\b|n't\b|\bignor(?:e|ing)\b|\bnever\b|\bbesides\b)"
     r"(?:\s+(?:by|from|for|at|in|on|of|done|the|those|any|ones|made|to|was|were|be|user|account|service|address|ip)\b)*"
     r"\s*$",
     re.IGNORECASE,

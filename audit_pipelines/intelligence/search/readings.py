@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from audit_pipelines.intelligence.search.kinds import stem
-from audit_pipelines.intelligence.search.lexicon import AREAS, PHRASES, THINGS, VERBS
+from audit_pipelines.intelligence.search.lexicon import AREAS, DEEDS, PHRASES, THINGS, VERBS
 from audit_pipelines.intelligence.search.words import ACTIONS
 
 _MOST: Final = 6
@@ -52,8 +52,19 @@ def deeds(words: str) -> frozenset[str]:
 
     A sentence embedding goes by its nouns: creating a thing is as near to a question as reading it.
     """
-    said = {each for word in _LETTERS.findall(words.lower()) for each in _DEEDS.get(word, ())}
-    return frozenset(said | {verb for word in words.lower().split() if (verb := stem(word)) in ACTIONS})
+    said: set[str] = set()
+    tokens = _LETTERS.findall(_PLACES.sub(" ", words.lower()))
+    for at, word in enumerate(tokens):
+        meant = DEEDS.get(word, {})
+        following = tokens[at + 1 : at + 1 + _APART]
+        phrases = [meant[second] for second in following if second in meant]
+        if phrases:
+            said |= phrases[0]
+            continue
+        said |= meant.get("", frozenset())
+        if (verb := stem(word)) in ACTIONS:
+            said.add(verb)
+    return frozenset(said)
 
 
 @lru_cache(maxsize=16_384)
@@ -66,25 +77,14 @@ def deeds_of(event: str) -> frozenset[str]:
 
 
 _LETTERS: Final = re.compile(r"[a-z]+")
-# First words of what was done that are no verbs.
-_NO_VERBS: Final = frozenset({
-    "somebody", "was", "did", "not", "the", "for", "new", "person", "one", "who", "got", "what", "out", "off", "with",
-    "from", "back", "into", "and", "over",
-})  # fmt: skip
-
-
-def _by_word() -> dict[str, set[str]]:
-    deeds: dict[str, set[str]] = {}
-    for verb, said in VERBS.items():
-        deeds.setdefault(verb, set()).add(verb)
-        for phrase in said:
-            for word in _LETTERS.findall(phrase)[:2]:
-                if len(word) > 2 and word not in _NO_VERBS:
-                    deeds.setdefault(word, set()).add(verb)
-    return deeds
-
-
-_DEEDS: Final = _by_word()
+# A share, a log or a report may be where something lies, and nothing that was done.
+_PLACES: Final = re.compile(
+    r"\b(?:file|network|team|company|shared|the|our|a|on|to|into) (?:file |network |team )?"
+    r"(?:shares?|logs?|reports?|backups?)\b"
+    r"|\baccess[ -](?=keys?|rights?|tokens?|reviews?|controls?)|\bpull[ -]requests?\b|\bpush[ -]notifications?\b"
+)
+# Words between a verb and its second word.
+_APART: Final = 4
 _PHRASES: Final = tuple((frozenset(key.split()), phrases) for key, phrases in PHRASES.items())
 
 
