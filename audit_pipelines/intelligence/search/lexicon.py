@@ -107,124 +107,6 @@ bypass: bypassed, went around, got past
 switch: switched to, changed to
 """
 
-# What people say, to the words of event types; of two words the second may stand further on: "gave the keys out".
-_DEEDS: Final = """
-login: log in, log into, log on, sign in, sign into, sign on, authenticate, get in, get into, mistype, mistyped,
-    enter, lock out, type, try
-logout: log out, log off, sign out, sign off, end
-read: read, view, see, look at, look into, look through, look up, have look, open, access, inspect, examine, peek,
-    peep, glance, snoop, pry, poke, visit, consult, check, browse, find out, learn, discover, disclose, study,
-    retrieve
-get: get, fetch, retrieve, read, look at, look up, find out
-describe: describe, inspect, survey, look at, look around, find out, inventory, reconnoitre, reconnoiter, explore
-list: list, enumerate, browse, inventory, find out, look around, reconnoitre, reconnoiter, explore, survey, discover
-search: search, look up, look for, hunt, seek, find, find out, comb, dig, browse, go through, investigate
-query: query, search, look up, interrogate, dig, select, run against, run on, investigate, pull
-update: update, change, edit, modify, alter, amend, adjust, correct, fix, rewrite, tamper, swap, redirect, tune,
-    revise, tweak, tinker, mess, mess with, reconfigure, replace, loosen, tighten, lift, relax, weaken, rename,
-    reword, rework, touch up, switch, move, extend, shorten, lower, raise, promote, win, lose, widen, open up, cut
-change: change, edit, modify, alter, amend, adjust, correct, choose, pick, replace, swap, rename
-put: put, set, write, replace, place
-create: create, add, enter, make, set up, open, issue, raise, file, report, write, generate, register, establish,
-    onboard, hire, bring in, let into, take on, welcome, record, found, spin up, go live, hand out, give out, book,
-    draw up, bill, charge, pay, send, compose, initiate, introduce, launch, release, ship, build, win, jot, note
-    down, write down, complain, log
-add: add, put in, let in, bring in, include, append
-delete: delete, remove, wipe, erase, destroy, purge, get rid, throw away, throw out, bin, trash, shred, discard,
-    drop, clean up, clear, vanish, disappear, lose, scrap, cover, eliminate, tidy up, dispose
-remove: remove, take out, kick out, throw out, expel, drop, offboard
-export: export, extract, dump, take out, take copy, take home, walk off, walk away, make off, pull out, exfiltrate,
-    copy, leak, steal, leave, save, siphon, grab, smuggle, carry off, pull
-import: import, load, bring in, ingest
-download: download, save, pull down, copy, grab, take home, take off, take copy, fetch, get, collect, carry off
-upload: upload, put, place, store, add, drop, deposit, copy to, copy into, transfer, put into, put on, copy onto
-share: share, give, send, hand, hand over, leak, forward, disclose, expose, publish, pass on, pass to, let have, make
-    public, distribute
-grant: grant, give, hand, hand out, elevate, promote, raise, assign, award, make, become, get, gain, receive, obtain,
-    allow, empower, entrust, confer, escalate
-assign: assign, hand, hand over, pass, pass on, reroute, reassign, escalate, route, delegate, allocate
-attach: attach, give, assign
-revoke: revoke, take away, take back, withdraw, strip, remove, lose, demote, rescind, offboard, pull, cancel, deprive
-approve: approve, sign off, release, authorise, authorize, wave through, confirm, pass, grant, clear, accept, let
-    through, nod through, agree, countersign, endorse, okay, permit, green light, give go, give blessing
-accept: accept, confirm, agree
-reject: reject, turn down, refuse, decline, deny
-request: request, ask, ask for, apply, want, hand in, take off, take, go on, be off, call in, book
-reset: reset, replace, restore, forget, sort out, recover, lose, help with, unlock
-enroll: enroll, enrol, register, set up, pair, add, link, activate
-disable: disable, switch off, turn off, deactivate, silence, mute, block, shut, shut off, close, suspend, offboard,
-    leave, quit, resign, blind, suppress, cover, terminate, snooze, retire, fire, dismiss, take out
-enable: enable, switch on, turn on, activate, let back, reactivate, unmute, unblock
-lock: lock, lock out, block, shut out
-unlock: unlock, let back
-rotate: rotate, renew, replace, roll, roll over, refresh, exchange, swap, cycle, reissue, rekey
-run: run, execute, carry out, generate, produce, fail, break, go red, go green, pass, draw up, compile, build, test
-invoke: invoke, call, run, execute, trigger
-start: start, launch, boot, spin up, power on, power up, bring up, fire up, begin, open, get onto, get on, get into,
-    jump, hop, enter, turn on, switch on, wake, tunnel
-stop: stop, shut down, switch off, turn off, power off, power down, take down, halt, kill, bring down, go down,
-    pause, end
-terminate: terminate, destroy, shut down, kill, tear down
-reboot: reboot, restart, power cycle, bounce
-merge: merge, integrate, accept, contribute, go into, combine, land, bring into, take into
-clone: clone, copy, take copy, check out, pull, pull down, download, take home, grab, steal, mirror, duplicate, take,
-    take off
-fetch: fetch, pull, download
-push: push, commit, check in, contribute, submit, write, send, upload
-publish: publish, release, ship, push, put out, issue, upload
-rollback: roll back, revert, undo, back out, take back, go back, reverse, withdraw, return, pull, restore
-deploy: deploy, roll out, ship, release, go live, put into, install
-refresh: refresh, renew, extend, prolong
-renew: renew, extend, prolong
-connect: connect, dial, dial in, come in, work, tunnel, use, join, get in, link
-disconnect: disconnect, hang up, drop, drop off, leave, cut
-assume: assume, take on, switch, act, elevate, use, pick up, borrow, become, impersonate, slip into, break glass, put
-    on
-acknowledge: acknowledge, confirm, respond, answer, take care, wake, react, handle, pick up, ack, attend
-comment: comment, reply, answer, remark, respond, write, write back, note, say, tell, leave
-close: close, resolve, settle, finish, solve, complete, deal with, wrap up, sort out, finalise, finalize, shut, clear
-review: review, check, look over, comment, inspect, critique, go over
-backup: back up, backup, save, copy, safeguard
-restore: restore, recover, bring back, get back
-copy: copy, duplicate, take copy
-write: write, store, save, put, place, overwrite, upload, drop
-challenge: challenge, prompt, ask, bombard, flood, pester, spam, confirm, push
-open: open, start, use, launch, propose, submit, suggest, contribute, raise, ask, offer
-send: send, deliver, mail, post, dispatch
-invite: invite, let in, bring in, ask to
-transfer: transfer, move, hand over
-move: move, shift, relocate
-rename: rename, call
-authorize: allow, permit, open, let in
-allow: allow, permit, let
-verify: verify, check
-schedule: schedule, plan
-cancel: cancel, call off
-exec: exec, open, run, get into
-impersonate: impersonate, act as, pose
-print: print
-refund: refund, pay back, reimburse, give back, return
-call: call, ring, phone, telephone, dial
-mail: mail, write, send
-"""
-
-# Forms that no ending makes.
-_IRREGULAR: Final = """
-take took taken taking; give gave given giving; get got gotten getting; put putting; let letting; set setting;
-write wrote written writing; see saw seen; send sent; make made making; build built; pay paid; keep kept;
-lose lost losing; find found; bring brought; throw threw thrown; draw drew drawn; steal stole stolen stealing;
-break broke broken; go went gone goes; come came coming; leave left leaving; begin began begun beginning;
-run ran running; choose chose chosen choosing; shut shutting; cut cutting; have had having; become became becoming;
-spin spun spinning; hang hung; dig dug digging; seek sought; win won winning; tear tore torn; know knew known;
-undo undid undone; say said; tell told; swap swapped swapping; drop dropped dropping; scrap scrapped scrapping;
-log logged logging; stop stopped; bin binned binning; ship shipped shipping; hop hopped;
-cancel cancelled canceled cancelling; rid ridding; enrol enrolled; commit committed committing;
-submit submitted submitting; wrap wrapped; refer referred; plan planned; forget forgot forgotten forgetting;
-overwrite overwrote overwritten; rewrite rewrote rewritten; withdraw withdrew withdrawn; deal dealt;
-mess messed messing; spam spammed; ring rang rung; land landed; grab grabbed grabbing; peep peeped;
-pass passed passes; okay okayed; red; beat; tamper tampered; hire hired hiring
-"""
-
 _THINGS: Final = """
 user: a user account, an account of a person, somebody's login account, a member of staff in the directory, someone's
     place in the directory, a team or manager in the directory
@@ -613,40 +495,14 @@ print: paper came out of the printer
 """
 
 
-def _table(text: str) -> dict[str, tuple[str, ...]]:
+def table(text: str) -> dict[str, tuple[str, ...]]:
+    """Return the lines of a table: a key, a colon, and what is said for it between commas."""
     # An indented line goes on with the one above.
     rows = (line.split(":", 1) for line in text.strip().replace("\n    ", " ").splitlines())
     return {words.strip(): tuple(each.strip() for each in said.split(",")) for words, said in rows}
 
 
-def _forms(word: str) -> frozenset[str]:
-    """Return the forms of a verb."""
-    if word in _BY_VERB:
-        return _BY_VERB[word]
-    bare = word.removesuffix("e")
-    done = f"{word[:-1]}ied" if word.endswith("y") and word[-2:-1] not in "aeiou" else f"{bare}ed"
-    does = f"{word[:-1]}ies" if done.endswith("ied") else f"{word}es" if word.endswith(_HISSING) else f"{word}s"
-    return frozenset({word, does, done, f"{bare}ing"})
-
-
-def _by_words(text: str) -> dict[str, dict[str, frozenset[str]]]:
-    """Return for each form of a verb what it says alone (under "") and with each second word."""
-    found: dict[str, dict[str, set[str]]] = {}
-    for verb, said in _table(text).items():
-        for each in said:
-            word, _, second = each.partition(" ")
-            for form in _forms(word):
-                found.setdefault(form, {}).setdefault(second, set()).add(verb)
-    return {form: {second: frozenset(verbs) for second, verbs in said.items()} for form, said in found.items()}
-
-
-_HISSING: Final = ("s", "x", "ch", "sh", "z", "o")
-_BY_VERB: Final = {
-    forms.split()[0]: frozenset({*forms.split(), f"{forms.split()[0]}s", f"{forms.split()[0].removesuffix('e')}ing"})
-    for forms in _IRREGULAR.replace("\n", " ").split(";")
-}
-VERBS: Final = _table(_VERBS)
-DEEDS: Final = _by_words(_DEEDS)
-THINGS: Final = _table(_THINGS)
-AREAS: Final = _table(_AREAS)
-PHRASES: Final = _table(_PHRASES)
+VERBS: Final = table(_VERBS)
+THINGS: Final = table(_THINGS)
+AREAS: Final = table(_AREAS)
+PHRASES: Final = table(_PHRASES)

@@ -10,8 +10,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from audit_pipelines.intelligence.search.kinds import stem
-from audit_pipelines.intelligence.search.lexicon import AREAS, DEEDS, PHRASES, THINGS, VERBS
-from audit_pipelines.intelligence.search.words import ACTIONS
+from audit_pipelines.intelligence.search.lexicon import AREAS, PHRASES, THINGS, VERBS
 
 _MOST: Final = 6
 _FAILURE: Final = "failure"
@@ -29,7 +28,7 @@ class Reading(NamedTuple):
 def readings(event: str, failed: bool = False) -> tuple[str, ...]:
     """Return the sentences for the words of a type, these first; with `failed` those for an attempt in vain, too."""
     words = event.split()
-    verb, rest = _verb(words)
+    verb, rest = verb_of(words)
     area = next((AREAS[word] for word in words if word in AREAS), ())
     things = _things([word for word in rest if word not in AREAS] or rest)
     said = list(VERBS.get(verb, ()))
@@ -47,48 +46,10 @@ def readings(event: str, failed: bool = False) -> tuple[str, ...]:
     return tuple(dict.fromkeys(sentences))
 
 
-def deeds(words: str) -> frozenset[str]:
-    """Return what words say was done, as the verbs of event types: "who rewrote the rules" says `update`.
-
-    A sentence embedding goes by its nouns: creating a thing is as near to a question as reading it.
-    """
-    said: set[str] = set()
-    tokens = _LETTERS.findall(_PLACES.sub(" ", words.lower()))
-    for at, word in enumerate(tokens):
-        meant = DEEDS.get(word, {})
-        following = tokens[at + 1 : at + 1 + _APART]
-        phrases = [meant[second] for second in following if second in meant]
-        if phrases:
-            said |= phrases[0]
-            continue
-        said |= meant.get("", frozenset())
-        if (verb := stem(word)) in ACTIONS:
-            said.add(verb)
-    return frozenset(said)
-
-
-@lru_cache(maxsize=16_384)
-def deeds_of(event: str) -> frozenset[str]:
-    """Return the verbs of a kind of event."""
-    verb, _ = _verb(event.split())
-    return frozenset({verb, stem(verb)} if verb else ()) | {
-        each for word in event.split() if (each := stem(word)) in ACTIONS
-    }
-
-
-_LETTERS: Final = re.compile(r"[a-z]+")
-# A share, a log or a report may be where something lies, and nothing that was done.
-_PLACES: Final = re.compile(
-    r"\b(?:file|network|team|company|shared|the|our|a|on|to|into) (?:file |network |team )?"
-    r"(?:shares?|logs?|reports?|backups?)\b"
-    r"|\baccess[ -](?=keys?|rights?|tokens?|reviews?|controls?)|\bpull[ -]requests?\b|\bpush[ -]notifications?\b"
-)
-# Words between a verb and its second word.
-_APART: Final = 4
 _PHRASES: Final = tuple((frozenset(key.split()), phrases) for key, phrases in PHRASES.items())
 
 
-def _verb(words: Sequence[str]) -> tuple[str, list[str]]:
+def verb_of(words: Sequence[str]) -> tuple[str, list[str]]:
     """Return the word of a type that says what was done, and the others; the last one that may be, but before others
     the first: `CreateAccessKey`, `role.grant`."""
     own = [place for place, word in enumerate(words) if word in VERBS]

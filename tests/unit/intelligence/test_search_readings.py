@@ -3,8 +3,9 @@
 import pytest
 
 from audit_pipelines.intelligence.render import label_words
-from audit_pipelines.intelligence.search.lexicon import DEEDS, PHRASES, THINGS, VERBS
-from audit_pipelines.intelligence.search.readings import deeds, deeds_of, readings
+from audit_pipelines.intelligence.search.deeds import DEEDS, deeds, deeds_of
+from audit_pipelines.intelligence.search.lexicon import PHRASES, THINGS, VERBS
+from audit_pipelines.intelligence.search.readings import readings
 
 
 @pytest.mark.parametrize(
