@@ -25,7 +25,7 @@ read: read, view, see, look at, look into, look through, look up, have look, ope
 get: get, fetch, retrieve, read, look at, look up, find out
 describe: describe, inspect, survey, look at, look around, find out, inventory, reconnoitre, reconnoiter, explore
 list: list, enumerate, browse, inventory, find out, look around, reconnoitre, reconnoiter, explore, survey, discover
-search: search, look up, look for, hunt, seek, find, find out, comb, dig, browse, go through, investigate
+search: search, look up, look for, peek, look at, hunt, seek, find, find out, comb, dig, browse, go through, investigate
 query: query, search, look up, interrogate, dig, select, run against, run on, investigate, pull
 update: update, change, edit, modify, alter, amend, adjust, correct, fix, rewrite, tamper, swap, redirect, tune,
     revise, tweak, tinker, mess, mess with, reconfigure, replace, loosen, tighten, lift, relax, weaken, rename,

@@ -35,6 +35,10 @@ _SIGNING: Final = (
         "login",
     ),
     (re.compile(r"\b(?:sign(?:s|ed|ing)?[ -]|log(?:s|ged|ging)?-)(?:in|on)(?:s|to)?\b", re.IGNORECASE), "login"),
+    # Times that no number says.
+    (re.compile(r"\bhalf (?:an )?hour\b", re.IGNORECASE), "30 min"),
+    (re.compile(r"\bquarter of an hour\b", re.IGNORECASE), "15 min"),
+    (re.compile(r"\bat the weekend\b", re.IGNORECASE), "on the weekend"),
     # Who signs off approves.
     (
         re.compile(r"\b(?:(?:log|sign)(?:s|ged|ed|ging|ing)?[ -]out|log(?:s|ged|ging)?[ -]off)s?\b", re.IGNORECASE),
@@ -118,7 +122,7 @@ def is_doer(word: str) -> bool:
 
 
 def fold_signing(text: str) -> str:
-    """Return the text with "log in" and "sign out" made one word each, padded to the length that it had."""
+    """Return the text with "log in", "half an hour" and the like made what rules read, padded to the same length."""
 
     def padded(single: str) -> Callable[[re.Match[str]], str]:
         return lambda match: single.ljust(len(match[0]))

@@ -377,7 +377,7 @@ _WORDED: Final = _compiled(
     (r"(?P<unit>week|month|quarter|year)\s+to\s+date", _to_date),
     (rf"{_WHICH}\s+(?P<unit>hour|day|weekend|week|month|quarter|year)", _relative_unit),
     (r"(?P<whose>last|this|yesterday|to)\s*(?P<part>morning|afternoon|evening|night)", _part_of_day),
-    (r"(?P<day>todays?|yesterdays?|the\s+day\s+before\s+yesterday)", _named_day),
+    (r"(?P<day>todays?|yesterdays?|(?:the\s+)?day\s+before\s+yesterday)", _named_day),
     (rf"(?:(?P<which>last|previous|past|this)\s+)?{_WEEKDAY}", _weekday),
     (rf"(?<!\d\s)(?:the\s+month\s+of\s+)?(?P<which>last\s+)?{_MONTH},?\s+{_YEAR}", _month_words),
     (rf"(?:(?P<which>last)\s+){_MONTH}(?P<year>)", _month_words),

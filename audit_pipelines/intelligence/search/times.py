@@ -67,7 +67,7 @@ _DAY_AFTER: Final = re.compile(r"\s*,?\s*(?:on\s+|of\s+)?(?=\w)", re.IGNORECASE)
 # What a time may begin with: no other word is tried, of which a long text has many.
 _BEGINS: Final = re.compile(
     r"\d|(?:the|this|that|last|past|previous|current|calendar|today|yesterday|to|since|starting|from|between|after|"
-    r"later|before|earlier|prior|until|till?|up|through|throughout|by|week|month|quarter|year|on|in|during|within|at|"
+    r"later|before|earlier|prior|day|until|till?|up|through|throughout|by|week|month|quarter|year|on|in|during|within|at|"
     r"over|for|of|around|noon|midday|midnight|kw|cw|q[1-4]|first|second|third|fourth|mon|tue|wed|thu|fri|sat|sun|jan|"
     r"feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|an?\s+(?:few|couple|min|h|d|w|f|mo|q|y)|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|"
     r"morning|afternoon|evening|night|couple|few|fourteen|twenty|thirty|forty|sixty|ninety)",

@@ -71,6 +71,13 @@ _DISTINCT: Final = re.compile(
     r"(?P<rest>(?:\s+\w+){0,3})",
     re.IGNORECASE,
 )
+# "users by number of downloads"
+_SORTED: Final = re.compile(
+    rf"\b{_NOUN}\s+(?:(?:ordered|sorted|ranked|listed)\s+)?by\s+(?:the\s+|their\s+)?(?:number|count|amount)\s+of\b",
+    re.IGNORECASE,
+)
+_OVER: Final = re.compile(r"over\b", re.IGNORECASE)
+_SAW: Final = re.compile(r"\b(?:saw|sees?)\s+$", re.IGNORECASE)
 _COMPARING: Final = (
     r"compar(?:ed?|es|ing|isons?)|versus|vs\.?|against|than|as\s+opposed\s+to|relative\s+to|differen(?:ce|t|ces)"
 )
@@ -139,6 +146,10 @@ def read_comparison(
             (_COMPARED.search(lead[-100:]) or re.search(r"\b(?:more|fewer|less)\b", lead[-100:], re.IGNORECASE))
             and _OR.fullmatch(between)
         ):
+            return other, other.period
+        rising = _TREND.search(lead)
+        if rising and _OR.fullmatch(between) and (between.strip(" ,") or _OVER.match(draft.rest, other.start)):
+            draft.blank(rising.start(), rising.end())
             return other, other.period
     if not found:
         return None, None
@@ -216,6 +227,11 @@ def read_form(draft: Draft, kinds: Kinds) -> Form:
         group = _GROUPS[_singular(distinct["noun"])]
         draft.take(distinct.start(), distinct.end("noun"), "count", f"number of different values of {group}")
         return Form("ranking", group, distinct=True)
+    sorted_by = _SORTED.search(draft.rest)
+    group = _GROUPS.get(_singular(sorted_by["noun"])) if sorted_by else None
+    if sorted_by and group and not _MOST.search(draft.rest):
+        draft.take(sorted_by.start(), sorted_by.end(), "ranking", f"by {group}, most first")
+        return Form("ranking", group)
     most, count = _MOST.search(draft.rest), _COUNT.search(draft.rest)
     breakdown = _BREAKDOWN.search(draft.rest)
     per = _per(draft, kinds, loosely=bool(most or count or breakdown))
@@ -267,6 +283,9 @@ def _ranking(draft: Draft, kinds: Kinds, most: re.Match[str], per: tuple[int, in
     following = _NEXT.match(draft.rest, most.end())
     group: Group | None = None
     blanks = [(most.start(), most.end())]
+    saw = _SAW.search(draft.rest[: most.start()])
+    if saw:
+        blanks.append((saw.start(), saw.end()))
     if which:
         group = _group(which["noun"], kinds)
         if group is None:

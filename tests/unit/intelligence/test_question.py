@@ -109,6 +109,7 @@ ALICE = {"alice.baker", "alice.ng"}
         ("pull requests merged", {"event_types": {"scm:pull_request.merge"}}),
         ("events outside working hours", {"hours": "off_hours"}),
         ("logins at night", {"event_types": LOGINS, "hours": "night"}),
+        ("logins from outside 192.0.2.0/24", {"event_types": LOGINS, "not_addresses": {"192.0.2.0/24"}}),
         ("logins in the night", {"event_types": LOGINS, "hours": "night"}),
         ("every login but those of svc-backup", {"event_types": LOGINS, "not_actors": {"svc-backup"}}),
         ("new accounts set up", {"event_types": {"iam:user.create"}}),
@@ -155,6 +156,8 @@ def test_filters(text: str, expected: dict[str, Any] | None) -> None:
         ("who rarely logs in", "ranking", "actor", None, True),
         ("three most common event types", "ranking", "event_type", 3, False),
         ("which customer was looked at most", "ranking", "entity", None, False),
+        ("which hour saw the most failures", "ranking", "hour", None, False),
+        ("list users by number of file downloads", "ranking", "actor", None, False),
         ("how many logins in total", "count", None, None, False),
         ("most recent logins", "events", None, None, False),
         ("last 10 logins", "events", None, 10, False),
@@ -331,3 +334,25 @@ def test_a_kind_of_record_that_no_such_event_has_is_no_filter() -> None:
     assert question.conditions == Conditions()
     assert question.likely_types == ("hr:employee.update",)
     assert set(question.unexplained) == {"personnel", "files", "edited"}
+
+
+def test_a_rise_over_another_period_is_a_comparison_and_no_service_of_that_name() -> None:
+    question = ask("have backup exports increased this week over last week")
+    assert question.wanted == "comparison"
+    assert not question.conditions.actors
+    assert question.compared_with
+    assert question.compared_with.until == question.conditions.since
+
+
+@pytest.mark.parametrize(
+    ("text", "as_well"),
+    [
+        ("logins at the weekend", "logins on the weekend"),
+        ("logins in the last half hour", "logins in the last 30 minutes"),
+        ("logins of the past half an hour", "logins of the past 30 minutes"),
+    ],
+)
+def test_times_that_are_said_otherwise(text: str, as_well: str) -> None:
+    said, otherwise = ask(text).conditions, ask(as_well).conditions
+    assert said == otherwise
+    assert said.since

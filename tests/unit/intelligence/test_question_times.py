@@ -80,6 +80,7 @@ def said(text: str, now: datetime = NOW, zone: ZoneInfo = BERLIN) -> list[tuple[
         ("after 22:00", "2026-11-19 22:00", None),
         ("this morning", "2026-11-20 05:00", "2026-11-20 12:00"),
         ("last night", "2026-11-19 22:00", "2026-11-20 06:00"),
+        ("since the day before yesterday", "2026-11-18", None),
         ("on Thursday morning", "2026-11-19 05:00", "2026-11-19 12:00"),
         ("Monday night", "2026-11-16 22:00", "2026-11-17 06:00"),
         ("yesterday in the afternoon", "2026-11-19 12:00", "2026-11-19 18:00"),
