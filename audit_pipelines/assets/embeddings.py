@@ -35,6 +35,7 @@ def event_embeddings(
         metadata={
             "new_events": sum(one.new_events for one in done),
             "new_texts": sum(one.new_texts for one in done),
+            "new_sentences": sum(one.new_sentences for one in done),
             "distinct_texts": sum(one.texts for one in done),
             "changed_model": sum(one.former is not None for one in done),
             **(_model(embedder) if done else {}),

@@ -18,7 +18,7 @@ import polars as pl
 
 from audit_pipelines.db.database import Connection
 from audit_pipelines.db.queries import query
-from audit_pipelines.derive import lineage
+from audit_pipelines.derive import lineage, readings
 from audit_pipelines.derive.accesses import IS_ACCESS
 from audit_pipelines.derive.embedders import embedder_in_use, embedding_model, is_local, model_in_use, source_of
 from audit_pipelines.derive.locks import exclusive
@@ -27,6 +27,7 @@ from audit_pipelines.installation import Installation
 from audit_pipelines.intelligence.embed import Embedder, Vectors
 from audit_pipelines.intelligence.embedding_server import OpenAIEmbedder, Spent, split
 from audit_pipelines.intelligence.render import COLUMNS, render_texts, text_hash
+from audit_pipelines.intelligence.search.readings import Reading
 from audit_pipelines.lake.datasets import Lake
 
 # Rows of one INSERT … SELECT FROM unnest: COPY is refused under row-level security, and this is as fast.
@@ -50,6 +51,9 @@ class EmbeddingUpdate:
     """Texts that got a vector of the chosen model."""
     texts: int
     """Distinct texts of the tenant under that model."""
+    new_sentences: int
+    """Sentences that got a vector because the tenant has new kinds of event, for the search; none where texts leave
+    this machine, since a server's vectors cost."""
     spent: Spent
     former: str | None
     """The model that the tenant used until this update; None where that is the same."""
@@ -71,7 +75,8 @@ def update_embeddings(installation: Installation, embedder: Embedder, *, run_id:
     then texts get vectors, a transaction a batch, so a run that is cut off pays again for the batch on its way alone.
     A tenant that uses another model changes to this one when all its texts have a vector of it. Until then, new texts
     get one of the model in use as well, if that runs on this machine. Vectors of a model that a tenant has left are
-    removed after `KEPT_DAYS`: who changes back before pays nothing.
+    removed after `KEPT_DAYS`: who changes back before pays nothing. Kinds of event that are new are read as sentences
+    (`readings`), so that no question waits for theirs.
 
     Raises `EmbeddingServerError` when a server fails; what it gave is stored, and what is in use stays in use.
     """
@@ -128,6 +133,18 @@ def _serve(installation: Installation, embedder: Embedder, tenant_id: UUID, run_
         serving = embedder_in_use(installation, conn, tenant_id)
     if serving is not None and is_local(serving):
         _embed(installation, serving, tenant_id, run_id)
+        _read_kinds(installation, serving, tenant_id)
+
+
+def _read_kinds(installation: Installation, embedder: Embedder, tenant_id: UUID) -> int:
+    """Make the vectors of the sentences that the tenant's kinds of event are read as, where it runs here."""
+    if not is_local(embedder):
+        return 0
+    named = {"tenant_id": tenant_id, "model": embedding_model(embedder)}
+    with installation.database.connection("audit_pipeline") as conn:
+        events = [event for (event,) in conn.execute(query("derive/select_kinds"), named)]
+    kinds = {Reading(event, failed) for event in events for failed in (False, True)}
+    return readings.of_installation(installation, embedder).learn(kinds)
 
 
 def _cover(
@@ -137,6 +154,7 @@ def _cover(
     with installation.database.connection("audit_pipeline") as conn:
         model = _register(conn, embedder, tenant_id)
     new_texts, spent = _embed(installation, embedder, tenant_id, run_id)
+    new_sentences = _read_kinds(installation, embedder, tenant_id)
     named = {"tenant_id": tenant_id, "model": model}
     with installation.database.connection("audit_pipeline") as conn:
         former = model_in_use(conn, tenant_id, embedder)
@@ -147,7 +165,8 @@ def _cover(
         conn.execute(query("derive/remove_unused_vectors"), named | {"days": KEPT_DAYS})
         count = conn.execute(query("derive/count_texts"), named).fetchone()
     texts = count[0] if count else 0
-    return EmbeddingUpdate(tenant_id, new_events, new_texts, texts, spent, None if former == model else former)
+    left = None if former == model else former
+    return EmbeddingUpdate(tenant_id, new_events, new_texts, texts, new_sentences, spent, left)
 
 
 def _embed(installation: Installation, embedder: Embedder, tenant_id: UUID, run_id: str) -> tuple[int, Spent]:

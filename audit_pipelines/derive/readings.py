@@ -1,7 +1,8 @@
 """Vectors of the sentences that kinds of event are read as: made once for each installation and model, kept in a file.
 
-A kind has about ten sentences (`intelligence.search.readings`), a tenant a hundred kinds: 4 s of one processor, which
-the first question pays. The file holds hashes and vectors, no sentence; it can be deleted, and is made again.
+A kind has about ten sentences (`intelligence.search.readings`), a tenant a hundred kinds: 4 s of one processor. The
+pipeline pays them when it embeds what is new, else the first question does. The file holds hashes and vectors, no
+sentence; it can be deleted, and is made again.
 """
 
 import hashlib
@@ -13,6 +14,7 @@ from typing import Final
 
 import numpy as np
 
+from audit_pipelines.installation import Installation
 from audit_pipelines.intelligence.embed import Embedder, Vectors
 from audit_pipelines.intelligence.search.readings import Reading, readings
 
@@ -40,6 +42,11 @@ class ReadingVectors:
             nearest[kind] = max(cosine, nearest.get(kind, -1.0))
         return nearest
 
+    def learn(self, kinds: Collection[Reading]) -> int:
+        """Make the vectors that are missing for some kinds; return how many those are."""
+        with self._lock:
+            return self._learn({_key(sentence): sentence for kind in kinds for sentence in readings(*kind)})
+
     def _stack(self, kinds: Collection[Reading]) -> tuple[frozenset[Reading], list[Reading], Vectors]:
         pairs = [(kind, sentence) for kind in sorted(kinds) for sentence in readings(*kind)]
         self._learn({_key(sentence): sentence for _, sentence in pairs})
@@ -47,7 +54,7 @@ class ReadingVectors:
         empty = np.empty((0, self._embedder.dimension), dtype=np.float32)
         return frozenset(kinds), [kind for kind, _ in pairs], np.stack(rows).astype(np.float32) if rows else empty
 
-    def _learn(self, sentences: Mapping[bytes, str]) -> None:
+    def _learn(self, sentences: Mapping[bytes, str]) -> int:
         if not sentences.keys() <= self._rows.keys():
             # Another process may have made them meanwhile.
             self._rows |= _read(self._path)
@@ -56,6 +63,12 @@ class ReadingVectors:
             vectors = self._embedder.encode(list(missing.values())).astype(np.float16)
             self._rows |= dict(zip(missing, vectors, strict=True))
             _write(self._path, self._rows)
+        return len(missing)
+
+
+def of_installation(installation: Installation, embedder: Embedder) -> ReadingVectors:
+    """Return what an installation keeps for a model: beside the model."""
+    return ReadingVectors(installation.settings.storage_dir / "embedders", embedder)
 
 
 def _key(sentence: str) -> bytes:

@@ -6,7 +6,8 @@ Pure but for the tenant's key. What a condition means is written in `sql/search/
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from ipaddress import ip_network
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any, Final, NamedTuple
 
 from audit_pipelines.intelligence.search.question import Conditions
@@ -14,6 +15,9 @@ from audit_pipelines.ledger import sealing
 
 # Of the index of an address, the part that is its network's.
 _NETWORK_BYTES: Final = 8
+# A network of any other size is looked for as all its addresses, or as all the networks in it that have an index: an
+# IPv4 /8, or an IPv6 /32. Naming so many takes 0.7 s, their keyed hashes 0.15 s.
+_MOST_PLACES: Final = 65_536
 _PIECE: Final = re.compile(r"[0-9A-Za-z]+")
 _REPLACED: Final = (
     "since", "until", "event_types", "actors", "entity_types", "entity_ids", "outcomes", "addresses",
@@ -62,8 +66,8 @@ def joined(understood: Conditions, explicit: Conditions) -> Conditions:
 
 
 def unsupported_networks(conditions: Conditions) -> tuple[str, ...]:
-    """Return the networks that cannot be looked for: addresses are kept as keyed hashes of themselves and their /24."""
-    return tuple(each for each in (*conditions.addresses, *conditions.not_addresses) if not _has_index(each))
+    """Return the networks that cannot be looked for, being too many addresses: those are kept as keyed hashes."""
+    return tuple(each for each in (*conditions.addresses, *conditions.not_addresses) if not _places(each))
 
 
 def parameters(wanted: Wanted, tenant_key: bytes, *, before_seq: int | None = None) -> dict[str, Any]:
@@ -72,7 +76,7 @@ def parameters(wanted: Wanted, tenant_key: bytes, *, before_seq: int | None = No
     A network that has no index is a condition that nothing fulfils, never one that is left out.
     """
     conditions = wanted.conditions
-    places = [_index(tenant_key, each) for each in conditions.addresses]
+    places = _indexes(tenant_key, conditions.addresses)
     said = (wanted.words or "", *conditions.phrases)
     return {
         "since": conditions.since,
@@ -89,7 +93,7 @@ def parameters(wanted: Wanted, tenant_key: bytes, *, before_seq: int | None = No
         "not_outcomes": _any(conditions.not_outcomes),
         "addresses": _any(each for each in places if len(each) != _NETWORK_BYTES),
         "networks": _any(each for each in places if len(each) == _NETWORK_BYTES),
-        "not_addresses": _any(_index(tenant_key, each) for each in conditions.not_addresses if _has_index(each)),
+        "not_addresses": _any(each for each in _indexes(tenant_key, conditions.not_addresses) if each),
         "hours": conditions.hours,
         "zone": wanted.zone,
         "with_accesses": wanted.with_accesses,
@@ -111,15 +115,34 @@ def _any(values: Iterable[Any]) -> list[Any] | None:
     return list(values) or None
 
 
-def _has_index(place: str) -> bool:
+@lru_cache(maxsize=4)
+def _places(place: str) -> tuple[str, ...]:
+    """Return the addresses, or the networks that have an index, that a place is made of; none where they are too many.
+
+    Addresses have no `/`.
+    """
     if "/" not in place:
-        return True
+        return (place,)
     network = ip_network(place)
-    return network.prefixlen == sealing.NETWORK_BITS[network.version]
+    bits = sealing.NETWORK_BITS[network.version]
+    if network.prefixlen > bits:
+        return tuple(map(str, network)) if network.num_addresses <= _MOST_PLACES else ()
+    return _parts(network, bits) if 2 ** (bits - network.prefixlen) <= _MOST_PLACES else ()
 
 
-def _index(tenant_key: bytes, place: str) -> bytes:
-    """Return what the index of an address equals, or what those of a network's addresses begin with."""
-    if not _has_index(place):
-        return b""
-    return sealing.network_index(tenant_key, place) if "/" in place else sealing.ip_index(tenant_key, place)
+def _parts(network: IPv4Network | IPv6Network, bits: int) -> tuple[str, ...]:
+    return tuple(map(str, network.subnets(new_prefix=bits)))
+
+
+def _indexes(tenant_key: bytes, places: Iterable[str]) -> list[bytes]:
+    """Return what the indexes of addresses equal, or what those of a network's addresses begin with.
+
+    Of a place that cannot be looked for it is what no index is.
+    """
+    found: list[bytes] = []
+    for place in places:
+        found += [
+            sealing.network_index(tenant_key, each) if "/" in each else sealing.ip_index(tenant_key, each)
+            for each in _places(place)
+        ] or [b""]
+    return found

@@ -23,15 +23,16 @@ from psycopg.rows import class_row
 from audit_pipelines.db.database import Connection
 from audit_pipelines.db.queries import query
 from audit_pipelines.derive.embedders import embedder_in_use, is_local
-from audit_pipelines.derive.readings import ReadingVectors
+from audit_pipelines.derive.readings import ReadingVectors, of_installation
 from audit_pipelines.errors import AuditError, DatabaseUnavailableError
 from audit_pipelines.installation import Installation
 from audit_pipelines.intelligence.answer.model import Facts, Group
 from audit_pipelines.intelligence.embed import Embedder, Vectors
 from audit_pipelines.intelligence.render import label_words, parse_text, render_texts
+from audit_pipelines.intelligence.search.deeds import deeds, deeds_of
 from audit_pipelines.intelligence.search.question import Conditions, Person, Question, Vocabulary, understand
 from audit_pipelines.intelligence.search.ranking import MORE, Candidate, Ranked, rank
-from audit_pipelines.intelligence.search.readings import Reading, deeds, deeds_of
+from audit_pipelines.intelligence.search.readings import Reading
 from audit_pipelines.ledger.stored_row import StoredRow
 from audit_pipelines.search.conditions import Place, Wanted, joined, parameters, unsupported_networks
 from audit_pipelines.search.knowledge import Knowledge, State
@@ -158,7 +159,7 @@ class Search:
                     called[person.name] = ", ".join(map(str, person.refs))
                 return person
 
-            vocabulary = Vocabulary(state.event_types, state.entity_types, state.outcomes, find)
+            vocabulary = Vocabulary(state.event_types, state.entity_types, state.outcomes, find, state.pairs)
             question = understand(asked.query, vocabulary, now=asked.now, zone=asked.zone)
         conditions = joined(question.conditions, asked.explicit)
         if question.wanted != "events" and question.unexplained and not conditions.event_types:
@@ -299,9 +300,7 @@ class Search:
         if state.model is None or embedder is None or not is_local(embedder):
             return {}
         if state.model not in self._readings:
-            self._readings[state.model] = ReadingVectors(
-                self._installation.settings.storage_dir / "embedders", embedder
-            )
+            self._readings[state.model] = of_installation(self._installation, embedder)
         return self._readings[state.model].nearness(_kinds_read(state.event_types), vector)
 
     def _vector(self, tenant_id: UUID, state: State, meaning: str) -> tuple[Vectors | None, str]:
@@ -395,7 +394,7 @@ def _asks_accesses(conditions: Conditions) -> bool:
 
 
 def _network_note(network: str) -> str:
-    return f"{network} cannot be looked for: addresses are kept as keyed hashes, theirs and their /24's (IPv6: /48's)."
+    return f"{network} cannot be looked for: addresses are kept as keyed hashes, of which it has too many."
 
 
 def _count(conn: Connection, matching: dict[str, Any]) -> Facts:

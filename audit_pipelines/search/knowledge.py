@@ -32,6 +32,8 @@ class State:
     event_types: tuple[str, ...]
     entity_types: tuple[str, ...]
     outcomes: tuple[str, ...]
+    pairs: frozenset[tuple[str, str]]
+    """The types of event with the types of entity that they are about."""
 
     @property
     def key(self) -> tuple[int, int, str | None, int]:
@@ -46,6 +48,7 @@ class _Tenant:
     event_types: set[str] = field(default_factory=set)
     entity_types: set[str] = field(default_factory=set)
     outcomes: set[str] = field(default_factory=set)
+    pairs: frozenset[tuple[str, str]] = frozenset()
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -76,9 +79,10 @@ class Knowledge:
                     tenant.event_types.add(event_type)
                     tenant.entity_types.update({entity_type} - {None})
                     tenant.outcomes.update({outcome} - {None})
+                tenant.pairs |= {(event_type, entity_type) for event_type, entity_type, _ in rows if entity_type}
                 tenant.version += bool(rows)
                 tenant.seen = length
             return State(
                 length, erasures, model, texts_until, tenant.version, tuple(sorted(tenant.event_types)),
-                tuple(sorted(tenant.entity_types)), tuple(sorted(tenant.outcomes)),
+                tuple(sorted(tenant.entity_types)), tuple(sorted(tenant.outcomes)), tenant.pairs,
             )  # fmt: skip

@@ -20,6 +20,7 @@ from audit_pipelines.derive import (
     embeddings,
     features,
     models,
+    readings,
     reporting,
     scoring,
     sources,
@@ -30,8 +31,11 @@ from audit_pipelines.derive.controls import check_controls
 from audit_pipelines.derive.walk_forward import SEED
 from audit_pipelines.errors import TamperedError, ValidationError
 from audit_pipelines.generator.generate import generate
+from audit_pipelines.generator.vocabulary import SPECS
 from audit_pipelines.installation import Installation, assemble
 from audit_pipelines.intelligence.detectors import walk_forward
+from audit_pipelines.intelligence.render import label_words
+from audit_pipelines.intelligence.search.readings import Reading
 from audit_pipelines.lake.datasets import Lake
 from audit_pipelines.lake.export import export_window
 from audit_pipelines.ledger.access import Access
@@ -87,7 +91,8 @@ def test_each_text_is_embedded_once(stocked: Installation, tenant_id: uuid.UUID,
     embedder = HashEmbedder()
     (first,) = embeddings.update_embeddings(stocked, embedder, run_id="test")
     assert first.new_events == 1500
-    assert first.new_texts == first.texts == len(embedder.seen) == len(set(embedder.seen))
+    assert first.new_texts == first.texts == len(embedder.seen) - first.new_sentences
+    assert len(embedder.seen) == len(set(embedder.seen))
     assert [(one.events, one.embedded) for one in embeddings.coverage(stocked)] == [(1500, 1500)]
 
     known = msgspec.structs.replace(story[0], event_id="again")
@@ -95,8 +100,29 @@ def test_each_text_is_embedded_once(stocked: Installation, tenant_id: uuid.UUID,
     _export(stocked)
     (second,) = embeddings.update_embeddings(stocked, embedder, run_id="test")
     assert (second.new_events, second.new_texts) == (2, 1)
+    new = embedder.seen[-1 - second.new_sentences :]
+    assert new[0].startswith("moon landed; rocket")
+    assert new[1] == "moon landed"
     assert len(embedder.seen) == len(set(embedder.seen))
-    assert embedder.seen[-1].startswith("moon landed")
+
+
+def test_sentences_for_new_kinds_are_there_before_the_first_question(stocked: Installation) -> None:
+    """Else it would pay 4 s for them."""
+    (first,) = embeddings.update_embeddings(stocked, HashEmbedder(), run_id="test")
+    assert first.new_sentences > 100
+    asked = HashEmbedder()
+    kinds = {Reading(label_words(name), failed) for name in SPECS for failed in (False, True)}
+    known = {Reading(event, failed) for event in _events(stocked) for failed in (False, True)}
+    assert known <= kinds
+    assert len(known) > 100
+    readings.of_installation(stocked, asked).nearness(known, HashEmbedder().encode(["who is it?"])[0])
+    assert not asked.seen
+    (second,) = embeddings.update_embeddings(stocked, asked, run_id="test")
+    assert second.new_sentences == 0
+
+
+def _events(installation: Installation) -> set[str]:
+    return {event.split("; ")[0] for (event,) in _rows(installation, "select text from audit_embeddings")}
 
 
 def test_a_vector_is_stored_as_it_was_made(stocked: Installation, tenant_id: uuid.UUID) -> None:

@@ -215,9 +215,13 @@ def test_addresses_and_their_networks_are_found_by_their_hashes_alone(api: Api) 
     assert found("events from 2001:db8::/48") == {"2001:db8:0:7::1"}
     assert found("events not from 192.0.2.7") == set(addresses[1:])
     assert found("events from 10.1.2.3") == set()
-    too_wide = ask(client, "events from 192.0.0.0/8")
-    assert too_wide["total"] == 0
-    assert "192.0.0.0/8" in too_wide["notes"][0]
+    assert found("events from 192.0.0.0/8") == {"192.0.2.7", "192.0.2.8"}
+    assert found("events from 192.0.2.8/31") == {"192.0.2.8"}
+    assert found("events from 2001:db8::/32") == {"2001:db8:0:7::1"}
+    assert found("events not from 192.0.0.0/8") == {"198.51.100.7", "2001:db8:0:7::1"}
+    too_many = ask(client, "events from 2001:db8:0:7::/64")
+    assert too_many["total"] == 0
+    assert "2001:db8:0:7::/64" in too_many["notes"][0]
 
 
 def test_explicit_filters_win_over_understood_ones_of_their_kind(world: World, api: Api) -> None:

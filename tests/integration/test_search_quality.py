@@ -13,8 +13,9 @@ from audit_pipelines.db.database import Database
 from audit_pipelines.installation import assemble
 from audit_pipelines.intelligence.render import label_words
 from audit_pipelines.intelligence.search.asked import Conditions, Question
+from audit_pipelines.intelligence.search.deeds import deeds, deeds_of
 from audit_pipelines.intelligence.search.ranking import Candidate, rank
-from audit_pipelines.intelligence.search.readings import deeds, deeds_of, readings
+from audit_pipelines.intelligence.search.readings import readings
 from audit_pipelines.keyring import open_keyring
 from audit_pipelines.settings import Settings
 from benchmarks.search_quality import PLACES, Judged, World, alone, figures, judge, make_world

@@ -97,3 +97,5 @@ class Vocabulary:
     outcomes: tuple[str, ...]
     person: Callable[[str], Person | None] = field(default=lambda _: None)
     """Find somebody by an identity or a part of one that stands for the whole."""
+    pairs: frozenset[tuple[str, str]] = frozenset()
+    """The types of event with the types of entity that they are about; empty where that is not known."""

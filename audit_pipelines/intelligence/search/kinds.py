@@ -12,12 +12,17 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from audit_pipelines.intelligence.search.words import ACTION, ACTIONS, OBJECT
+from audit_pipelines.intelligence.search.words import ACTION, ACTIONS, OBJECT, SENSES
 
 _WORD: Final = re.compile(r"[A-Z]{2,}(?![a-z])|[A-Z]?[a-z]+|\d+")
 
 # What a type's source says of it beside what its action says.
 _SOURCE_WEIGHT: Final = 0.5
+_NEW: Final = "new"
+# What makes new things, beside creating them.
+_MAKING: Final = frozenset(
+    {"enroll", "publish", "upload", "grant", "invite", "open", "import", "request", "run", "send"}
+)
 
 # Made one before times are read: "log in this week" is no log of this week. Each is as long as what it stands for.
 _SIGNING: Final = (
@@ -30,6 +35,10 @@ _SIGNING: Final = (
         "login",
     ),
     (re.compile(r"\b(?:sign(?:s|ed|ing)?[ -]|log(?:s|ged|ging)?-)(?:in|on)(?:s|to)?\b", re.IGNORECASE), "login"),
+    # Times that no number says.
+    (re.compile(r"\bhalf (?:an )?hour\b", re.IGNORECASE), "30 min"),
+    (re.compile(r"\bquarter of an hour\b", re.IGNORECASE), "15 min"),
+    (re.compile(r"\bat the weekend\b", re.IGNORECASE), "on the weekend"),
     # Who signs off approves.
     (
         re.compile(r"\b(?:(?:log|sign)(?:s|ged|ed|ging|ing)?[ -]out|log(?:s|ged|ging)?[ -]off)s?\b", re.IGNORECASE),
@@ -41,10 +50,17 @@ _COMPOUNDS: Final = tuple(
     for pattern, single in (
         (r"(?:turn|switch|shut)(?:s|ed|ing|ting)? (?:off|down)", "disable"),
         (r"(?:turn|switch|shut)(?:s|ed|ing|ting)? (?P<kept>\w+(?: \w+){0,2}) (?:off|down)", "disable"),
-        (r"(?:turn|switch)(?:s|ed|ing)? on", "enable"),
-        (r"sign(?:s|ed|ing)?[ -]off", "approve"),
+        (r"(?:turn|switch)(?:s|es|ed|ing)? on", "enable"),
+        (r"set(?:s|ting)?[ -]?ups?(?= |$)", "create"),
+        (r"set(?:s|ting)? (?P<kept>\w+(?: \w+){0,2}) up", "create"),
+        (r"(?:hand|g[ai]v|giv)(?:e|es|s|ed|en|ing)? (?:out|away)", "grant"),
+        (r"pull(?:s|ed|ing)? down", "download"),
+        (r"t(?:ook|ake|akes|aken|aking) (?:(?:a )?backups? )of", "backup"),
+        (r"log(?:s|ged|ging)? off", "logout"),
+        (r"sign(?:s|ed|ing)?[ -]offs?", "approve"),
         (r"t(?:ook|ake|akes|aken|aking) away", "revoke"),
-        (r"look(?:s|ed|ing)?[ -](?:at|into|up)", "read"),
+        (r"look(?:s|ed|ing)?[ -](?:at|into)", "read"),
+        (r"look(?:s|ed|ing)?[ -]up", "lookup"),
         (r"roll(?:s|ed|ing)?[ -]back", "rollback"),
         (r"(?:two|2|multi|second)[ -]?factors?(?: authentication)?|2fa", "mfa"),
         (r"(?:api|access)[ -]keys?", "key"),
@@ -106,7 +122,7 @@ def is_doer(word: str) -> bool:
 
 
 def fold_signing(text: str) -> str:
-    """Return the text with "log in" and "sign out" made one word each, padded to the length that it had."""
+    """Return the text with "log in", "half an hour" and the like made what rules read, padded to the same length."""
 
     def padded(single: str) -> Callable[[re.Match[str]], str]:
         return lambda match: single.ljust(len(match[0]))
@@ -138,6 +154,10 @@ def _type_stems(event_type: str) -> tuple[frozenset[str], frozenset[str], frozen
     stems = {stem(word) for word in words.split()}
     actions = stems & ACTIONS
     return frozenset(actions), frozenset(stems - actions), frozenset(stem(word) for word in _WORD.findall(source))
+
+
+def _after(words: Sequence[str], word: str) -> str:
+    return next(iter(words[words.index(word) + 1 :]), "")
 
 
 class Kinds:
@@ -176,7 +196,10 @@ class Kinds:
         has. A word that no type has explains nothing and is left to others.
         """
         stems = {word: stem(word) for word in words}
-        actions = {each for each in stems.values() if each in ACTIONS}
+        if _NEW in stems and (not _MAKING.isdisjoint(stems.values()) or stem(_after(words, _NEW)) in ACTIONS):
+            # "new phones enrolled" were enrolled, not created; "new logins" are late ones.
+            stems[_NEW] = ""
+        actions = {sense for each in stems.values() if each in ACTIONS for sense in SENSES.get(each, (each,))}
         objects = {each for each in stems.values() if each in self._objects - ACTIONS}
         sources = {each for each in stems.values() if each in self._sources - ACTIONS}
         if not actions and not objects and not sources:
@@ -199,7 +222,8 @@ class Kinds:
             # "who billed our clients": each type has one of two things, none has both.
             return None
         explained = frozenset(word for each in best for part in _type_stems(each) for word in part)
-        return Meant(tuple(best), frozenset(word for word, its in stems.items() if its in explained))
+        said = (word for word, its in stems.items() if not explained.isdisjoint(SENSES.get(its, (its,))) or not its)
+        return Meant(tuple(best), frozenset(said))
 
     def meant_by_parts(self, parts: Sequence[Sequence[str]]) -> Meant | None:
         """Return what parts joined by "and" or "or" mean: together, or each alone where all of them say something."""

@@ -43,7 +43,8 @@ _SHORT_UNITS: Final = {
     "min": "minute", "hr": "hour", "h": "hour", "d": "day", "wk": "week", "w": "week", "mo": "month", "mth": "month",
     "qtr": "quarter", "yr": "year",
 }  # fmt: skip
-_PARTS: Final = {"morning": (5, 12), "afternoon": (12, 18), "evening": (18, 24), "night": (22, 30)}
+PARTS: Final = {"morning": (5, 12), "afternoon": (12, 18), "evening": (18, 24), "night": (22, 30)}
+"""Hours that a part of a day begins and ends at; the night ends on the next day."""
 
 
 def _names(words: tuple[str, ...], short: int) -> str:
@@ -216,7 +217,7 @@ def _named_day(match: re.Match[str], clock: Clock) -> Period:
 
 def _part_of_day(match: re.Match[str], clock: Clock) -> Period:
     part, whose, today = match["part"].lower(), match["whose"].lower(), clock.today
-    first, last = _PARTS[part]
+    first, last = PARTS[part]
     day = today
     if whose in {"last", "yesterday"}:
         day -= DAY
@@ -225,6 +226,13 @@ def _part_of_day(match: re.Match[str], clock: Clock) -> Period:
         local = clock.now.astimezone(clock.zone)
         day = today - DAY if local.hour < last - 24 else today
     return Period(clock.at(day, first, 0), clock.at(day, last, 0))
+
+
+def part_of(clock: Clock, day: Period, part: str) -> Period:
+    """Return the morning, afternoon, evening or night of a day."""
+    first, last = PARTS[part.lower()]
+    date = calendar_day(clock, day)
+    return Period(clock.at(date, first, 0), clock.at(date, last, 0))
 
 
 def _weekday(match: re.Match[str], clock: Clock) -> Period:
@@ -369,7 +377,7 @@ _WORDED: Final = _compiled(
     (r"(?P<unit>week|month|quarter|year)\s+to\s+date", _to_date),
     (rf"{_WHICH}\s+(?P<unit>hour|day|weekend|week|month|quarter|year)", _relative_unit),
     (r"(?P<whose>last|this|yesterday|to)\s*(?P<part>morning|afternoon|evening|night)", _part_of_day),
-    (r"(?P<day>todays?|yesterdays?|the\s+day\s+before\s+yesterday)", _named_day),
+    (r"(?P<day>todays?|yesterdays?|(?:the\s+)?day\s+before\s+yesterday)", _named_day),
     (rf"(?:(?P<which>last|previous|past|this)\s+)?{_WEEKDAY}", _weekday),
     (rf"(?<!\d\s)(?:the\s+month\s+of\s+)?(?P<which>last\s+)?{_MONTH},?\s+{_YEAR}", _month_words),
     (rf"(?:(?P<which>last)\s+){_MONTH}(?P<year>)", _month_words),

@@ -5,10 +5,10 @@ from, to be shown back; what was not understood is never guessed at. How filters
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, tzinfo
 from functools import lru_cache
-from itertools import islice
+from itertools import islice, product
 from typing import Final
 
 from audit_pipelines.intelligence.search.asked import (
@@ -40,16 +40,24 @@ from audit_pipelines.intelligence.search.words import ACTION, EMPTY, OBJECT, REA
 
 __all__ = ["Conditions", "Group", "Hours", "Person", "Question", "Understood", "Vocabulary", "Wanted", "understand"]
 
-_OUTCOMES: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
-    (re.compile(rf"(?<![\w-])(?:{pattern})(?![\w-])", re.IGNORECASE), outcome)
-    for pattern, outcome in (
+_OUTCOMES: Final[tuple[tuple[re.Pattern[str], tuple[str, ...]], ...]] = tuple(
+    (re.compile(rf"(?<![\w-])(?:{pattern})(?![\w-])", re.IGNORECASE), outcomes)
+    for pattern, outcomes in (
         (
-            r"un-?success(?:ful(?:ly)?)?|fail(?:s|ed|ing|ures?)?|non-?success\w*|errors?|errored|went\s+wrong|go(?:es|ne)?\s+wrong",
-            "failure",
+            r"fail(?:s|ed|ing|ures?)?|errors?|errored|went\s+wrong|go(?:es|ne)?\s+wrong",
+            ("failure",),
         ),
-        (r"den(?:y|ies|ied|ials?)|refus(?:ed|als?|es)|reject(?:ed|ions?)|blocked|forbidden|unauthori[sz]ed", "denied"),
-        (r"not\s+allowed|not\s+permitted|turned\s+away", "denied"),
-        (r"success(?:es|ful(?:ly)?)?|succeed(?:ed|s|ing)?|went\s+through", "success"),
+        # Whoever was denied had no success, either.
+        (
+            r"un-?success(?:ful(?:ly)?)?|non-?success\w*|(?:in|to)\s+(?:vain|no\s+avail)|fruitless(?:ly)?",
+            ("failure", "denied"),
+        ),
+        (
+            r"den(?:y|ies|ied|ials?)|refus(?:ed|als?|es)|reject(?:ed|ions?)|blocked|forbidden|unauthori[sz]ed",
+            ("denied",),
+        ),
+        (r"not\s+allowed|not\s+permitted|turned\s+away", ("denied",)),
+        (r"success(?:es|ful(?:ly)?)?|succeed(?:ed|s|ing)?|went\s+through", ("success",)),
     )
 )
 # How the tenants' own words for outcomes fall under the three that people use.
@@ -73,7 +81,7 @@ _HOURS: Final[tuple[tuple[re.Pattern[str], Hours], ...]] = (
     ),
     (
         re.compile(
-            r"\b(?:at\s+night(?:time)?|overnight|during\s+the\s+nights?|by\s+night|in\s+the\s+(?:middle|dead)\s+of\s+the\s+night)\b",
+            r"\b(?:at\s+night(?:time)?|overnight|(?:in|during)\s+the\s+nights?(?:\s*time)?|by\s+night|in\s+the\s+(?:middle|dead)\s+of\s+the\s+night)\b",
             re.IGNORECASE,
         ),
         "night",
@@ -201,9 +209,13 @@ def _read_hours(draft: Draft) -> None:
 
 
 def _read_outcomes(draft: Draft, vocabulary: Vocabulary) -> None:
-    for pattern, outcome in _OUTCOMES:
+    for pattern, outcomes in _OUTCOMES:
         for match in islice(pattern.finditer(draft.rest), _MOST_OUTCOMES):
-            values = [each for each in vocabulary.outcomes if _SPELLINGS[outcome].match(each)] or [outcome]
+            values = [
+                each
+                for outcome in outcomes
+                for each in [one for one in vocabulary.outcomes if _SPELLINGS[outcome].match(one)] or [outcome]
+            ]
             denied, start = denial(draft, match.start())
             draft.add("not_outcomes" if denied else "outcomes", *values)
             draft.take(start, match.end(), "not outcome" if denied else "outcome", ", ".join(values))
@@ -236,6 +248,8 @@ def _read_kinds(draft: Draft, kinds: Kinds, vocabulary: Vocabulary) -> tuple[tup
     records = {word for word in left if stem(word) in {stem(each) for each in entity_types}}
     # Two kinds of record that no "and" joins are no list of both.
     listed = len(entity_types) == 1 or len(parts) > 1
+    # "personnel files that were edited" is about employees: no event of that kind is about a file.
+    listed = listed and (not meant or _go_together(vocabulary, meant.event_types, entity_types))
     if records and listed and not (left := tuple(word for word in left if word not in records)):
         draft.add("entity_types", *entity_types)
         draft.note(" ".join(sorted(records)), "entity_type", ", ".join(entity_types))
@@ -247,6 +261,11 @@ def _read_kinds(draft: Draft, kinds: Kinds, vocabulary: Vocabulary) -> tuple[tup
             )
         return (), meant
     return (tuple(words) if left else ()), meant
+
+
+def _go_together(vocabulary: Vocabulary, event_types: Iterable[str], entity_types: Iterable[str]) -> bool:
+    """Return whether any such event is about any such entity, as far as is known."""
+    return not vocabulary.pairs or not vocabulary.pairs.isdisjoint(product(event_types, entity_types))
 
 
 def _meant(kinds: Kinds, parts: list[list[str]], *, acted_upon: bool) -> Meant | None:

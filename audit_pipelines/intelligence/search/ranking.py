@@ -41,7 +41,7 @@ class Candidate:
     reading: float | None = None
     """Cosine of the nearest sentence that its kind is read as; None where there is none."""
     done: bool = False
-    """Whether the question says what was done (`readings.deeds`)."""
+    """Whether the question says what was done (`deeds.deeds`)."""
     words: float = 0.0
     """Rank by full text, 0 (no match) and up, comparable within one question only."""
     exact: bool = False

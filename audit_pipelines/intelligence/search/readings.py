@@ -11,7 +11,6 @@ from typing import Final, NamedTuple
 
 from audit_pipelines.intelligence.search.kinds import stem
 from audit_pipelines.intelligence.search.lexicon import AREAS, PHRASES, THINGS, VERBS
-from audit_pipelines.intelligence.search.words import ACTIONS
 
 _MOST: Final = 6
 _FAILURE: Final = "failure"
@@ -29,7 +28,7 @@ class Reading(NamedTuple):
 def readings(event: str, failed: bool = False) -> tuple[str, ...]:
     """Return the sentences for the words of a type, these first; with `failed` those for an attempt in vain, too."""
     words = event.split()
-    verb, rest = _verb(words)
+    verb, rest = verb_of(words)
     area = next((AREAS[word] for word in words if word in AREAS), ())
     things = _things([word for word in rest if word not in AREAS] or rest)
     said = list(VERBS.get(verb, ()))
@@ -47,48 +46,10 @@ def readings(event: str, failed: bool = False) -> tuple[str, ...]:
     return tuple(dict.fromkeys(sentences))
 
 
-def deeds(words: str) -> frozenset[str]:
-    """Return what words say was done, as the verbs of event types: "who rewrote the rules" says `update`.
-
-    A sentence embedding goes by its nouns: creating a thing is as near to a question as reading it.
-    """
-    said = {each for word in _LETTERS.findall(words.lower()) for each in _DEEDS.get(word, ())}
-    return frozenset(said | {verb for word in words.lower().split() if (verb := stem(word)) in ACTIONS})
-
-
-@lru_cache(maxsize=16_384)
-def deeds_of(event: str) -> frozenset[str]:
-    """Return the verbs of a kind of event."""
-    verb, _ = _verb(event.split())
-    return frozenset({verb, stem(verb)} if verb else ()) | {
-        each for word in event.split() if (each := stem(word)) in ACTIONS
-    }
-
-
-_LETTERS: Final = re.compile(r"[a-z]+")
-# First words of what was done that are no verbs.
-_NO_VERBS: Final = frozenset({
-    "somebody", "was", "did", "not", "the", "for", "new", "person", "one", "who", "got", "what", "out", "off", "with",
-    "from", "back", "into", "and", "over",
-})  # fmt: skip
-
-
-def _by_word() -> dict[str, set[str]]:
-    deeds: dict[str, set[str]] = {}
-    for verb, said in VERBS.items():
-        deeds.setdefault(verb, set()).add(verb)
-        for phrase in said:
-            for word in _LETTERS.findall(phrase)[:2]:
-                if len(word) > 2 and word not in _NO_VERBS:
-                    deeds.setdefault(word, set()).add(verb)
-    return deeds
-
-
-_DEEDS: Final = _by_word()
 _PHRASES: Final = tuple((frozenset(key.split()), phrases) for key, phrases in PHRASES.items())
 
 
-def _verb(words: Sequence[str]) -> tuple[str, list[str]]:
+def verb_of(words: Sequence[str]) -> tuple[str, list[str]]:
     """Return the word of a type that says what was done, and the others; the last one that may be, but before others
     the first: `CreateAccessKey`, `role.grant`."""
     own = [place for place, word in enumerate(words) if word in VERBS]

@@ -19,6 +19,7 @@ from audit_pipelines.intelligence.search.periods import (
     Period,
     calendar,
     calendar_day,
+    part_of,
     readings,
 )
 
@@ -59,14 +60,17 @@ _CLOCK_RANGE: Final = re.compile(
     + r"(?![\w:/-]|\.\d)",
     re.IGNORECASE,
 )
+_PART: Final = r"(?P<part>morning|afternoon|evening|night)\b"
+_PART_AFTER: Final = re.compile(rf"\s+(?:(?:in\s+the|at)\s+)?{_PART}", re.IGNORECASE)
+_PART_BEFORE: Final = re.compile(rf"{_PART}\s+of\s+(?:the\s+)?", re.IGNORECASE)
 _DAY_AFTER: Final = re.compile(r"\s*,?\s*(?:on\s+|of\s+)?(?=\w)", re.IGNORECASE)
 # What a time may begin with: no other word is tried, of which a long text has many.
 _BEGINS: Final = re.compile(
     r"\d|(?:the|this|that|last|past|previous|current|calendar|today|yesterday|to|since|starting|from|between|after|"
-    r"later|before|earlier|prior|until|till?|up|through|throughout|by|week|month|quarter|year|on|in|during|within|at|"
+    r"later|before|earlier|prior|day|until|till?|up|through|throughout|by|week|month|quarter|year|on|in|during|within|at|"
     r"over|for|of|around|noon|midday|midnight|kw|cw|q[1-4]|first|second|third|fourth|mon|tue|wed|thu|fri|sat|sun|jan|"
     r"feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|an?\s+(?:few|couple|min|h|d|w|f|mo|q|y)|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|"
-    r"couple|few|fourteen|twenty|thirty|forty|sixty|ninety)",
+    r"morning|afternoon|evening|night|couple|few|fourteen|twenty|thirty|forty|sixty|ninety)",
     re.IGNORECASE,
 )
 _WORD_END: Final = re.compile(r"\w+|\W")
@@ -268,6 +272,10 @@ def _point(text: str, at: int, clock: Clock, *, after: str, day: Period | None) 
     if not _BEGINS.match(text, at):
         return None
     beside = {"": (), "at": (), "around": (), "edge": (*BARE, *AFTER_PREPOSITION)}.get(after, AFTER_PREPOSITION)
+    part = _PART_BEFORE.match(text, at)
+    whole = _day(text, part.end(), clock) if part else None
+    if part and whole:
+        return _Point(part_of(clock, whole.period, part["part"]), whole.end)
     rolling = ROLLING if after.endswith(" the") else ()
     for pattern, reading in (*rolling, *readings(text[at : at + 1]), *beside):
         match = pattern.match(text, at)
@@ -293,12 +301,34 @@ def _point(text: str, at: int, clock: Clock, *, after: str, day: Period | None) 
 
 
 def _with_clock(text: str, at: int, clock: Clock, period: Period) -> _Point:
-    clocked = _CLOCK_AFTER.match(text, at) if _is_one_day(period) else None
+    part = _PART_AFTER.match(text, at) if _is_one_day(period) else None
+    if part:
+        period, at = part_of(clock, period, part["part"]), part.end()
+    within = period if part or _is_part_of_day(period) else None
+    clocked = _CLOCK_AFTER.match(text, at) if within or _is_one_day(period) else None
     if clocked and (clocked["minute"] or clocked["half"] or clocked["named"] or re.match(r"\s*,?\s*at\b", text[at:])):
         moment = _time_of_day(clocked, clock, period)
+        if moment and within:
+            moment = _inside(moment, within)
         if moment:
             return _Point(moment, clocked.end(), has_clock=True)
     return _Point(period, at)
+
+
+def _inside(moment: Period, part: Period) -> Period | None:
+    """Return a time of day within a part of a day: "yesterday evening at 8" is at 20; None where there is none."""
+    for later in (timedelta(), timedelta(hours=12), timedelta(hours=24)):
+        if moment.since and moment.until and part.since and part.until:
+            since = moment.since + later
+            if part.since <= since < part.until:
+                return Period(since, moment.until + later)
+    return None
+
+
+def _is_part_of_day(period: Period) -> bool:
+    return bool(
+        period.since and period.until and timedelta(hours=5) <= period.until - period.since <= timedelta(hours=9)
+    )
 
 
 def _whole_day(period: Period, clock: Clock) -> Period:

@@ -27,13 +27,19 @@ _TOPS: Final = {
 }  # fmt: skip
 _SOME: Final = rf"\d{{1,4}}|{'|'.join(_TOPS)}"
 _MOST: Final = re.compile(
-    r"\b(?:(?<!at )(?:the\s+)?(?P<most>most|fewest|least)(?!\s+(?:recent|of\b))"
-    r"(?:\s+(?:often|frequent(?:ly)?|active|common(?:ly)?|times|busy))?"
-    r"|(?:the\s+)?(?P<extreme>highest|largest|biggest|greatest|lowest|smallest)\s+(?:number|count|amount|volume)\s+of"
-    rf"|(?:the\s+)?busiest|(?:the\s+)?quietest|(?:the\s+)?top(?:\s+(?P<top>{_SOME}))?|rank(?:ed|ing)?(?:\s+of)?)\b",
+    rf"\b(?:the\s+)?(?:(?P<some>{_SOME})\s+)?(?:(?:(?<!at )|(?<=looked at ))"
+    r"(?P<most>most|fewest|least|rarest|scarcest|commonest)"
+    r"(?!\s+(?:recent|of\b))"
+    r"(?:\s+(?:often|frequent(?:ly)?|active|common(?:ly)?|rare(?:ly)?|popular|usual(?:ly)?|seldom|times|busy))?"
+    r"(?:\s+(?P<used>used|seen|performed|occurring))?"
+    r"|(?P<extreme>highest|largest|biggest|greatest|lowest|smallest|tiniest)\s+(?:number|count|amount|volume)\s+of"
+    rf"|busiest|quietest|(?:only\s+|very\s+)?(?:rarely|seldom|hardly\s+ever)"
+    rf"|(?:top|bottom)(?:\s+(?P<top>{_SOME}))?|rank(?:ed|ing)?(?:\s+of)?)\b",
     re.IGNORECASE,
 )
-_FEWEST: Final = re.compile(r"fewest|least|lowest|smallest|quietest", re.IGNORECASE)
+_FEWEST: Final = re.compile(
+    r"fewest|least|lowest|smallest|tiniest|quietest|rare|scarcest|seldom|hardly|bottom", re.IGNORECASE
+)
 _NOUN: Final = r"(?P<noun>event\s+types?|types?\s+of\s+events?|kinds?\s+of\s+events?|ip\s+addresse?s?|[a-z_]+)"
 _PER: Final = re.compile(
     rf"\b(?P<how>per|for\s+each|for\s+every|each|grouped\s+by|group\s+by|(?:broken|break|split)\s+(?:down\s+)?by|by)\s+(?:the\s+)?{_NOUN}\b",
@@ -65,6 +71,13 @@ _DISTINCT: Final = re.compile(
     r"(?P<rest>(?:\s+\w+){0,3})",
     re.IGNORECASE,
 )
+# "users by number of downloads"
+_SORTED: Final = re.compile(
+    rf"\b{_NOUN}\s+(?:(?:ordered|sorted|ranked|listed)\s+)?by\s+(?:the\s+|their\s+)?(?:number|count|amount)\s+of\b",
+    re.IGNORECASE,
+)
+_OVER: Final = re.compile(r"over\b", re.IGNORECASE)
+_SAW: Final = re.compile(r"\b(?:saw|sees?)\s+$", re.IGNORECASE)
 _COMPARING: Final = (
     r"compar(?:ed?|es|ing|isons?)|versus|vs\.?|against|than|as\s+opposed\s+to|relative\s+to|differen(?:ce|t|ces)"
 )
@@ -133,6 +146,10 @@ def read_comparison(
             (_COMPARED.search(lead[-100:]) or re.search(r"\b(?:more|fewer|less)\b", lead[-100:], re.IGNORECASE))
             and _OR.fullmatch(between)
         ):
+            return other, other.period
+        rising = _TREND.search(lead)
+        if rising and _OR.fullmatch(between) and (between.strip(" ,") or _OVER.match(draft.rest, other.start)):
+            draft.blank(rising.start(), rising.end())
             return other, other.period
     if not found:
         return None, None
@@ -210,6 +227,11 @@ def read_form(draft: Draft, kinds: Kinds) -> Form:
         group = _GROUPS[_singular(distinct["noun"])]
         draft.take(distinct.start(), distinct.end("noun"), "count", f"number of different values of {group}")
         return Form("ranking", group, distinct=True)
+    sorted_by = _SORTED.search(draft.rest)
+    group = _GROUPS.get(_singular(sorted_by["noun"])) if sorted_by else None
+    if sorted_by and group and not _MOST.search(draft.rest):
+        draft.take(sorted_by.start(), sorted_by.end(), "ranking", f"by {group}, most first")
+        return Form("ranking", group)
     most, count = _MOST.search(draft.rest), _COUNT.search(draft.rest)
     breakdown = _BREAKDOWN.search(draft.rest)
     per = _per(draft, kinds, loosely=bool(most or count or breakdown))
@@ -227,6 +249,8 @@ def read_form(draft: Draft, kinds: Kinds) -> Form:
             draft.take(count.start(), count.end(), "count", "number of events")
         return Form("ranking", per[2])
     if count and not most:
+        for again in _COUNT.finditer(draft.rest, count.end()):
+            draft.blank(again.start(), again.end())
         draft.take(count.start(), count.end(), "count", "number of events")
         return Form("count")
     return Form()
@@ -254,11 +278,14 @@ def _ranking(draft: Draft, kinds: Kinds, most: re.Match[str], per: tuple[int, in
         and not which["noun"].lower().startswith(("most", "fewest", "least", "top", "busiest"))
         else None
     )
-    some = most["top"] or (which and which["some"])
+    some = most["top"] or most["some"] or (which and which["some"])
     top = _number(some) if some else None
     following = _NEXT.match(draft.rest, most.end())
     group: Group | None = None
     blanks = [(most.start(), most.end())]
+    saw = _SAW.search(draft.rest[: most.start()])
+    if saw:
+        blanks.append((saw.start(), saw.end()))
     if which:
         group = _group(which["noun"], kinds)
         if group is None:
@@ -277,7 +304,7 @@ def _ranking(draft: Draft, kinds: Kinds, most: re.Match[str], per: tuple[int, in
     elif _WHO.search(draft.rest):
         group = "actor"
     else:
-        group = _group_of_phrase(draft.rest[most.end() :], kinds, of_records=bool(most["top"]))
+        group = _group_of_phrase(draft.rest[most.end() :], kinds, of_records=bool(most["top"] or most["used"]))
     if per and per[2] == group:
         blanks.append((per[0], per[1]))
     draft.note(

@@ -10,46 +10,72 @@ _ACTIONS: Final = """
 login: login logins logon signin authenticate authenticated authentication authentications authenticating
 logout: logout logouts logoff signout
 read: read reads reading view viewed views viewing saw look looks looked looking access accessed accesses accessing
-      fetch fetched inspect inspected describe describes described consult consulted lookup
+      fetch fetched inspect inspected describe describes described consult consulted inspecting describing consulting
+      examine examined examines examining
+lookup: lookup lookups
 list: list listed lists listing enumerate enumerated browse browsed
 search: search searched searches searching
 query: query queries queried querying
 update: update updated updates updating change changed changes changing edit edited edits editing modify modified
-        modifies modifying modification modifications alter altered alters put set adjust adjusted reconfigure
+        modifies modifying modification modifications alter altered alters altering alteration put set adjust adjusted
+        adjusts adjusting adjustment amend amended amends amending amendment correct corrected corrects correcting
+        correction corrections revise revised tweak tweaked reconfigure
         reconfigured rewrite rewrites rewritten rewrote rewriting
 create: create created creates creating creation creations add added adds adding make made new register registered
-        generate generated insert inserted issue issued provision provisioned hire hired
+        generate generated insert inserted issue issued provision provisioned hire hired onboard onboarded onboarding
+        establish established
 delete: delete deleted deletes deleting deletion deletions remove removed removes removing removal removals drop dropped
-        erase erased purge purged destroy destroyed
-export: export exported exports exporting exportation dump dumped extract extracted
+        erase erased erases erasing purge purged purges purging destroy destroyed destroys destroying wipe wiped
+        wipes wiping scrap scrapped
+export: export exported exports exporting exportation dump dumped dumps dumping extract extracted extracts
+        extracting extraction
 import: import imported imports importing
 download: download downloaded downloads downloading
 upload: upload uploaded uploads uploading
 share: share shared shares sharing
 grant: grant granted grants granting give gave given assign assigned assigns assigning attach attached
-revoke: revoke revoked revokes revoking withdraw withdrew withdrawn detach detached
-approve: approve approved approves approving approval approvals authorise authorised authorize authorized
+revoke: revoke revoked revokes revoking revocation withdraw withdrew withdrawn withdrawal detach detached rescind
+        rescinded unassign unassigned
+approve: approve approved approves approving approval approvals authorise authorised authorises
+         authorising authorize authorized authorizes authorizing authorisation authorization signoff signoffs
 request: request requested requests requesting
 reset: reset resets resetting
-enroll: enroll enrolled enrol enrolls enrolled enrolment enrollment enrollments
-disable: disable disabled disables disabling deactivate deactivated deactivation suspend suspended
-        silence silenced mute muted
-enable: enable enabled enables enabling activate activated
-rotate: rotate rotated rotates rotation rotations
+enroll: enroll enrolled enrol enrols enrolls enrolling enrolment enrolments
+        enrollment enrollments
+disable: disable disabled disables disabling deactivate deactivated deactivates deactivating deactivation suspend
+         suspended suspends suspension silence silenced silences silencing mute muted mutes muting offboard offboarded
+         offboarding
+enable: enable enabled enables enabling activate activated activates activating activation reactivate reactivated
+        unmute unmuted reenabled
+rotate: rotate rotated rotates rotating rotation rotations
 run: run ran runs running execute executed execution executions
 start: start started starts starting launch launched boot booted
-stop: stop stopped stops stopping terminate terminated halt halted
+stop: stop stopped stops stopping terminate terminated terminates terminating termination halt halted shutdown
+      shutdowns
+reboot: reboot rebooted reboots rebooting restart restarted restarts restarting
+restore: restore restored restores restoring restoration recover recovered recovers recovering recovery
+reject: decline declined declines declining
+rename: rename renamed renames renaming
+move: move moved moves moving relocate relocated
+transfer: transferred transferring
+schedule: schedule scheduled schedules scheduling
+cancel: cancel cancelled canceled cancels cancelling canceling cancellation cancellations
+encrypt: encrypt encrypted encrypts encrypting encryption
+decrypt: decrypt decrypted decrypts decrypting decryption
+lock: lock lockout lockouts
+unlock: unlock unlocked unlocks unlocking
+refund: refund refunded refunds refunding reimbursement reimbursements reimburse reimbursed
 merge: merge merged merges merging
 clone: clone cloned clones cloning
 push: push pushed pushes pushing
 publish: publish published publishes publishing release released
-rollback: rollback rollbacks rolled
+rollback: rollback rollbacks rolled revert reverted reverts
 refresh: refresh refreshed refreshes
 connect: connect connected connects connection connections
 disconnect: disconnect disconnected disconnects disconnection
 assume: assume assumed assumes assuming
 acknowledge: acknowledge acknowledged acknowledges acknowledgement ack acked
-comment: comment commented comments commenting
+comment: comment commented comments commenting reply replied replies
 close: close closed closes closing resolve resolved resolves solve solved
 review: review reviewed reviews reviewing
 backup: backup backups backed
@@ -128,6 +154,8 @@ def _table(text: str) -> dict[str, str]:
 ACTION: Final = _table(_ACTIONS)
 OBJECT: Final = _table(_OBJECTS)
 ACTIONS: Final = frozenset(ACTION.values())
+# What may be said of several.
+SENSES: Final = {"lookup": ("lookup", "read", "search", "query")}
 
 # Words that ask, and carry nothing of what is asked for.
 EMPTY: Final = _set(

@@ -71,7 +71,8 @@ ALICE = {"alice.baker", "alice.ng"}
         ("show me all events", {}),
         ("audit logs", {}),
         ("failed logins", {"event_types": LOGINS, "outcomes": {"failure"}}),
-        ("unsuccessful log-ins", {"event_types": LOGINS, "outcomes": {"failure"}}),
+        ("unsuccessful log-ins", {"event_types": LOGINS, "outcomes": {"failure", "denied"}}),
+        ("logins in vain", {"event_types": LOGINS, "outcomes": {"failure", "denied"}}),
         ("sign-ins that worked out were successful", None),
         ("successful sign ins", {"event_types": LOGINS, "outcomes": {"success"}}),
         ("everything that did not succeed", {"not_outcomes": {"success"}}),
@@ -108,6 +109,15 @@ ALICE = {"alice.baker", "alice.ng"}
         ("pull requests merged", {"event_types": {"scm:pull_request.merge"}}),
         ("events outside working hours", {"hours": "off_hours"}),
         ("logins at night", {"event_types": LOGINS, "hours": "night"}),
+        ("logins from outside 192.0.2.0/24", {"event_types": LOGINS, "not_addresses": {"192.0.2.0/24"}}),
+        ("logins in the night", {"event_types": LOGINS, "hours": "night"}),
+        ("every login but those of svc-backup", {"event_types": LOGINS, "not_actors": {"svc-backup"}}),
+        ("new accounts set up", {"event_types": {"iam:user.create"}}),
+        ("who set the account up", {"event_types": {"iam:user.create"}}),
+        ("new users", {"event_types": {"iam:user.create"}}),
+        ("new logins", {"event_types": LOGINS}),
+        ("sign-offs of invoices", {"event_types": {"erp:invoice.approve"}}),
+        ("customers that were looked up", {"event_types": {"crm:customer.read", "crm:customer.search"}}),
         ("logins on weekends", {"event_types": LOGINS, "hours": "weekend"}),
         ("pasword resets", {"event_types": {"sso:password.reset"}}),
         ("faild logins yesteday", {"event_types": LOGINS, "outcomes": {"failure"}}),
@@ -138,6 +148,17 @@ def test_filters(text: str, expected: dict[str, Any] | None) -> None:
         ("top 5 downloaded files", "ranking", "entity", 5, False),
         ("top 5 file downloaders", "ranking", "actor", 5, False),
         ("compare logins of Alice and Bob", "ranking", "actor", None, False),
+        ("which event types are the rarest", "ranking", "event_type", None, True),
+        ("the least common actions", "ranking", "event_type", None, True),
+        ("least used event types", "ranking", "event_type", None, True),
+        ("the 5 least active users", "ranking", "actor", 5, True),
+        ("bottom three users", "ranking", "actor", 3, True),
+        ("who rarely logs in", "ranking", "actor", None, True),
+        ("three most common event types", "ranking", "event_type", 3, False),
+        ("which customer was looked at most", "ranking", "entity", None, False),
+        ("which hour saw the most failures", "ranking", "hour", None, False),
+        ("list users by number of file downloads", "ranking", "actor", None, False),
+        ("how many logins in total", "count", None, None, False),
         ("most recent logins", "events", None, None, False),
         ("last 10 logins", "events", None, 10, False),
         ("show me events by user alice.ng@halden.example", "events", None, None, False),
@@ -303,3 +324,35 @@ def test_things_that_no_kind_has_together_are_no_filter() -> None:
 def test_words_that_say_nothing_each_may_say_something_together() -> None:
     assert ask("people who couldn't get in").unexplained
     assert not ask("what happened").unexplained
+
+
+def test_a_kind_of_record_that_no_such_event_has_is_no_filter() -> None:
+    """Personnel files are employees: with the kind of record as a filter, nothing would be found."""
+    pairs = frozenset((name, spec.entity_type) for name, spec in SPECS.items())
+    known = Vocabulary(VOCABULARY.event_types, VOCABULARY.entity_types, VOCABULARY.outcomes, person, pairs)
+    question = ask("personnel files that were edited", known)
+    assert question.conditions == Conditions()
+    assert question.likely_types == ("hr:employee.update",)
+    assert set(question.unexplained) == {"personnel", "files", "edited"}
+
+
+def test_a_rise_over_another_period_is_a_comparison_and_no_service_of_that_name() -> None:
+    question = ask("have backup exports increased this week over last week")
+    assert question.wanted == "comparison"
+    assert not question.conditions.actors
+    assert question.compared_with
+    assert question.compared_with.until == question.conditions.since
+
+
+@pytest.mark.parametrize(
+    ("text", "as_well"),
+    [
+        ("logins at the weekend", "logins on the weekend"),
+        ("logins in the last half hour", "logins in the last 30 minutes"),
+        ("logins of the past half an hour", "logins of the past 30 minutes"),
+    ],
+)
+def test_times_that_are_said_otherwise(text: str, as_well: str) -> None:
+    said, otherwise = ask(text).conditions, ask(as_well).conditions
+    assert said == otherwise
+    assert said.since

@@ -3,8 +3,9 @@
 import pytest
 
 from audit_pipelines.intelligence.render import label_words
+from audit_pipelines.intelligence.search.deeds import DEEDS, deeds, deeds_of
 from audit_pipelines.intelligence.search.lexicon import PHRASES, THINGS, VERBS
-from audit_pipelines.intelligence.search.readings import deeds, deeds_of, readings
+from audit_pipelines.intelligence.search.readings import readings
 
 
 @pytest.mark.parametrize(
@@ -37,6 +38,15 @@ def test_an_attempt_in_vain_is_read_otherwise() -> None:
         ("cases that were solved", "ticket create", False),
         ("who looked at the books", "erp ledger read", True),
         ("users", "iam user create", False),
+        ("keys that were handed out", "iam key create", True),
+        ("who gave the keys out", "iam key create", True),
+        ("accounts that were set up", "iam user update", False),
+        ("people finding out who is who", "iam role list", True),
+        ("documents on the file share", "file share", False),
+        ("documents put on the file share", "file upload", True),
+        ("whose access keys were renewed", "iam key rotate", True),
+        ("whose access keys were renewed", "iam policy read", False),
+        ("an applicant was enrolled", "sso mfa enroll", True),
     ],
 )
 def test_what_was_done_is_said_in_many_words(words: str, event: str, *, is_said: bool) -> None:
@@ -46,3 +56,12 @@ def test_what_was_done_is_said_in_many_words(words: str, event: str, *, is_said:
 def test_the_tables_have_no_empty_entry() -> None:
     for table in (VERBS, THINGS, PHRASES):
         assert all(each and "  " not in each for said in table.values() for each in said)
+
+
+def test_verbs_are_known_in_all_their_forms() -> None:
+    for form in ("steal", "steals", "stole", "stolen", "stealing"):
+        assert "export" in DEEDS[form][""], form
+    for form in ("deny", "denies", "denied", "denying"):
+        assert "reject" in DEEDS[form][""], form
+    for form in ("hand", "hands", "handed", "handing"):
+        assert "grant" in DEEDS[form]["out"], form
