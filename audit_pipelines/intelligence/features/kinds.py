@@ -3,6 +3,7 @@
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from audit_pipelines.intelligence.features.facts import DAY_S, Facts, Feature
 from audit_pipelines.intelligence.novelty import FIXED, first_times, novelty
@@ -85,7 +86,7 @@ def _sequence(f: Facts, share: Floats) -> Floats:
     return np.where(has, rarity(follows, after, share, 4.0), 0.0)
 
 
-def _unlike(f: Facts, unknown: Floats) -> dict[str, Floats]:
+def _unlike(f: Facts, unknown: npt.NDArray[np.floating]) -> dict[str, Floats]:
     """Sum over 24 hours and 7 days how much likelier each kind of event is of the tenant's others than of this actor.
 
     The ratio of naive Bayes masquerade detection (Maxion, Townsend 2002), the day's by the root of its events. Signed,
