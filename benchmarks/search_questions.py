@@ -31,6 +31,7 @@ SETS: Final = {
     "50 unseen": ROOT / "tests" / "labelled" / "questions_unseen.tsv",
     "55 blind": ROOT / "tests" / "labelled" / "questions_blind.tsv",
     "55 of the exam": ROOT / "tests" / "labelled" / "questions_exam.tsv",
+    "60 of the second exam": ROOT / "tests" / "labelled" / "questions_exam_2.tsv",
 }
 ZONE: Final = ZoneInfo("Europe/Berlin")
 NOW: Final = datetime(2026, 11, 20, 15, tzinfo=UTC)

@@ -1,6 +1,7 @@
 """What search is worth over the demo company: floors under the figures that `python -m benchmarks` prints."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -24,9 +25,10 @@ from benchmarks.search_questions import ROOT, SETS, read
 PRODUCTS: Final = ROOT / "tests" / "labelled" / "questions_products.tsv"
 # Filters right, counts exact, recall@10, mean reciprocal rank.
 _FLOORS: Final = {
-    "50 unseen": (0.95, 0.9, 0.9, 0.88),
-    "55 blind": (0.95, 0.9, 0.92, 0.87),
-    "55 of the exam": (0.92, 0.83, 0.86, 0.85),
+    "50 unseen": (0.95, 0.9, 0.91, 0.9),
+    "55 blind": (0.98, 0.98, 0.96, 0.92),
+    "55 of the exam": (0.98, 0.98, 0.96, 0.97),
+    "60 of the second exam": (0.93, 0.86, 0.91, 0.88),
 }
 
 
@@ -64,12 +66,13 @@ def test_the_sets_hold_what_they_promise() -> None:
     questions = [
         line.split("\t")[1] for path in SETS.values() for line in path.read_text().splitlines() if line[0] != "#"
     ]
-    assert len(set(questions)) == len(questions)
+    # Whoever wrote the second exam had not seen the other sets.
+    assert {text for text, times in Counter(questions).items() if times > 1} == {"job applicants"}
 
 
 @pytest.mark.parametrize("name", ["120 questions", "40 kept apart"])
 def test_filters_counts_recall_and_rank(judged: dict[str, list[Judged]], name: str) -> None:
-    """Measured: filters 1.0, counts 1.0, recall 1.00 and 0.94, rank 0.98 and 0.94."""
+    """Measured: filters 1.0, counts 1.0, recall 1.00 and 0.98, rank 0.98 and 1.00."""
     of_set = judged[name]
     measured = figures(name, of_set)
     wrong = [(each.asked.text, each.faults) for each in of_set if each.faults]
@@ -79,9 +82,9 @@ def test_filters_counts_recall_and_rank(judged: dict[str, list[Judged]], name: s
     assert measured.rank >= 0.75
 
 
-@pytest.mark.parametrize("name", ["50 unseen", "55 blind", "55 of the exam"])
+@pytest.mark.parametrize("name", ["50 unseen", "55 blind", "55 of the exam", "60 of the second exam"])
 def test_questions_that_the_rules_were_not_made_with(judged: dict[str, list[Judged]], name: str) -> None:
-    """Floors a little under what docs/benchmarks.md has; of the exam, nothing was mended after it was asked."""
+    """Floors a little under what docs/benchmarks.md has; of the second exam, nothing was mended after it was asked."""
     measured = figures(name, judged[name])
     filters, counts, recall, rank = _FLOORS[name]
     assert measured.filters >= filters
@@ -91,7 +94,7 @@ def test_questions_that_the_rules_were_not_made_with(judged: dict[str, list[Judg
 
 
 def test_kinds_of_other_products_are_read_too(world: World) -> None:
-    """Measured: recall 0.96 to 1.00, rank 0.81 to 0.96; the words of the types alone 0.83 to 1.00 and 0.74 to 0.87."""
+    """Measured: recall 0.96 to 1.00, rank 0.85 to 0.96; the words of the types alone 0.83 to 1.00 and 0.74 to 0.87."""
     kinds: dict[str, list[str]] = {}
     recalls: dict[str, list[float]] = {}
     ranks: dict[str, list[float]] = {}

@@ -228,10 +228,10 @@ def read_form(draft: Draft, kinds: Kinds) -> Form:
         draft.take(distinct.start(), distinct.end("noun"), "count", f"number of different values of {group}")
         return Form("ranking", group, distinct=True)
     sorted_by = _SORTED.search(draft.rest)
-    by = _GROUPS.get(_singular(sorted_by["noun"])) if sorted_by else None
-    if sorted_by and by and not _MOST.search(draft.rest):
-        draft.take(sorted_by.start(), sorted_by.end(), "ranking", f"by {by}, most first")
-        return Form("ranking", by)
+    sorted_group = _GROUPS.get(_singular(sorted_by["noun"])) if sorted_by else None
+    if sorted_by and sorted_group and not _MOST.search(draft.rest):
+        draft.take(sorted_by.start(), sorted_by.end(), "ranking", f"by {sorted_group}, most first")
+        return Form("ranking", sorted_group)
     most, count = _MOST.search(draft.rest), _COUNT.search(draft.rest)
     breakdown = _BREAKDOWN.search(draft.rest)
     per = _per(draft, kinds, loosely=bool(most or count or breakdown))

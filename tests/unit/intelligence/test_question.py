@@ -283,9 +283,9 @@ def test_hostile_text_costs_what_its_length_costs(piece: str) -> None:
         ask(text)
         return time.process_time() - begun
 
-    assert min(seconds(2_000) for _ in range(2)) < 0.1
+    assert min(seconds(2_000) for _ in range(3)) < 0.2
     # Ten times as long, and no part of it may grow with it: 40 ms are the 10,000 characters of a copy.
-    assert seconds(20_000) < 0.1
+    assert min(seconds(20_000) for _ in range(3)) < 0.2
 
 
 def test_a_period_and_a_record_too_many_are_no_conditions() -> None:
