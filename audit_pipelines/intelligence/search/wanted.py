@@ -45,6 +45,7 @@ _PER: Final = re.compile(
     rf"\b(?P<how>per|for\s+each|for\s+every|each|grouped\s+by|group\s+by|(?:broken|break|split)\s+(?:down\s+)?by|by)\s+(?:the\s+)?{_NOUN}\b",
     re.IGNORECASE,
 )
+_SO_MANY: Final = re.compile(rf"\bthe\s+(?P<some>{_SOME})\s+{_NOUN}\b", re.IGNORECASE)
 _WHICH: Final = re.compile(
     rf"\b(?:which|what)\s+(?:are\s+|is\s+|were\s+|was\s+|kinds?\s+of\s+)?(?:the\s+)?(?:(?P<some>{_SOME})\s+)?{_NOUN}\b",
     re.IGNORECASE,
@@ -269,7 +270,8 @@ def read_order(draft: Draft) -> tuple[bool | None, int | None]:
 
 def _ranking(draft: Draft, kinds: Kinds, most: re.Match[str], per: tuple[int, int, Group] | None) -> Form | None:
     fewest = bool(_FEWEST.search(most[0]))
-    which = _WHICH.search(draft.rest) or _WITH.search(draft.rest[: most.start()])
+    before = draft.rest[: most.start()]
+    which = _WHICH.search(draft.rest) or _WITH.search(before) or _so_many(before, kinds)
     # "what are the most common actions" asks by the noun after "most common".
     which = (
         which
@@ -283,7 +285,7 @@ def _ranking(draft: Draft, kinds: Kinds, most: re.Match[str], per: tuple[int, in
     following = _NEXT.match(draft.rest, most.end())
     group: Group | None = None
     blanks = [(most.start(), most.end())]
-    saw = _SAW.search(draft.rest[: most.start()])
+    saw = _SAW.search(before)
     if saw:
         blanks.append((saw.start(), saw.end()))
     if which:
@@ -313,6 +315,12 @@ def _ranking(draft: Draft, kinds: Kinds, most: re.Match[str], per: tuple[int, in
     for start, end in blanks:
         draft.blank(start, end)
     return Form("ranking", group, fewest, top)
+
+
+def _so_many(before: str, kinds: Kinds) -> re.Match[str] | None:
+    """Return "the five files" of "the five files opened most often", if it is something that can be ranked."""
+    found = _SO_MANY.search(before)
+    return found if found and _group(found["noun"], kinds) else None
 
 
 def _group_of_phrase(after: str, kinds: Kinds, *, of_records: bool) -> Group:

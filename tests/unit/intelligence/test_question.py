@@ -157,6 +157,8 @@ def test_filters(text: str, expected: dict[str, Any] | None) -> None:
         ("three most common event types", "ranking", "event_type", 3, False),
         ("which customer was looked at most", "ranking", "entity", None, False),
         ("which hour saw the most failures", "ranking", "hour", None, False),
+        ("the three kinds of event that failed most often", "ranking", "event_type", 3, False),
+        ("the 4 users signed in least often", "ranking", "actor", 4, True),
         ("list users by number of file downloads", "ranking", "actor", None, False),
         ("how many logins in total", "count", None, None, False),
         ("most recent logins", "events", None, None, False),
