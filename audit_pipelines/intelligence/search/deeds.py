@@ -134,10 +134,7 @@ pass passed passes; okay okayed; tamper tampered; hire hired hiring
 
 
 def deeds(words: str) -> frozenset[str]:
-    """Return what words say was done, as the verbs of event types: "who rewrote the rules" says `update`.
-
-    A sentence embedding goes by its nouns: creating a thing is as near to a question as reading it.
-    """
+    """Return what words say was done, as the verbs of event types: "who rewrote the rules" says `update`."""
     said: set[str] = set()
     tokens = _LETTERS.findall(_PLACES.sub(" ", words.lower()))
     for at, word in enumerate(tokens):

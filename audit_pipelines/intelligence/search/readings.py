@@ -50,8 +50,10 @@ _PHRASES: Final = tuple((frozenset(key.split()), phrases) for key, phrases in PH
 
 
 def verb_of(words: Sequence[str]) -> tuple[str, list[str]]:
-    """Return the word of a type that says what was done, and the others; the last one that may be, but before others
-    the first: `CreateAccessKey`, `role.grant`."""
+    """Return the word of a type that says what was done, and the others: `CreateAccessKey`, `role.grant`.
+
+    The last word where it may be one, else the first that may.
+    """
     own = [place for place, word in enumerate(words) if word in VERBS]
     if not own:
         own = [place for place, word in enumerate(words) if stem(word) in VERBS]
