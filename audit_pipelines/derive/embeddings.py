@@ -132,8 +132,9 @@ def _serve(installation: Installation, embedder: Embedder, tenant_id: UUID, run_
             return
         serving = embedder_in_use(installation, conn, tenant_id)
     if serving is not None and is_local(serving):
-        _embed(installation, serving, tenant_id, run_id)
-        _read_kinds(installation, serving, tenant_id)
+        new_texts, _ = _embed(installation, serving, tenant_id, run_id)
+        if new_texts:
+            _read_kinds(installation, serving, tenant_id)
 
 
 def _read_kinds(installation: Installation, embedder: Embedder, tenant_id: UUID) -> int:
@@ -154,7 +155,8 @@ def _cover(
     with installation.database.connection("audit_pipeline") as conn:
         model = _register(conn, embedder, tenant_id)
     new_texts, spent = _embed(installation, embedder, tenant_id, run_id)
-    new_sentences = _read_kinds(installation, embedder, tenant_id)
+    # A new kind of event has a new text: without one, nothing is read every few minutes.
+    new_sentences = _read_kinds(installation, embedder, tenant_id) if new_texts else 0
     named = {"tenant_id": tenant_id, "model": model}
     with installation.database.connection("audit_pipeline") as conn:
         former = model_in_use(conn, tenant_id, embedder)

@@ -6,7 +6,7 @@ sentence; it can be deleted, and is made again.
 """
 
 import hashlib
-import os
+import zipfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from threading import Lock
@@ -14,6 +14,7 @@ from typing import Final
 
 import numpy as np
 
+from audit_pipelines.files import replacing
 from audit_pipelines.installation import Installation
 from audit_pipelines.intelligence.embed import Embedder, Vectors
 from audit_pipelines.intelligence.search.readings import Reading, readings
@@ -76,20 +77,19 @@ def _key(sentence: str) -> bytes:
 
 
 def _read(path: Path) -> dict[bytes, Vectors]:
-    """Return what a file holds; nothing where it is none of ours."""
+    """Return what a file holds; nothing where there is none, or one that is cut off or not ours."""
+    if not zipfile.is_zipfile(path):
+        return {}
     try:
         with np.load(path, allow_pickle=False) as file:
             keys, vectors = file["keys"], file["vectors"]
         return {bytes(key): vector for key, vector in zip(keys, vectors, strict=True)}
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
         return {}
 
 
 def _write(path: Path, rows: Mapping[bytes, Vectors]) -> None:
     """Replace the file at once; the last of two processes wins, and what the other made is made again."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    made = path.with_name(f"{path.name}.{os.getpid()}")
     keys = np.frombuffer(b"".join(rows), dtype=np.uint8).reshape(-1, _DIGEST_BYTES)
-    with made.open("wb") as file:
+    with replacing(path) as staging, staging.open("wb") as file:
         np.savez(file, keys=keys, vectors=np.stack(list(rows.values())))
-    made.replace(path)

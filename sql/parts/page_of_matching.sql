@@ -1,13 +1,7 @@
 -- One page of what matches by seq, one row more to tell whether there is another. It ends early when its entries grow
 -- beyond max_bytes; sizes are read without fetching the entries.
 , page as (
-    (select * from matching
-     where %(newest)s::boolean and (%(cursor)s::bigint is null or seq < %(cursor)s)
-     order by seq desc limit %(limit)s + 1)
-    union all
-    (select * from matching
-     where not %(newest)s::boolean and (%(cursor)s::bigint is null or seq > %(cursor)s)
-     order by seq limit %(limit)s + 1)
+    -- include next_of_matching
 ), sized as (
     select *, count(*) over () as found, row_number() over in_order as place,
            sum(octet_length(entry)) over in_order as bytes

@@ -10,10 +10,4 @@ with matching as not materialized (
       and (%(since)s::timestamptz is null or accessed_at >= %(since)s)
       and (%(until)s::timestamptz is null or accessed_at < %(until)s)
 )
-(select * from matching
- where %(newest)s::boolean and (%(cursor)s::bigint is null or seq < %(cursor)s)
- order by seq desc limit %(limit)s + 1)
-union all
-(select * from matching
- where not %(newest)s::boolean and (%(cursor)s::bigint is null or seq > %(cursor)s)
- order by seq limit %(limit)s + 1)
+-- include next_of_matching

@@ -121,6 +121,16 @@ def test_sentences_for_new_kinds_are_there_before_the_first_question(stocked: In
     assert second.new_sentences == 0
 
 
+@pytest.mark.parametrize("left", [0, 100])
+def test_a_file_of_sentences_that_is_cut_off_is_made_anew(stocked: Installation, left: int) -> None:
+    embedder, kinds = HashEmbedder(), {Reading("sso login"), Reading("db export")}
+    made = readings.of_installation(stocked, embedder).learn(kinds)
+    (path,) = (stocked.settings.storage_dir / "embedders").glob("readings-*.npz")
+    path.write_bytes(path.read_bytes()[:left])
+    assert readings.of_installation(stocked, embedder).learn(kinds) == made > 0
+    assert readings.of_installation(stocked, embedder).learn(kinds) == 0
+
+
 def _events(installation: Installation) -> set[str]:
     return {event.split("; ")[0] for (event,) in _rows(installation, "select text from audit_embeddings")}
 
