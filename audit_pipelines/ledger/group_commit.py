@@ -7,7 +7,7 @@ write's trouble from its neighbours; what a write is and how it is stored, its c
 import asyncio
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, Protocol, TypeVar
@@ -60,12 +60,15 @@ class Express(Protocol[W_contra, R_co]):
     def takes(self, write: W_contra) -> bool:
         """Whether `write` may go this way."""
 
-    async def store(self, writes: Sequence[W_contra], lock_timeout_ms: int) -> Sequence[R_co]:
-        """As `Store`, but it raises when it could not store all of them, and has stored none then.
+    async def store(self, writes: Sequence[W_contra], lock_timeout_ms: int) -> Callable[[], Sequence[R_co]]:
+        """As `Store`, but it returns what makes the answers, and raises when it stored none.
 
         Raises:
             DatabaseUnavailableError: nobody knows whether they are stored.
         """
+
+
+_Stored = Callable[[], Sequence[R]] | BaseException
 
 
 class QueueFullError(AuditError):
@@ -131,7 +134,7 @@ class GroupCommit(Generic[W, R]):
         with self._lock:
             if self._writes >= QUEUE_WRITES or self._bytes + write.size > QUEUE_BYTES:
                 raise QueueFullError(f"{self._writes:,} writes of {self._bytes:,} bytes wait; repeat this one later")
-            if write.tenant_id in self._slow_tenants:
+            if self._slow_tenants and write.tenant_id in self._slow_tenants:
                 self._slow_tenants[write.tenant_id] += 1
                 self._put(self._slow, [waiting])
             elif self._express is not None and self._express_loop in (None, loop) and self._express.takes(write):
@@ -155,33 +158,41 @@ class GroupCommit(Generic[W, R]):
             self._express_task = loop.create_task(self._run_express(express))
 
     async def _run_express(self, express: Express[W, R]) -> None:
-        """Flush until nothing waits; before each flush the loop reads what has arrived, so that it comes along."""
-        while True:
-            await asyncio.sleep(0)
-            with self._lock:
-                flush = _take(self._express_lane)
-                if not flush:
-                    self._express_lane.is_running = False
-                    return
-            await self._settle_express(express, flush)
+        """Flush until nothing waits.
 
-    async def _settle_express(self, express: Express[W, R], flush: Sequence[_Waiting[W, R]]) -> None:
-        outcomes: Sequence[R | BaseException]
-        try:
-            outcomes = await express.store([waiting.write for waiting in flush], _LOCK_TIMEOUT_MS)
-        except DatabaseUnavailableError as error:
-            outcomes = [error] * len(flush)
-        except (AuditError, psycopg.Error) as error:
-            # None of them is stored. The threads find out whose fault it is.
-            if isinstance(error, HeadLockedError) and len(_by_tenant(flush)) == 1:
-                self._move_to_slow_lane(flush)
-                return
+        What waits when a flush is stored is sent before that flush is answered: the database works while the answers
+        are written and the next requests are read. Where nothing waits, the loop first reads what has arrived.
+        """
+        await asyncio.sleep(0)
+        begun = self._begin_express(express)
+        while begun:
+            flush, storing = begun
+            stored = await storing
+            begun = self._begin_express(express)
+            if begun:
+                await asyncio.sleep(0)
+            self._settle_express(flush, stored)
+            if not begun:
+                await asyncio.sleep(0)
+                begun = self._begin_express(express)
+        self._express_lane.is_running = False
+
+    def _begin_express(self, express: Express[W, R]) -> tuple[list[_Waiting[W, R]], asyncio.Task[_Stored[R]]] | None:
+        with self._lock:
+            flush = _take(self._express_lane)
+        if not flush:
+            return None
+        return flush, asyncio.create_task(_store_express(express, flush))
+
+    def _settle_express(self, flush: Sequence[_Waiting[W, R]], stored: _Stored[R]) -> None:
+        if isinstance(stored, DatabaseUnavailableError) or not isinstance(stored, (AuditError, psycopg.Error)):
+            self._answer(flush, _outcomes(stored, len(flush)), self._express_lane)
+        # None of them is stored. The threads find out whose fault it is.
+        elif isinstance(stored, HeadLockedError) and len(_by_tenant(flush)) == 1:
+            self._move_to_slow_lane(flush)
+        else:
             with self._lock:
                 self._put(self._fast, flush)
-            return
-        except BaseException as error:  # noqa: BLE001 - every waiting request must be answered, whatever went wrong
-            outcomes = [error] * len(flush)
-        self._answer(flush, outcomes, self._express_lane)
 
     def _run(self, lane: _Lane[W, R]) -> None:
         while True:
@@ -232,15 +243,32 @@ class GroupCommit(Generic[W, R]):
             if lane.is_slow:
                 self._slow_tenants.subtract(waiting.write.tenant_id for waiting in flush)
                 self._slow_tenants = +self._slow_tenants
+        if lane is self._express_lane:
+            _set_all((waiting.answer, outcome) for waiting, outcome in zip(flush, outcomes, strict=True))
+            return
         # One wake-up of the loop for all of them: each costs a system call.
         by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[R], R | BaseException]]] = {}
         for waiting, outcome in zip(flush, outcomes, strict=True):
             by_loop.setdefault(waiting.answer.get_loop(), []).append((waiting.answer, outcome))
         for loop, answers in by_loop.items():
-            if lane is self._express_lane:
-                _set_all(answers)
-            elif not loop.is_closed():
+            if not loop.is_closed():
                 loop.call_soon_threadsafe(_set_all, answers)
+
+
+async def _store_express(express: Express[W, R], flush: Sequence[_Waiting[W, R]]) -> _Stored[R]:
+    try:
+        return await express.store([waiting.write for waiting in flush], _LOCK_TIMEOUT_MS)
+    except BaseException as error:  # noqa: BLE001 - every waiting request must be answered, whatever went wrong
+        return error
+
+
+def _outcomes(stored: _Stored[R], count: int) -> Sequence[R | BaseException]:
+    if isinstance(stored, BaseException):
+        return [stored] * count
+    try:
+        return stored()
+    except Exception as error:  # noqa: BLE001 - as above
+        return [error] * count
 
 
 def _take(lane: _Lane[W, R]) -> list[_Waiting[W, R]]:
@@ -252,12 +280,11 @@ def _take(lane: _Lane[W, R]) -> list[_Waiting[W, R]]:
     while lane.queue and len(flush) < FLUSH_WRITES and size < FLUSH_BYTES:
         waiting = lane.queue.popleft()
         write = waiting.write
-        if not names.isdisjoint(write.names) or (
-            lane.is_slow and flush and write.tenant_id != flush[0].write.tenant_id
-        ):
+        own = write.names
+        if not names.isdisjoint(own) or (lane.is_slow and flush and write.tenant_id != flush[0].write.tenant_id):
             left.append(waiting)
             continue
-        names |= write.names
+        names |= own
         size += write.size
         flush.append(waiting)
     lane.queue.extendleft(reversed(left))
@@ -271,7 +298,7 @@ def _by_tenant(flush: Sequence[_Waiting[W, R]]) -> list[list[_Waiting[W, R]]]:
     return list(parts.values())
 
 
-def _set_all(answers: Sequence[tuple[asyncio.Future[Any], Any]]) -> None:
+def _set_all(answers: Iterable[tuple[asyncio.Future[Any], Any]]) -> None:
     for answer, outcome in answers:
         if answer.done():
             continue  # the client has gone; what was to be stored is stored

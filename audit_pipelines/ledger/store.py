@@ -159,7 +159,9 @@ class Ledger:
 
     def knows(self, tenant_id: UUID, event: Event) -> bool:
         """Return whether `prepare_at_once` takes this event, as things are."""
-        return self._vault.known_keys(tenant_id, self._persons([event])) is not None
+        return self._vault.knows(tenant_id, event.actor) and (
+            event.entity_type not in self._policy.person_entity_types or self._vault.knows(tenant_id, event.entity_id)
+        )
 
     def prepare_at_once(self, tenant_id: UUID, received: Sequence[tuple[Event, datetime]]) -> Sequence[Draft] | None:
         """Return the rows for events and when they came, or None if this process does not know all their persons.
@@ -353,7 +355,7 @@ class Call:
     def of(cls, drafts: Sequence[Draft], lock_timeout_ms: int) -> Self:
         """Return a call for drafts in any order; its receipts come in the same."""
         tenant_id = drafts[0].tenant_id
-        if all(draft.tenant_id == tenant_id for draft in drafts):
+        if all(draft.tenant_id is tenant_id or draft.tenant_id == tenant_id for draft in drafts):
             return cls([(tenant_id, drafts)], lock_timeout_ms)
         places = sorted(range(len(drafts)), key=lambda place: drafts[place].tenant_id.int)
         groups = [

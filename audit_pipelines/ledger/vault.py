@@ -100,6 +100,11 @@ class Vault:
                 tenant.subjects.update({identity: found[index] for identity, index in missing.items()})
         return Keys(tenant.erasures, tenant.key, {identity: tenant.subjects[identity] for identity in wanted})
 
+    def knows(self, tenant_id: UUID, identity: str | None) -> bool:
+        """Return whether `known_keys` has this person, and the tenant itself."""
+        tenant = self._tenants.get(tenant_id)
+        return tenant is not None and (not identity or identity in tenant.subjects)
+
     def known_keys(self, tenant_id: UUID, identities: Iterable[str]) -> Keys | None:
         """Return at least the same if this process holds all of it already, else None; never asks the database."""
         tenant = self._tenants.get(tenant_id)

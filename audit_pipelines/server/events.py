@@ -31,6 +31,7 @@ EVENTS_PATH: Final = "/api/audit/events"
 EVENT_BYTES: Final = 2 * 1024 * 1024
 BATCH_BYTES: Final = 32 * 1024 * 1024
 _JSON: Final = "application/json"
+_JSON_HEADER: Final = (b"content-type", b"application/json")
 _NDJSON: Final = "application/x-ndjson"
 # Decoding and sealing this much takes less than handing it to a thread and back; the larger is sealed on a thread.
 _SMALL_BYTES: Final = 16_384
@@ -77,7 +78,7 @@ class EventWriting:
         try:
             if len(body) > _SMALL_BYTES or not self._ledger.knows(principal.tenant_id, event):
                 write.draft = await self._single.run(write.prepare)
-            return _response(await self._group.append(write))
+            return _Stored(await self._group.append(write))
         except (QueueFullError, HeadLockedError, StaleKeysError):
             raise busy() from None
         except ConflictError as error:
@@ -95,7 +96,7 @@ class EventWriting:
         body = await read_body(request, BATCH_BYTES, gzip=True)
         key = request_key(request, principal, body)
         try:
-            return _response(await self._batches.run(partial(self._append_all, principal, body, media_type, key)))
+            return _Stored(await self._batches.run(partial(self._append_all, principal, body, media_type, key)))
         except StaleKeysError:
             raise busy() from None
 
@@ -156,6 +157,13 @@ def _without_index(faults: Sequence[Fault]) -> tuple[Fault, ...]:
     return tuple((where.removeprefix("/0"), what) for where, what in faults)
 
 
-def _response(answer: Answer) -> Response:
-    headers = {"Location": answer.location} if answer.location else None
-    return Response(answer.body, answer.status, headers=headers, media_type=_JSON)
+class _Stored(Response):
+    """An answer as JSON; Starlette, which looks at headers one by one, takes three times as long to make it."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.status_code = answer.status
+        self.background = None
+        self.body = answer.body.encode()
+        self.raw_headers = [(b"content-length", b"%d" % len(self.body)), _JSON_HEADER]
+        if answer.location:
+            self.raw_headers.append((b"location", answer.location.encode("latin-1")))

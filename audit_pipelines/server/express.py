@@ -4,7 +4,7 @@ Plain is what one statement stores: no idempotency key, and an id that needs no 
 not stored, and goes the way of all others (`writing.store`), which finds out whose fault it is.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -39,8 +39,8 @@ class Express:
         event_id = write.event.event_id
         return write.key is None and (event_id is None or not resembles_server_made(event_id))
 
-    async def store(self, writes: Sequence[EventWrite], lock_timeout_ms: int) -> Sequence[Answer]:
-        """Store writes that share no name, in one transaction, and return the answer of each.
+    async def store(self, writes: Sequence[EventWrite], lock_timeout_ms: int) -> Callable[[], Sequence[Answer]]:
+        """Store writes that share no name, in one transaction, and return what makes the answer of each.
 
         Raises:
             HeadLockedError, ConflictError, StaleKeysError, ValidationError, psycopg.Error: nothing was stored.
@@ -53,8 +53,12 @@ class Express:
                 rows = await self._append.call(arguments)
         except psycopg.OperationalError as error:
             raise DatabaseUnavailableError(f"the database did not answer: {str(error).strip()}") from error
-        receipts = call.receipts(map(_row, rows))
-        return [write.answer(receipt) for write, receipt in zip(writes, receipts, strict=True)]
+
+        def answers() -> Sequence[Answer]:
+            receipts = call.receipts(map(_row, rows))
+            return [write.answer(receipt) for write, receipt in zip(writes, receipts, strict=True)]
+
+        return answers
 
     def _drafts(self, writes: Sequence[EventWrite]) -> Sequence[Draft]:
         """Return the draft of each write; those of a tenant are made together, at a third of the time one by one."""

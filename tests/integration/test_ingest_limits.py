@@ -122,6 +122,23 @@ def test_a_key_is_kept_for_24_hours(
     assert api.count(tenant_id) == (2 if status == 201 else 1)
 
 
+def test_the_connection_used_last_is_used_next(database: Database, settings: Settings) -> None:
+    pooled = Database(settings.model_copy(update={"database_pool_min": 3}), database._embedded, database._dbname)
+
+    def borrowed(count: int) -> set[int]:
+        with ExitStack() as held:
+            return {held.enter_context(pooled.connection("audit_app")).info.backend_pid for _ in range(count)}
+
+    try:
+        pooled.keep_warm()
+        [last] = borrowed(1)
+        assert [borrowed(1) for _ in range(4)] == [{last}] * 4
+        # The others are there, and none is given out twice.
+        assert len(borrowed(3)) == 3
+    finally:
+        pooled.close()
+
+
 def test_the_pool_has_as_many_connections_as_configured(database: Database, settings: Settings) -> None:
     limited = settings.model_copy(update={"database_pool_min": 2, "database_pool_max": 3, "database_timeout": 1_500})
     pooled = Database(limited, database._embedded, database._dbname)
