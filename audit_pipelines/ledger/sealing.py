@@ -69,15 +69,18 @@ def open_sealed(key: bytes, sealed: str) -> tuple[bytes, str]:
 
 def keyed_hash(key: bytes, purpose: str, content: bytes) -> bytes:
     """Return HMAC-SHA-256 (RFC 2104) of `content` under a subkey for `purpose`; 32 bytes."""
-    # Written out, since `hmac.digest` looks the hash function up each time: 7 µs against 1.4 for 400 bytes.
-    inner, outer = _pads(key, purpose)
-    return _sha256(outer + _sha256(inner + content).digest()).digest()
+    # Written out, since `hmac.digest` looks the hash function up each time: 2.1 µs against 1.0 for 250 bytes.
+    began_inner, began_outer = _begun(key, purpose)
+    inner, outer = began_inner.copy(), began_outer.copy()
+    inner.update(content)
+    outer.update(inner.digest())
+    return outer.digest()
 
 
 def forget_keys() -> None:
     """Let go of all keys kept here for speed, such as those of persons who were erased."""
     _cipher.cache_clear()
-    _pads.cache_clear()
+    _begun.cache_clear()
     sealed_address.cache_clear()
 
 
@@ -123,11 +126,12 @@ def _cipher(key: bytes) -> AESGCM:
     return AESGCM(key)
 
 
-@lru_cache(maxsize=65_536)
-def _pads(key: bytes, purpose: str) -> tuple[bytes, bytes]:
-    """Return a subkey, padded to SHA-256's block of 64 bytes, under HMAC's two masks."""
+# Some 700 bytes each.
+@lru_cache(maxsize=16_384)
+def _begun(key: bytes, purpose: str) -> "tuple[hashlib._Hash, hashlib._Hash]":
+    """Return HMAC's two hashes of a subkey, begun with it: padded to a block of 64 bytes, under either mask."""
     subkey = hmac.digest(key, purpose.encode(), "sha256").ljust(64, b"\x00")
-    return subkey.translate(_INNER), subkey.translate(_OUTER)
+    return _sha256(subkey.translate(_INNER)), _sha256(subkey.translate(_OUTER))
 
 
 def _commitment(salt: bytes, content: bytes) -> bytes:
