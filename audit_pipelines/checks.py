@@ -12,7 +12,6 @@ from uuid import UUID
 import dagster as dg
 
 from audit_pipelines.anchors.register import AnchorState
-from audit_pipelines.assets.common import table
 from audit_pipelines.derive import archive_deletion, drift, embeddings, reporting
 from audit_pipelines.derive.controls import CONTROLS, check_tenants
 from audit_pipelines.derive.reviews import WATCHED_DAYS, overdue_reviews
@@ -22,6 +21,7 @@ from audit_pipelines.installation import Installation
 from audit_pipelines.lake.datasets import Lake
 from audit_pipelines.lake.export import count_days
 from audit_pipelines.ledger.verify import Verification
+from audit_pipelines.metadata import table
 from audit_pipelines.reports.model import Control, ReportKind
 
 PSI_LIMIT: Final = 0.25

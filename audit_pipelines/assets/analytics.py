@@ -2,10 +2,11 @@
 
 import dagster as dg
 
-from audit_pipelines.assets.common import OWNERS, table
+from audit_pipelines.assets.common import OWNERS
 from audit_pipelines.derive import lineage
 from audit_pipelines.installation import Installation
 from audit_pipelines.lake.catalog import STORAGE_VERSION, build_catalog
+from audit_pipelines.metadata import table
 
 
 @dg.asset(

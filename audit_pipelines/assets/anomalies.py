@@ -2,10 +2,11 @@
 
 import dagster as dg
 
-from audit_pipelines.assets.common import OWNERS, picture, table, updates
+from audit_pipelines.assets.common import OWNERS, updates
 from audit_pipelines.derive import lineage
 from audit_pipelines.derive.drift import score_histogram
 from audit_pipelines.installation import Installation
+from audit_pipelines.metadata import picture, table
 
 
 @dg.asset(

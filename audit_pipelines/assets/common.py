@@ -1,35 +1,18 @@
-"""What all assets share: owners, the code's version, and metadata as a person wants to see it in the UI.
+"""What all assets share: owners, and what a stage did per tenant.
 
-Metadata is stored with every event for ever, so tables are cut and pictures stay below 10 KB. Assets whose stage needs
-scikit-learn (2 s) or ReportLab (0.3 s) import it when they run: webserver, daemon and commands all load the graph.
+Not here: what checks show as well, in `metadata`. Assets whose stage needs scikit-learn (2 s) or ReportLab (0.3 s)
+import it when they run: webserver, daemon and commands all load the graph.
 """
 
-import base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import dagster as dg
 
 from audit_pipelines.derive.window import TenantUpdate
+from audit_pipelines.metadata import table
 
 OWNERS: Final = ["team:security-engineering"]
-ROWS_SHOWN: Final = 20
-
-
-def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> dg.MarkdownMetadataValue:
-    """Return rows as a Markdown table, the first ROWS_SHOWN of them."""
-    every = [[_cell(value) for value in row] for row in rows]
-    lines = [" | ".join(headers), " | ".join("---" for _ in headers)]
-    lines += [" | ".join(row) for row in every[:ROWS_SHOWN]]
-    if len(every) > ROWS_SHOWN:
-        lines.append(" | ".join([f"… {len(every) - ROWS_SHOWN} more", *("" for _ in headers[1:])]))
-    return dg.MetadataValue.md("\n".join(f"| {line} |" for line in lines))
-
-
-def picture(title: str, svg: str) -> dg.MarkdownMetadataValue:
-    """Return an SVG as an image inside Markdown."""
-    encoded = base64.b64encode(svg.encode()).decode()
-    return dg.MetadataValue.md(f"![{title}](data:image/svg+xml;base64,{encoded})")
 
 
 def updates(done: Sequence[TenantUpdate]) -> dict[str, dg.MetadataValue]:
@@ -55,8 +38,3 @@ def updates(done: Sequence[TenantUpdate]) -> dict[str, dg.MetadataValue]:
             ),
         ),
     }
-
-
-def _cell(value: object) -> str:
-    text = f"{value:,}" if isinstance(value, int) else f"{value:.3f}" if isinstance(value, float) else str(value)
-    return text.replace("|", "\\|").replace("\n", " ")

@@ -4,12 +4,13 @@ from typing import Any
 
 import dagster as dg
 
-from audit_pipelines.assets.common import OWNERS, table
+from audit_pipelines.assets.common import OWNERS
 from audit_pipelines.derive import lineage
 from audit_pipelines.derive.embedders import default_embedder, source_of
 from audit_pipelines.derive.embeddings import cost_of, spent_by, update_embeddings
 from audit_pipelines.installation import Installation
 from audit_pipelines.intelligence.embed import Embedder
+from audit_pipelines.metadata import table
 
 
 @dg.asset(

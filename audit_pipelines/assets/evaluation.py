@@ -3,8 +3,9 @@
 import dagster as dg
 from pydantic import Field
 
-from audit_pipelines.assets.common import OWNERS, picture, table
+from audit_pipelines.assets.common import OWNERS
 from audit_pipelines.derive import lineage
+from audit_pipelines.metadata import picture, table
 
 
 class EvaluationConfig(dg.Config):

@@ -5,11 +5,12 @@ from datetime import timedelta
 
 import dagster as dg
 
-from audit_pipelines.assets.common import OWNERS, table
+from audit_pipelines.assets.common import OWNERS
 from audit_pipelines.checks import RAW_EVENTS_CHECKS, raw_events_results
 from audit_pipelines.derive import lineage
 from audit_pipelines.installation import Installation
 from audit_pipelines.lake.export import export_window
+from audit_pipelines.metadata import table
 from audit_pipelines.partitions import recorded_days
 
 with warnings.catch_warnings():

@@ -2,9 +2,10 @@
 
 import dagster as dg
 
-from audit_pipelines.assets.common import OWNERS, table
+from audit_pipelines.assets.common import OWNERS
 from audit_pipelines.derive import integrity, lineage
 from audit_pipelines.installation import Installation
+from audit_pipelines.metadata import table
 
 audit_logs = dg.AssetSpec(
     "audit_logs",

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from audit_pipelines.assets.common import OWNERS, table, updates
+from audit_pipelines.assets.common import OWNERS, updates
 from audit_pipelines.derive import lineage
 from audit_pipelines.derive.embedders import default_embedder
 from audit_pipelines.derive.models import TrainedModel
 from audit_pipelines.installation import Installation
+from audit_pipelines.metadata import table
 
 
 @dg.asset(

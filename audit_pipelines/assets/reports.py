@@ -7,7 +7,7 @@ from uuid import UUID
 
 import dagster as dg
 
-from audit_pipelines.assets.common import OWNERS, picture, table
+from audit_pipelines.assets.common import OWNERS
 from audit_pipelines.derive import lineage
 from audit_pipelines.derive.reporting import (
     MadeDocument,
@@ -19,6 +19,7 @@ from audit_pipelines.derive.reporting import (
     make_reports,
 )
 from audit_pipelines.installation import Installation
+from audit_pipelines.metadata import picture, table
 from audit_pipelines.reports.model import AnyKind
 
 _SOURCES = ["checkpoints", "raw_events", "event_scores", "event_tags", "anomalies"]

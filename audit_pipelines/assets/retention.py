@@ -2,10 +2,11 @@
 
 import dagster as dg
 
-from audit_pipelines.assets.common import OWNERS, table
+from audit_pipelines.assets.common import OWNERS
 from audit_pipelines.derive import archive_deletion, lineage
 from audit_pipelines.derive.archiving import Retention, ensure_partitions, retain
 from audit_pipelines.installation import Installation
+from audit_pipelines.metadata import table
 from audit_pipelines.privacy import erasing
 
 

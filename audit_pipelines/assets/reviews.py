@@ -4,10 +4,11 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from audit_pipelines.assets.common import OWNERS, table
+from audit_pipelines.assets.common import OWNERS
 from audit_pipelines.derive import lineage
 from audit_pipelines.derive.reviews import make_due_reviews
 from audit_pipelines.installation import Installation
+from audit_pipelines.metadata import table
 
 
 @dg.asset(
