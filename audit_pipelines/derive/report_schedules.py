@@ -15,7 +15,7 @@ from psycopg.rows import dict_row
 from audit_pipelines.db.database import Connection
 from audit_pipelines.db.queries import query
 from audit_pipelines.derive import report_deliveries
-from audit_pipelines.derive.report_deliveries import DUES_PER_TICK, address_key
+from audit_pipelines.derive.report_deliveries import DUES_PER_TICK, address_key, recipient_index
 from audit_pipelines.errors import AuditError, ConflictError, ValidationError
 from audit_pipelines.installation import Installation
 from audit_pipelines.ledger import sealing
@@ -226,14 +226,24 @@ def dues(installation: Installation, tenant_id: UUID, report_id: UUID) -> list[d
     return rows
 
 
-def recipients_named(installation: Installation, tenant_id: UUID, names: frozenset[str]) -> set[str]:
-    """Return the ids of scheduled reports that go, or went, to one of some names: what an erasure has to look for."""
-    key = address_key(installation, tenant_id)
-    with installation.database.tenant_connection(tenant_id) as conn:
-        rows = conn.execute(query("reports/select_all_recipients")).fetchall()
-    return {
-        str(report_id) for report_id, sealed in rows if normalise_identity(sealing.unseal(key, sealed)) in names
-    }  # fmt: skip
+def schedules_of(installation: Installation, tenant_id: UUID, identity: str, ref: UUID) -> list[dict[str, Any]]:
+    """Return the scheduled reports that have to do with a person, the oldest first, for the person and their erasure.
+
+    Those that are about them, and those that go, or went, to the address that is their identity, however it is written;
+    `address` is None where it is no recipient (any more), `messages` are those that were sent or are to be sent there.
+    Other recipients are left out.
+    """
+    key, wanted = address_key(installation, tenant_id), normalise_identity(identity)
+    named = {"actor_ref": ref, "recipient_index": recipient_index(installation, tenant_id, identity)}
+    with (
+        installation.database.tenant_connection(tenant_id) as conn,
+        conn.cursor(row_factory=dict_row) as cursor,
+    ):
+        rows = cursor.execute(query("reports/select_schedules_of"), named).fetchall()
+    for row in rows:
+        addresses = (sealing.unseal(key, sealed) for sealed in row.pop("recipients"))
+        row["address"] = next((one for one in addresses if normalise_identity(one) == wanted), None)
+    return [row for row in rows if row["address"] or row["messages"] or row["is_about_person"]]
 
 
 def _schedules(installation: Installation, tenant_id: UUID, report_id: UUID | None) -> list[Schedule]:

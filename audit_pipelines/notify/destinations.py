@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid4
 
 import psycopg
-from psycopg.rows import class_row
+from psycopg.rows import class_row, dict_row
 
 from audit_pipelines.db.database import Connection
 from audit_pipelines.db.queries import query
@@ -151,13 +151,20 @@ def open_destination(installation: Installation, tenant_id: UUID, kind: str, sea
     return MailboxDestination(server, config["address"])
 
 
-def mailboxes_named(installation: Installation, tenant_id: UUID, names: frozenset[str]) -> set[str]:
-    """Return the ids of mailboxes whose address is one of some names: what an erasure has to look for."""
-    key = _key(installation, tenant_id)
-    with installation.database.tenant_connection(tenant_id) as conn:
-        rows = conn.execute(query("notify/select_mailboxes")).fetchall()
-    configs = ((integration_id, json.loads(sealing.unseal(key, sealed))) for integration_id, sealed in rows)
-    return {str(one) for one, config in configs if normalise_identity(config.get("address", "")) in names}
+def mailboxes_of(installation: Installation, tenant_id: UUID, identity: str) -> list[dict[str, Any]]:
+    """Return the mailboxes at the address that is a person's identity, however it is written, the oldest first.
+
+    Without their names, which say what somebody else wants to call them.
+    """
+    key, wanted = _key(installation, tenant_id), normalise_identity(identity)
+    with (
+        installation.database.tenant_connection(tenant_id) as conn,
+        conn.cursor(row_factory=dict_row) as cursor,
+    ):
+        rows = cursor.execute(query("notify/select_mailboxes")).fetchall()
+    for row in rows:
+        row["address"] = json.loads(sealing.unseal(key, row.pop("sealed_config"))).get("address", "")
+    return [row for row in rows if normalise_identity(row["address"]) == wanted]
 
 
 def forget_mailbox(installation: Installation, tenant_id: UUID, integration_id: UUID) -> None:

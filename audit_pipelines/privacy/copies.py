@@ -16,16 +16,16 @@ from uuid import UUID
 from audit_pipelines.db.database import Connection
 from audit_pipelines.db.queries import query
 from audit_pipelines.derive import lineage
-from audit_pipelines.derive.report_schedules import recipients_named
+from audit_pipelines.derive.report_schedules import schedules_of
 from audit_pipelines.errors import AuditError
 from audit_pipelines.installation import Installation
 from audit_pipelines.lake.datasets import Dataset, Lake
 from audit_pipelines.lake.redaction import parts_about
 from audit_pipelines.ledger import sealing
 from audit_pipelines.ledger.archives import ArchiveFolder
-from audit_pipelines.ledger.entry import names_of, normalise_identity
+from audit_pipelines.ledger.entry import names_of
 from audit_pipelines.ledger.erasure import FoundCopy
-from audit_pipelines.notify.destinations import mailboxes_named
+from audit_pipelines.notify.destinations import mailboxes_of
 from audit_pipelines.privacy import archived
 from audit_pipelines.privacy.search import Needles
 from audit_pipelines.settings import Settings
@@ -159,10 +159,10 @@ def copies_naming(installation: Installation, tenant_id: UUID, ref: UUID, identi
     with installation.database.tenant_connection(tenant_id) as conn:
         asked = {"tenant_id": tenant_id, "actor_ref": ref}
         found = set(conn.execute(query("privacy/select_accounts"), asked).fetchall())
-    reports = recipients_named(installation, tenant_id, frozenset({normalise_identity(identity)}))
-    found |= {("scheduled_report", report_id) for report_id in reports}
-    mailboxes = mailboxes_named(installation, tenant_id, frozenset({normalise_identity(identity)}))
-    found |= {("alert_destination", integration_id) for integration_id in mailboxes}
+    schedules = schedules_of(installation, tenant_id, identity, ref)
+    found |= {("scheduled_report", str(one["report_id"])) for one in schedules}
+    mailboxes = mailboxes_of(installation, tenant_id, identity)
+    found |= {("alert_destination", str(one["integration_id"])) for one in mailboxes}
     return files + [FoundCopy(kind, key, None) for kind, key in sorted(found)]
 
 

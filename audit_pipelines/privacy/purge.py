@@ -376,5 +376,7 @@ REMAINS: Final[Mapping[str, str]] = {
     "memory": "processes that used the key, until they append for the tenant again or end",
     "handed_out": "evidence with disclosures, reports, exports and alerts that left this installation",
     "request": "a keyed hash of the name asked for, for 30 days, so that asking again is answered",
+    "addresses": "of messages with reports, a keyed hash of the address under the tenant's key; the name of a mailbox "
+    "that alerts went to, which may not have the address in it",
 }
 """What no step reaches, and until when; part of each certificate."""

@@ -23,6 +23,7 @@ from psycopg.rows import class_row
 
 from audit_pipelines.db.database import Connection
 from audit_pipelines.db.queries import query
+from audit_pipelines.derive.report_schedules import schedules_of
 from audit_pipelines.installation import Installation
 from audit_pipelines.lake.datasets import Dataset, Lake
 from audit_pipelines.ledger import sealing
@@ -31,6 +32,7 @@ from audit_pipelines.ledger.entry import format_moment, names_of
 from audit_pipelines.ledger.erasure import ENTITY_TYPE, UnknownPersonError, resolve
 from audit_pipelines.ledger.event import Event
 from audit_pipelines.ledger.vault import ERASED
+from audit_pipelines.notify.destinations import mailboxes_of
 from audit_pipelines.privacy import archived
 from audit_pipelines.privacy.opening import MASKED, Opener, PersonRow
 from audit_pipelines.reports.person import EventLine, PersonReport, render_person
@@ -219,6 +221,10 @@ def _document(installation: Installation, person: Person, made: _Summary) -> Ite
         derived = conn.execute(query("privacy/select_person_derived"), named).fetchone() or (0, 0, 0)
         gone = [_deleted(one) for one in archived.deleted_months(conn, person.tenant_id)]
     yield b'"deleted_months":' + _encode(gone) + b","
+    scheduled = schedules_of(installation, person.tenant_id, person.identity, person.ref)
+    yield from _array("scheduled_reports", _counted(made, "scheduled_reports", scheduled))
+    mailboxes = mailboxes_of(installation, person.tenant_id, person.identity)
+    yield from _array("alert_destinations", _counted(made, "alert_destinations", mailboxes))
     yield from _array("scores", _counted(made, "scores", _lake_rows(installation, person, "event_scores")))
     yield from _array("behaviour", _counted(made, "behaviour", _lake_rows(installation, person, "actor_features")))
     features = sum(1 for _ in _lake_rows(installation, person, "event_features", ("seq", "actor_ref")))
@@ -350,7 +356,8 @@ def _processing(installation: Installation, person: Person) -> dict[str, Any]:
     return {
         "controller": settings.audit_controller or "not configured; ask who gave you this",
         "purpose": settings.audit_processing_purpose,
-        "categories": "what was done to what, when, from which address, with which outcome; names in the vault alone",
+        "categories": "what was done to what, when, from which address, with which outcome; names in the vault "
+        "alone, and addresses that reports and alerts go to",
         "source": "the applications and files that the organisation connects",
         "recipients": [*settings.audit_processing_recipients, *integrations, *anchors],
         "retention_days": settings.audit_retention_days,
