@@ -18,7 +18,7 @@ from audit_pipelines.installation import Installation, open_installation
 from audit_pipelines.settings import Settings
 from benchmarks import classifiers, peers, quality, search_quality
 from benchmarks.analysts import analyst_figures
-from benchmarks.detection import detection_figures
+from benchmarks.detection import detection_figures, tenant_figures
 from benchmarks.embeddings import embedding_figures
 from benchmarks.exports import export_figures
 from benchmarks.history import checkpoint_figures, growth_figures, index_figures, verify_figures
@@ -84,6 +84,12 @@ def _history(installation: Installation, scale: int) -> Iterator[Figure]:
     yield from index_figures(installation)
 
 
+def _detection(_: Installation, scale: int) -> Iterator[Figure]:
+    yield from detection_figures(100_000 * scale, 10_000)
+    if scale > 1:
+        yield from tenant_figures(3_000_000)
+
+
 def _peers(installation: Installation, _: int) -> Sequence[Any]:
     measured = peers.measure(installation, lambda step: print(f"  peers: {step}", flush=True))
     print("", *peers.tables(measured), sep="\n", flush=True)
@@ -96,7 +102,7 @@ _PARTS: Final[Mapping[str, Callable[[Installation, int], Sequence[Any]]]] = {
     "history": _figures(_history),
     "importers": _figures(lambda *_: importer_figures()),
     "embeddings": _figures(lambda installation, _: embedding_figures(installation)),
-    "detection": _figures(lambda _, scale: detection_figures(100_000 * scale, 10_000)),
+    "detection": _figures(_detection),
     "pdf": _figures(lambda *_: pdf_figures()),
     "analysts": _figures(lambda installation, scale: analyst_figures(installation, 100_000 * scale)),
     "search": _figures(lambda installation, scale: search_figures(installation, 100_000 * scale)),

@@ -1,8 +1,12 @@
 """How fast events become scores: beside pandas and scikit-learn on plain columns, and the hourly job over a past."""
 
+import multiprocessing
+import re
 import statistics
 import tempfile
+import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -24,6 +28,7 @@ from tests.moved_clock import MovedClock
 _REPEATS: Final = 3
 _JOB: Final = "anomaly_detection_job"
 _EVENTS_A_DAY: Final = 10_000
+_FITTED: Final = 100_000
 
 
 def detection_figures(events: int, new: int) -> Iterator[Figure]:
@@ -61,6 +66,41 @@ def whole_figures(events: int) -> Iterator[Figure]:
     yield Figure(f"features and scores of {events:,} events", seconds, 30.0, at_most=True, unit="s")
     walk = timed(lambda: walk_forward(features, seed=0))
     yield Figure("the same with every model of the walk fitted", [walk + seconds[-1]], 60.0, at_most=True, unit="s")
+
+
+def tenant_figures(events: int) -> Iterator[Figure]:
+    """Yield the CPU and the most memory of features and scores of so many events at once, in a process of their own.
+
+    One run: the clock of the machine says nothing about CPU, and each takes more than a minute. The events are made by
+    another process, which needs more memory than what is measured; nothing is fitted, but on the first of them.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "events.parquet"
+        processes = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), max_tasks_per_child=1)
+        with processes:
+            processes.submit(_write_events, path, events).result()
+            cpu, peak = processes.submit(_score_events, path).result()
+    yield Figure(f"features and scores of {events:,} events at once, CPU", [cpu], 120, at_most=True, unit="s")
+    yield Figure("the same, most memory of the process", [peak / 1e9], 6, at_most=True, unit="GB")
+
+
+def _write_events(path: Path, events: int) -> None:
+    make_frame(events, seed=3, first=midnight(DAYS)).write_parquet(path)
+
+
+def _score_events(path: Path) -> tuple[float, int]:
+    """Return seconds of CPU, user and system of all threads, and bytes of memory at the highest."""
+    from audit_pipelines.intelligence.detectors import fit, score  # noqa: PLC0415 - scikit-learn, as above
+    from audit_pipelines.intelligence.features import compute_features  # noqa: PLC0415
+
+    frame = pl.read_parquet(path)
+    detector = fit(compute_features(frame.head(_FITTED)), seed=0)
+    before = time.process_time()
+    score(detector, compute_features(frame))
+    cpu = time.process_time() - before
+    # What getrusage says begins with the highest of the process that started this one.
+    [highest] = re.findall(r"^VmHWM:\s+(\d+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE)
+    return cpu, int(highest) * 1024
 
 
 def hourly_figures(*, small: int, large: int, new: int) -> Iterator[Figure]:

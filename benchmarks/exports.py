@@ -12,7 +12,7 @@ import psutil
 from audit_pipelines.installation import Installation
 from audit_pipelines.server.auth import mint_token
 from benchmarks.rates import Figure, make_events, timed
-from benchmarks.serving import serving
+from benchmarks.serving import process_at, serving
 
 _REPEATS: Final = 3
 _CALL: Final = 1_000
@@ -32,7 +32,7 @@ def export_figures(installation: Installation, events: int) -> Iterator[Figure]:
         for first in range(0, len(made), _CALL):
             installation.ledger.append(tenant, made[first : first + _CALL])
     with serving(installation.settings.home) as (port,):
-        server = _server_of(port)
+        server = process_at(port)
         before = server.memory_info().rss
         ratios, rates, growths = [], [], []
         for _ in range(_REPEATS):
@@ -64,14 +64,6 @@ class _Peak:
     def _watch(self) -> None:
         while not self._stop.wait(0.01):
             self._most = max(self._most, self._process.memory_info().rss)
-
-
-def _server_of(port: int) -> psutil.Process:
-    return next(
-        child
-        for child in psutil.Process().children(recursive=True)
-        if any(one.laddr.port == port and one.status == psutil.CONN_LISTEN for one in child.net_connections())
-    )
 
 
 def _export(installation: Installation, tenant: UUID, port: int, events: int) -> None:

@@ -1,5 +1,6 @@
 """How fast events are taken in through HTTP: batches against COPY, single events against what they could cost."""
 
+import statistics
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Final
@@ -11,7 +12,7 @@ from audit_pipelines.installation import Installation
 from audit_pipelines.server.auth import mint_token
 from benchmarks import clients
 from benchmarks.rates import Figure, copy_in, make_events
-from benchmarks.serving import serving
+from benchmarks.serving import process_at, serving
 
 _REPEATS: Final = 3
 _BATCH: Final = 1_000
@@ -65,14 +66,18 @@ def _batch_request(installation: Installation, tenant: UUID, events: int) -> byt
 def single_figures(installation: Installation) -> Iterator[Figure]:
     """Yield the figures of single events: one process, 64 connections unless said."""
     rates: dict[tuple[str, int], list[float]] = {}
+    costs: dict[tuple[str, int], list[float]] = {}
     tail = []
     for _ in range(_REPEATS):
         for variant, tenants in (("no-op", 1), ("product", 1), ("product", 20), ("per-event", 1)):
             with serving(installation.settings.home, variant) as ports:
-                load = _single_run(installation, ports, 64, tenants, _REQUESTS // (4 if variant == "per-event" else 1))
+                count = _REQUESTS // (4 if variant == "per-event" else 1)
+                load, cpu = _single_run(installation, ports, 64, tenants, count)
                 rates.setdefault((variant, tenants), []).append(load.requests_per_second)
+                costs.setdefault((variant, tenants), []).append(cpu / count * 1e6)
                 if (variant, tenants) == ("product", 1):
-                    tail.append(_single_run(installation, ports, 10, 1, 1_000).quantile(0.95) * 1_000)
+                    few, _ = _single_run(installation, ports, 10, 1, 1_000)
+                    tail.append(few.quantile(0.95) * 1_000)
     product = rates["product", 1]
 
     def against(divisor: list[float], dividend: list[float] = product) -> list[float]:
@@ -81,22 +86,34 @@ def single_figures(installation: Installation) -> Iterator[Figure]:
     rate = f"{sorted(product)[1]:,.0f} requests/s"
     yield Figure("single events ÷ one transaction each", against(rates["per-event", 1]), 6, note=rate)
     yield Figure("single events ÷ no-op POST", against(rates["no-op", 1]), 0.6)
+    cost, least = costs["product", 1], costs["no-op", 1]
+    each = f"{statistics.median(cost):,.0f} and {statistics.median(least):,.0f} µs of user and system a request"
+    what = "single events ÷ no-op POST, CPU of the server's process"
+    yield Figure(what, against(least, cost), 1.67, at_most=True, note=each)
     yield Figure("single events, 10 connections, p95", tail, 5, at_most=True, unit=" ms")
     yield Figure("single events: 20 tenants ÷ 1 tenant", against(product, rates["product", 20]), 0.75)
 
 
 def _single_run(
     installation: Installation, ports: list[int], connections: int, tenants: int, count: int
-) -> clients.Load:
+) -> tuple[clients.Load, float]:
+    """Return what the clients saw, and the seconds of CPU that the server's process took for it."""
     [event] = make_events(1)
     body = msgspec.json.encode(msgspec.structs.replace(event, event_id=None))
     tokens = [_token(installation, uuid4()) for _ in range(tenants)]
     requests = [[clients.post(_PATH, tokens[place % tenants], body)] for place in range(connections)]
     clients.run(ports, requests, _WARM_UP)
+    before = _cpu(ports)
     load = clients.run(ports, requests, count)
+    cpu = _cpu(ports) - before
     if set(load.statuses) != {201}:
         raise RuntimeError(f"expected every event to be stored, got {load.statuses}")
-    return load
+    return load, cpu
+
+
+def _cpu(ports: list[int]) -> float:
+    times = [process_at(port).cpu_times() for port in ports]
+    return sum(one.user + one.system for one in times)
 
 
 def _token(installation: Installation, tenant: UUID) -> str:

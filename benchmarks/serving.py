@@ -10,12 +10,23 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import psutil
+
 
 @contextmanager
 def serving(home: Path, variant: str = "product", processes: int = 1) -> Iterator[list[int]]:
     """Run server processes over the home of an open installation; gives their ports."""
     with ExitStack() as stack:
         yield [stack.enter_context(_process(home, variant)) for _ in range(processes)]
+
+
+def process_at(port: int) -> psutil.Process:
+    """Return the server process that answers at a port."""
+    return next(
+        child
+        for child in psutil.Process().children(recursive=True)
+        if any(one.laddr.port == port and one.status == psutil.CONN_LISTEN for one in child.net_connections())
+    )
 
 
 @contextmanager
