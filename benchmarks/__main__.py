@@ -1,7 +1,7 @@
 """`python -m benchmarks`: the ledger against Postgres, against the same server doing less, and beside its peers.
 
 Only ratios of one run mean anything: the machine drifts. `--large` takes the sizes a big installation has (1,000,000
-and 5,000,000 rows, 10 GB of disk; 3,000,000 events scored at once); without it the same figures come from a tenth.
+and 5,000,000 rows, 10 GB of disk; a tenant of 3,000,000 events scored); without it most figures come from a tenth.
 """
 
 import argparse
