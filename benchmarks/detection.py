@@ -90,7 +90,7 @@ def _write_lake(settings: Settings, events: int) -> None:
         tenant_id=pl.lit(str(tenant)), recorded_at="occurred_at", row_hash=digest
     )
     for (day,), rows in frame.group_by(pl.col("recorded_at").dt.date(), maintain_order=True):
-        path = lake.part_path(tenant, day, rows["seq"][0], rows["seq"][-1])  # type: ignore[arg-type]
+        path = lake.part_path(tenant, day, rows["seq"][0], rows["seq"][-1])  # type: ignore[arg-type] - a date
         path.parent.mkdir(parents=True)
         rows.select(list(RAW_EVENTS)).write_parquet(path)
 
