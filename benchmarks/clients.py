@@ -4,11 +4,16 @@ The load generator shares the machine with what it measures, so it parses no mor
 """
 
 import asyncio
+import re
+import shutil
+import subprocess
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import cycle, islice
+from pathlib import Path
 from typing import cast
 
 import uvloop
@@ -40,6 +45,29 @@ def post(path: str, token: str, body: bytes, content_type: str = "application/js
         f"Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
+
+
+def apache_bench(port: int, path: str, token: str, body: bytes, *, count: int, connections: int) -> float | None:
+    """Return the latency that 95 % of `count` posts by Apache's `ab` did not exceed, in seconds; None without `ab`.
+
+    It opens a connection for each request, so that what this tells is that of clients that keep none open.
+
+    Raises:
+        RuntimeError: when not every answer was 2xx.
+    """
+    if shutil.which("ab") is None:
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        content, percentiles = Path(folder, "body"), Path(folder, "percentiles.csv")
+        content.write_bytes(body)
+        command = ["ab", "-q", "-n", str(count), "-c", str(connections), "-p", str(content), "-T", "application/json"]
+        command += ["-H", f"Authorization: Bearer {token}", "-e", str(percentiles), f"http://127.0.0.1:{port}{path}"]
+        told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        # What it counts as failed are answers of another length than the first, and receipts differ in length.
+        if "Non-2xx" in told or not re.search(rf"Complete requests: +{count}\b", told):
+            raise RuntimeError(f"expected 2xx alone, got {told}")
+        rows = dict(line.split(",") for line in percentiles.read_text().splitlines())
+    return float(rows["95"]) / 1000
 
 
 def run(ports: Sequence[int], requests_of: Sequence[Sequence[bytes]], count: int) -> Load:

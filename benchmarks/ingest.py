@@ -67,7 +67,8 @@ def single_figures(installation: Installation) -> Iterator[Figure]:
     """Yield the figures of single events: one process, 64 connections unless said."""
     rates: dict[tuple[str, int], list[float]] = {}
     costs: dict[tuple[str, int], list[float]] = {}
-    tail = []
+    tail: list[float] = []
+    anew: list[float] = []
     for _ in range(_REPEATS):
         for variant, tenants in (("no-op", 1), ("product", 1), ("product", 20), ("per-event", 1)):
             with serving(installation.settings.home, variant) as ports:
@@ -78,6 +79,7 @@ def single_figures(installation: Installation) -> Iterator[Figure]:
                 if (variant, tenants) == ("product", 1):
                     few, _ = _single_run(installation, ports, 10, 1, 1_000)
                     tail.append(few.quantile(0.95) * 1_000)
+                    anew += _posted_anew(installation, ports[0])
     product = rates["product", 1]
 
     def against(divisor: list[float], dividend: list[float] = product) -> list[float]:
@@ -91,6 +93,8 @@ def single_figures(installation: Installation) -> Iterator[Figure]:
     what = "single events ÷ no-op POST, CPU of the server's process"
     yield Figure(what, against(least, cost), 1.67, at_most=True, note=each)
     yield Figure("single events, 10 connections, p95", tail, 5, at_most=True, unit=" ms")
+    if anew:
+        yield Figure("the same, a connection for each event (ab -n 1000 -c 10)", anew, 5, at_most=True, unit=" ms")
     yield Figure("single events: 20 tenants ÷ 1 tenant", against(product, rates["product", 20]), 0.75)
 
 
@@ -109,6 +113,14 @@ def _single_run(
     if set(load.statuses) != {201}:
         raise RuntimeError(f"expected every event to be stored, got {load.statuses}")
     return load, cpu
+
+
+def _posted_anew(installation: Installation, port: int) -> list[float]:
+    """Return the p95 of clients that keep no connection open, in milliseconds; nothing where there is no `ab`."""
+    [event] = make_events(1)
+    body = msgspec.json.encode(msgspec.structs.replace(event, event_id=None))
+    seconds = clients.apache_bench(port, _PATH, _token(installation, uuid4()), body, count=1_000, connections=10)
+    return [] if seconds is None else [seconds * 1_000]
 
 
 def _cpu(ports: list[int]) -> float:
