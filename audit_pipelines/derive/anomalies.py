@@ -7,7 +7,7 @@ doing it all again from the ledger `derive.recompute`'s.
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -173,16 +173,14 @@ def _explained(installation: Installation, lake: Lake, tenant_id: UUID, over: pl
     """Return one row per anomaly with everything the table wants; each explained by the model that scored it."""
     if over.is_empty():
         return _empty()
-    span = [(int(over["seq"].to_numpy().min()), int(over["seq"].to_numpy().max()))]
-    features = _read_changed(lake, "event_features", tenant_id, span, None).join(over, on="seq", how="inner")
+    seq = over["seq"]
+    # By the rows that are wanted, not by their span: a first run's span is the history, at 1 kB an event.
+    wanted = pl.col("seq").is_between(seq.min(), seq.max()) & pl.col("seq").is_in(seq.implode())
+    features = lake.read("event_features", tenant_id, None, where=wanted).join(over, on="seq", how="inner")
     events = _events_of(lake, tenant_id, features["actor_ref"])
     with installation.database.connection("audit_pipeline") as conn:
         known = digests(conn, tenant_id, over["model_id"].unique().to_list())
-    pieces = [
-        explained(piece, detector(installation, known[str(model_id)]), events)
-        for (model_id,), piece in features.sort("seq").group_by("model_id", maintain_order=True)
-    ]
-    return pl.concat([_empty(), *pieces]).sort("seq")
+    return explained(features, lambda model_id: detector(installation, known[model_id]), events).sort("seq")
 
 
 def _events_of(lake: Lake, tenant_id: UUID, actors: pl.Series) -> pl.DataFrame:
@@ -194,12 +192,19 @@ def _events_of(lake: Lake, tenant_id: UUID, actors: pl.Series) -> pl.DataFrame:
     return business(pl.scan_parquet(paths, hive_partitioning=False).filter(own).select(_EVENT_COLUMNS).collect())
 
 
-def explained(features: pl.DataFrame, model: Detector, events: pl.DataFrame) -> pl.DataFrame:
-    """Tell why each event is odd, as `model` sees it: the columns of `audit_anomalies` for rows of a features frame.
+def explained(features: pl.DataFrame, model: Callable[[str], Detector], events: pl.DataFrame) -> pl.DataFrame:
+    """Tell why each event is odd: the columns of `audit_anomalies` for rows of a features frame, ordered by model.
 
-    `features` have `score` and `model_id` beside them; `events` are all of their actors' (see `comparisons.compare`).
+    `features` have `score` and `model_id` beside them, and `model` gives the one of an id, which is called once for
+    each: a long history has scores of dozens. `events` are all of their actors' (see `comparisons.compare`).
     """
-    told = explain(features, model)
+    features = features.sort("model_id", "seq")
+    told = [
+        reasons
+        for (model_id,), piece in features.group_by("model_id", maintain_order=True)
+        for reasons in explain(piece, model(str(model_id)))
+    ]
+    # Of all models' anomalies at once: the events are put in order once, not as often as the history had models.
     compared = compare(features["seq"].to_list(), events, [[one.feature for one in reasons] for reasons in told])
     kinds = zip(features["event_type"], features["entity_type"], features["failed"], strict=True)
     columns: dict[str, list[str]] = {

@@ -57,13 +57,17 @@ def update_incidents(installation: Installation, *, run_id: str, tenant_id: UUID
 def _update_tenant(conn: Connection, tenant_id: UUID, actors: list[UUID | None], run_id: str) -> IncidentUpdate:
     told: list[Retold] = []
     new = 0
+    of_actors = {"tenant_id": tenant_id, "actors": actors}
+    members: dict[UUID | None, list[Member]] = {actor: [] for actor in actors}
+    with conn.cursor(row_factory=class_row(_Row)) as cursor:
+        for row in cursor.execute(query("derive/select_anomalies_of_actors"), of_actors):
+            members[row.actor_ref].append(row.member())
+    known: dict[UUID | None, list[Known]] = {actor: [] for actor in actors}
+    for actor, incident, founding_seq in conn.execute(query("derive/select_incidents_of_actors"), of_actors):
+        known[actor].append(Known(incident, founding_seq))
     for actor in actors:
-        of_actor = {"tenant_id": tenant_id, "actor_ref": actor}
-        with conn.cursor(row_factory=class_row(_Row)) as cursor:
-            members = [row.member() for row in cursor.execute(query("derive/select_actor_anomalies"), of_actor)]
-        known = [Known(*row) for row in conn.execute(query("derive/select_actor_incidents"), of_actor)]
-        retold = retell(tenant_id, members, known)
-        new += len({one.incident_id for one in retold.incidents} - {one.incident_id for one in known})
+        retold = retell(tenant_id, members[actor], known[actor])
+        new += len({one.incident_id for one in retold.incidents} - {one.incident_id for one in known[actor]})
         _write(conn, tenant_id, actor, retold, run_id)
         told.append(retold)
     incidents = [one for each in told for one in each.incidents]
@@ -92,8 +96,9 @@ def _update_tenant(conn: Connection, tenant_id: UUID, actors: list[UUID | None],
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """A row of `derive/select_actor_anomalies`."""
+    """A row of `derive/select_anomalies_of_actors`."""
 
+    actor_ref: UUID | None
     anomaly_id: UUID
     seq: int
     row_hash: str
@@ -127,9 +132,9 @@ class _Row:
 
 
 def _write(conn: Connection, tenant_id: UUID, actor: UUID | None, retold: Retold, run_id: str) -> None:
-    for one in retold.incidents:
-        written = _row(one) | {"tenant_id": tenant_id, "actor_ref": actor, "run_id": run_id}
-        conn.execute(query("derive/upsert_incident"), written)
+    own = {"tenant_id": tenant_id, "actor_ref": actor, "run_id": run_id}
+    with conn.cursor() as cursor:
+        cursor.executemany(query("derive/upsert_incident"), [_row(one) | own for one in retold.incidents])
     for state, ended in ((_MERGED, retold.merged), (_WITHDRAWN, dict.fromkeys(retold.withdrawn))):
         for incident_id, heir in ended.items():
             over = {"tenant_id": tenant_id, "incident_id": incident_id, "state": state, "heir": heir, "run_id": run_id}

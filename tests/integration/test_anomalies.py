@@ -194,6 +194,19 @@ def test_an_incident_follows_its_anomalies(odd: Installation, tenant_id: uuid.UU
     ]
 
 
+def test_what_no_known_actor_did_is_told_apart_from_what_a_person_did(
+    installation: Installation, tenant_id: uuid.UUID
+) -> None:
+    plant(installation, tenant_id, 3)
+    superuser(installation, "update audit_anomalies set actor_ref = gen_random_uuid() where seq = 100002")
+    (update,) = incidents.update_incidents(installation, run_id="first")
+    assert (update.actors, update.open, update.new) == (2, 3, 3)
+    for stale, open_ones in (("true", 3), ("actor_ref is null", 2), ("actor_ref is not null", 1)):
+        superuser(installation, f"update audit_incidents set stale = true where {stale}")
+        (update,) = incidents.update_incidents(installation, run_id="again")
+        assert (update.open, update.new, update.merged, update.withdrawn) == (open_ones, 0, 0, 0)
+
+
 def test_analysts_find_incidents_in_the_catalog(odd: Installation, tenant_id: uuid.UUID) -> None:
     catalog = build_catalog(odd)
     ((count,),) = rows(odd, "select count(*) from audit_incidents")

@@ -1,10 +1,13 @@
 """Which earlier events an anomaly is set beside."""
 
+import random
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
 import pytest
 
+from audit_pipelines.intelligence import comparisons
 from audit_pipelines.intelligence.comparisons import compare
 
 START = datetime(2026, 11, 20, tzinfo=UTC)
@@ -68,3 +71,55 @@ def test_the_first_event_of_an_actor_and_events_of_nobody():
 def test_an_event_that_is_not_there_is_an_error():
     with pytest.raises(KeyError):
         parts(99)
+
+
+def plainly(own, rows, told):
+    """Look at what is before one event, row by row."""
+    past = [row for row in rows[: rows.index(own)] if row["actor"] == own["actor"]]
+    near = past[-1_000:]
+    placed = [row for row in past if row["network"] and own["network"]][-1:]
+    kinds = Counter(row["event_type"] for row in near)
+    usual = max(kinds, key=kinds.get, default=None)
+    found = {
+        "previous": past[-1:],
+        "last_of_kind": [row for row in past if row["event_type"] == own["event_type"]][-1:],
+        "last_from_network": [row for row in past if own["network"] and row["network"] == own["network"]][-1:],
+        "other_network": [row for row in placed if row["network"] != own["network"]],
+        "usual": [row for row in near if row["event_type"] == usual != own["event_type"]][-1:],
+    }
+    if "success_after_failures" in told:
+        lately = [row for row in near if own["occurred_at"] - row["occurred_at"] <= timedelta(minutes=10)]
+        found["failure"] = [row for row in lately if row["outcome"] in {"failure", "denied"}][-5:]
+    if "burst_1h" in told:
+        found["burst"] = [row for row in near if own["occurred_at"] - row["occurred_at"] <= timedelta(hours=1)][:1]
+    return [(part, row["seq"], row["row_hash"]) for part, those in found.items() for row in those]
+
+
+@pytest.mark.parametrize(("minutes", "kinds"), [(20, 3), (2_000, 3), (20_000, 40)])
+def test_many_at_once_are_what_each_alone_is_by_the_rule(minutes, kinds, monkeypatch):
+    """A loud actor has more than the 1,000 events that are looked back upon; ties in time, kind and network abound."""
+    monkeypatch.setattr(comparisons, "_CELLS_AT_ONCE", 20_000)
+    dice = random.Random(minutes)
+    frame = events(
+        *(
+            (
+                seq,
+                dice.randrange(minutes),
+                dice.choice(["loud"] * 9 + ["b", "c", "", None]),
+                f"kind {min(dice.randrange(kinds), dice.randrange(kinds))}",
+                dice.choice(["1", "2", "3", "", None]),
+                dice.choice([None, "success", "failure", "denied"]),
+            )
+            for seq in dice.sample(range(9_000), 3_000)
+        )
+    )
+    rows = [
+        {**row, "actor": row["actor_ref"] or "", "network": (row["ip_index"] or "")[:16]}
+        for row in frame.sort("occurred_at", "seq").iter_rows(named=True)
+    ]
+    asked = dice.sample(rows, 150)
+    told = [dice.sample(["success_after_failures", "burst_1h", "silence"], dice.randrange(3)) for _ in asked]
+    found = compare([own["seq"] for own in asked], frame, told)
+    assert [[(one.part, one.seq, one.row_hash) for one in each] for each in found] == [
+        plainly(own, rows, reasons) for own, reasons in zip(asked, told, strict=True)
+    ]
