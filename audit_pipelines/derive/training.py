@@ -34,7 +34,7 @@ from audit_pipelines.derive.walk_forward import FITTED, SEED, fit_detector, prov
 from audit_pipelines.installation import Installation
 from audit_pipelines.intelligence.classifiers import TrainedClassifier, later_rows, measure, train
 from audit_pipelines.intelligence.detectors import Detector
-from audit_pipelines.intelligence.embed import Embedder, Vectors
+from audit_pipelines.intelligence.embed import Embedder, MiniLMEmbedder, Vectors
 from audit_pipelines.intelligence.features import SURPRISES
 from audit_pipelines.intelligence.lessons import lessons
 from audit_pipelines.intelligence.teaching import Kind, TextVerdict, Verdict, structure_features
@@ -47,6 +47,8 @@ LabelSource = Callable[[Connection, UUID], pl.DataFrame]
 """Reads a tenant's verdicts as labels: seq, verdict, weight in (0, 1], analysts; one row per judged event."""
 
 _FEWEST_LATER: Final = 20
+# A run has three that ask, each with an embedder of its own; some 2 s of processor time each.
+_LESSONS_IN_MINILM: Final[dict[str, Vectors]] = {}
 
 
 @dataclass(frozen=True)
@@ -122,8 +124,20 @@ class Lessons:
             used = self._embedder if own else embedder_in_use(self._installation, conn, tenant_id)
             if used is None:
                 return None
-            self._vectors[model] = used.encode([each.text for each in lessons()])
+            self._vectors[model] = _lesson_vectors(used)
         return self._vectors[model]
+
+
+def _lesson_vectors(embedder: Embedder) -> Vectors:
+    """Return the examples' vectors; those of the built-in model, whose digest decides them, once in a process."""
+    texts = [each.text for each in lessons()]
+    if not isinstance(embedder, MiniLMEmbedder):
+        return embedder.encode(texts)
+    if embedder.digest not in _LESSONS_IN_MINILM:
+        vectors = embedder.encode(texts)
+        vectors.setflags(write=False)
+        _LESSONS_IN_MINILM[embedder.digest] = vectors
+    return _LESSONS_IN_MINILM[embedder.digest]
 
 
 def fit_classifier(

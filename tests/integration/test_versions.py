@@ -1,5 +1,6 @@
 """Datasets of several files that change as one: whole for readers, whatever happens to the writer."""
 
+import json
 import os
 import shutil
 import signal
@@ -17,18 +18,18 @@ from audit_pipelines.lake.versions import BEGINNING, Draft, Piece, absorbed, pla
 TENANT = uuid.UUID(int=7)
 STAMP = {"through_seq": 0, "head": "", "code_version": "", "inputs": []}
 
-# Writes rows 0-9 and 10-14, then keeps the first part and writes rows 10-19 over the second; ends at its n-th call of
-# the system by the signal that nothing can catch.
-WRITER = """
-import os, signal, sys
+# Writes rows 0-9 and 10-14, then keeps the first part and writes rows 10-19 over the second: for each n in a process of
+# its own, ended at its n-th call of the system by the signal that nothing can catch. All are forked from one that has
+# imported everything and begun no thread, which spares each half a second. It says how each ended; the last one ran to
+# its end.
+WRITERS = """
+import json, os, signal, sys, threading, traceback
 from pathlib import Path
 from test_versions import write
 
-root, fatal = Path(sys.argv[1]), int(sys.argv[2])
-write(root, [range(10), range(10, 15)])
 calls = 0
 
-def counted(call):
+def counted(call, fatal):
     def called(*args, **named):
         global calls
         calls += 1
@@ -37,12 +38,29 @@ def counted(call):
         return call(*args, **named)
     return called
 
-for name in ("link", "fsync", "replace", "symlink", "rename", "unlink", "rmdir", "mkdir"):
-    setattr(os, name, counted(getattr(os, name)))
-for name in ("replace", "symlink_to", "unlink", "mkdir", "chmod", "write_text"):
-    setattr(Path, name, counted(getattr(Path, name)))
-write(root, [range(10, 20)], keep=1)
-print("done")
+def write_until(fatal, root):
+    write(root, [range(10), range(10, 15)])
+    for name in ("link", "fsync", "replace", "symlink", "rename", "unlink", "rmdir", "mkdir"):
+        setattr(os, name, counted(getattr(os, name), fatal))
+    for name in ("replace", "symlink_to", "unlink", "mkdir", "chmod", "write_text"):
+        setattr(Path, name, counted(getattr(Path, name), fatal))
+    write(root, [range(10, 20)], keep=1)
+
+assert threading.active_count() == 1
+ended = []
+for fatal in range(1, 100):
+    child = os.fork()
+    if child == 0:
+        try:
+            write_until(fatal, Path(sys.argv[1], str(fatal)))
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    ended.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    if ended[-1] == 0:
+        break
+print(json.dumps(ended))
 """
 
 
@@ -101,20 +119,20 @@ def test_what_is_not_recorded_is_not_seen(tmp_path: Path) -> None:
 
 def test_a_writer_that_is_killed_at_any_step_leaves_one_version_or_the_other(tmp_path: Path) -> None:
     before, after = [*range(15)], [*range(20)]
+    done = subprocess.run(
+        [sys.executable, "-c", WRITERS, str(tmp_path)],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "POLARS_MAX_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    *killed, whole = json.loads(done.stdout)
+    assert (set(killed), whole) == ({-signal.SIGKILL}, 0), done.stderr
     found = []
-    for fatal in range(1, 100):
+    for fatal in range(1, 1 + len(killed)):
         root = tmp_path / str(fatal)
-        done = subprocess.run(
-            [sys.executable, "-c", WRITER, str(root), str(fatal)],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            check=False,
-            env={**os.environ, "POLARS_MAX_THREADS": "1"},
-        )
-        if done.stdout:
-            break
-        assert done.returncode == -signal.SIGKILL, done.stderr
         found.append(seen(root))
         write(root, [range(10, 20)], keep=1)
         assert seen(root) == after
