@@ -125,7 +125,7 @@ def _posted_anew(installation: Installation, port: int) -> list[float]:
 
 def _cpu(ports: list[int]) -> float:
     times = [process_at(port).cpu_times() for port in ports]
-    return sum(one.user + one.system for one in times)
+    return float(sum(one.user + one.system for one in times))
 
 
 def _token(installation: Installation, tenant: UUID) -> str:
