@@ -526,9 +526,7 @@ class Windows:
         earlier = self._tail.get("time_us", np.zeros(0, dtype=np.int64))
         self._earlier = len(earlier)
         carried = self._tail.get("key", np.zeros(0, dtype=np.int64)).view(np.uint64)
-        self.left = _Tail(
-            np.concatenate((carried, key)), np.concatenate((earlier, time_us)), {}, int(longest_s * 1e6)
-        )
+        self.left = _Tail(np.concatenate((carried, key)), np.concatenate((earlier, time_us)), {}, int(longest_s * 1e6))
         """What they leave behind."""
         rows = len(self.left.key)
         self._order, first = _grouped(self.left.key) if rows else _one_group(0)
