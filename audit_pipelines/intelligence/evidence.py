@@ -95,8 +95,8 @@ def log_odds(evidence: Evidence, tails: Floats, beside: Floats) -> Floats:
         seen = inputs(tails[here], beside[here])
         answers = [np.packbits(seen[each] > limit) for each, limit in questions]
         total = out[here]
-        # One buffer for all trees: taking by bytes makes two fresh arrays a tree, at ten times the time. No place is
-        # out of bounds, and `clip` alone writes to a buffer without another one between.
+        # One buffer for all trees: taking by bytes makes two fresh arrays a tree. No place is out of bounds, and `clip`
+        # alone writes to a buffer without another one between.
         place, added = np.empty(len(total), dtype=np.intp), np.empty(len(total))
         for tree, value in zip(trees, evidence.value, strict=True):
             place[:] = ends([answers[each] for each in tree], len(total))

@@ -28,7 +28,7 @@ def compute(f: Facts) -> dict[str, Floats]:
     """Sum up over the actor's last hour."""
     entity_kind, _ = f.stretch.keys(f.events["entity_type"])
     kinds = pair(pair(f.kind, entity_kind), number(f.failed))
-    # Joining each row to its kind by the texts takes three times as long.
+    # By key: a join by three texts would compare them row by row.
     _, rows, which = np.unique(kinds, return_index=True, return_inverse=True)
     risk = add_risk(f.events[rows]).to_numpy().astype(np.float64).take(which)
     zero = np.zeros(len(f.actor))
