@@ -10,6 +10,7 @@ mean is in `features`; why an event scored high is told by `reasons`; storing a 
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -307,11 +308,14 @@ def _check(detector: Detector) -> None:
         )
 
 
+@lru_cache(maxsize=64)
 def _places(events: int) -> npt.NDArray[np.int64]:
     """Choose places in a sorted history that keep its upper end nearly point by point: the tail is what matters."""
     even = np.linspace(0.0, 1.0, 65)
     upper = 1.0 - np.geomspace(1.0, 1.0 / _HISTORY_MAX, _GRID - 65)
-    return np.ceil(np.sort(np.concatenate((even, upper))) * (events - 1)).astype(np.int64)
+    places = np.ceil(np.sort(np.concatenate((even, upper))) * (events - 1)).astype(np.int64)
+    places.setflags(write=False)  # shared by all callers
+    return places
 
 
 def _above(grid: Floats, events: int, x: Floats) -> Floats:

@@ -95,8 +95,12 @@ def log_odds(evidence: Evidence, tails: Floats, beside: Floats) -> Floats:
         seen = inputs(tails[here], beside[here])
         answers = [np.packbits(seen[each] > limit) for each, limit in questions]
         total = out[here]
+        # One buffer for all trees: taking by bytes makes two fresh arrays a tree. No place is out of bounds, and `clip`
+        # alone writes to a buffer without another one between.
+        place, added = np.empty(len(total), dtype=np.intp), np.empty(len(total))
         for tree, value in zip(trees, evidence.value, strict=True):
-            total += value.take(ends([answers[each] for each in tree], len(total)))
+            place[:] = ends([answers[each] for each in tree], len(total))
+            total += value.take(place, out=added, mode="clip")
     return out
 
 

@@ -158,16 +158,19 @@ class State:
 
 
 class Stretch:
-    """Some rows after a state: groups rows by keys, answers from the past, and gathers what is to be carried on."""
+    """Some rows after a state: groups rows by keys, answers from the past, and gathers what is to be carried on.
+
+    Of a group and of windows it holds what they carry and never their arrays by row, some 40 bytes a row each: those
+    go when nobody asks them any more. Held until the layer is made, and by a cycle of references until the garbage
+    collector comes by, they were a gigabyte more over 500,000 events, and CPU time for fresh pages.
+    """
 
     def __init__(self, rows: int, time_us: Ints, state: State) -> None:
         self.rows = rows
         self.time_us = time_us
         self.state = state
-        self._groups: dict[str, Group] = {}
-        self._windows: dict[str, Windows] = {}
-        self.everyone = self.group("", None)
-        """All rows of the tenant as one group."""
+        self._carried: dict[str, _Carried] = {}
+        self._tails: dict[str, _Tail] = {}
 
     def keys(self, values: pl.Series) -> tuple[Keys, Flags]:
         """Return a key for each text, and which rows have one."""
@@ -178,9 +181,9 @@ class Stretch:
         return self._add(name, Group(self, name, self.rows if key is None else len(key), key))
 
     def _add(self, name: str, group: "Group") -> "Group":
-        if name in self._groups:
+        if name in self._carried:
             raise ValidationError(f"expected a name of its own for each grouping, got {name!r} twice")
-        self._groups[name] = group
+        self._carried[name] = group.left
         return group
 
     def few(self, name: str, label: Ints | Flags) -> "Group":
@@ -189,17 +192,49 @@ class Stretch:
 
     def windows(self, name: str, key: Keys, longest_s: float, time_us: Ints | None = None) -> "Windows":
         """Prepare sliding windows of up to `longest_s` seconds over rows of each key: all rows, or those with times."""
-        if name in self._windows:
+        if name in self._tails:
             raise ValidationError(f"expected a name of its own for each windows, got {name!r} twice")
-        self._windows[name] = Windows(self.state, name, key, self.time_us if time_us is None else time_us, longest_s)
-        return self._windows[name]
+        windows = Windows(self.state, name, key, self.time_us if time_us is None else time_us, longest_s)
+        self._tails[name] = windows.left
+        return windows
 
     def layer(self) -> Layer:
         """Return what these rows leave behind, to be asked when everything was computed."""
         return Layer(
-            {name: each.table() for name, each in self._groups.items()},
-            {name: each.tail() for name, each in self._windows.items()},
+            {name: each.table() for name, each in self._carried.items()},
+            {name: each.columns() for name, each in self._tails.items()},
         )
+
+
+class _Carried:
+    """What is carried of the groups of one grouping: known before the stretch, and left after it."""
+
+    def __init__(self, state: State, name: str, keys: Keys) -> None:
+        self._keys = keys
+        self._before: list[tuple[Table, Ints, Ints]] = _found(state, name, keys)
+        self._after: dict[str, Ints] = {}
+        self._known: dict[str, Ints] = {}
+
+    def known(self, name: str) -> Ints:
+        """Return a field of each group as of the end of the stretch before, 0 where there is none."""
+        if name not in self._known:
+            values = np.zeros(len(self._keys), dtype=np.int64)
+            for table, place, here in self._before:
+                if name in table.values:
+                    values[here] = table.values[name][place]
+            self._known[name] = values
+        return self._known[name]
+
+    def leave(self, name: str, values: Ints) -> None:
+        """Set a field of each group as of the end of this stretch."""
+        if name in self._after:
+            raise ValidationError(f"expected a name of its own for each field, got {name!r} twice")
+        self._after[name] = values
+
+    def table(self) -> Table:
+        """Return what is to be carried of the groups of these rows."""
+        fields = {each for table, _, _ in self._before for each in table.values}
+        return Table(self._keys, self._after | {each: self.known(each) for each in fields - self._after.keys()})
 
 
 class Group:
@@ -215,13 +250,12 @@ class Group:
         """Places in `order` where the groups begin."""
         self._first = first
         self.ends: Ints = np.append(self.heads[1:], rows)[: len(self.heads)].astype(np.int64)
-        self._keys = key.take(self.order.take(self.heads)) if key is not None else _TENANT[: min(rows, 1)]
-        self._before: list[tuple[Table, Ints, Ints]] = _found(stretch.state, name, self._keys)
-        self._after: dict[str, Ints] = {}
-        self._known: dict[str, Ints] = {}
-        self._fields = {each for table, _, _ in self._before for each in table.values}
-        self._earlier = self.carried(_COUNT)
-        self._after[_COUNT] = self._earlier + self.ends - self.heads
+        keys = key.take(self.order.take(self.heads)) if key is not None else _TENANT[: min(rows, 1)]
+        self.left = _Carried(stretch.state, name, keys)
+        """What it leaves behind."""
+        self._earlier = self.left.known(_COUNT)
+        self._size: Ints = self._earlier + self.ends - self.heads
+        self.left.leave(_COUNT, self._size)
         self._count: Ints | None = None
 
     @cached_property
@@ -255,23 +289,7 @@ class Group:
 
     def carried(self, name: str) -> Ints:
         """Return a field of each group as of the end of the stretch before, 0 where there is none."""
-        if name not in self._known:
-            values = np.zeros(len(self._keys), dtype=np.int64)
-            for table, place, here in self._before:
-                if name in table.values:
-                    values[here] = table.values[name][place]
-            self._known[name] = values
-        return self._known[name]
-
-    def table(self) -> Table:
-        """Return what is to be carried of the groups of these rows."""
-        rest = {each: self.carried(each) for each in self._fields - self._after.keys()}
-        return Table(self._keys, self._after | rest)
-
-    def _leave(self, name: str, values: Ints) -> None:
-        if name in self._after:
-            raise ValidationError(f"expected a name of its own for each field, got {name!r} twice")
-        self._after[name] = values
+        return self.left.known(name)
 
     def of_group(self, values: npt.NDArray[np.uint64]) -> Keys:
         """Return for each row what is given by group, in the order of `heads`."""
@@ -302,13 +320,13 @@ class Group:
     def first(self, name: str, values: Ints) -> Ints:
         """Return for each row the value of the first row that its group ever had."""
         value = np.where(self._earlier > 0, self.carried(name), values.take(self.order.take(self.heads)))
-        self._leave(name, value)
+        self.left.leave(name, value)
         return self.by_row(self._each(value))
 
     def total(self, name: str, values: npt.NDArray[np.integer | np.bool_]) -> Ints:
         """Return for each row the sum of `values` over the earlier rows of its group."""
         running, before = self._running(values), self.carried(name)
-        self._leave(name, before + running[self.ends] - running[self.heads])
+        self.left.leave(name, before + running[self.ends] - running[self.heads])
         sums = self._each(before - running[self.heads])
         sums += running[:-1]
         return self.by_row(sums)
@@ -321,7 +339,7 @@ class Group:
         The same as `count` and `total` at those rows; much less work where they are few.
         """
         running, before = self._running(values), self.carried(name)
-        self._leave(name, before + running[self.ends] - running[self.heads])
+        self.left.leave(name, before + running[self.ends] - running[self.heads])
         places = np.flatnonzero(self._ordered(marked))
         of = self.of_place.take(places)
         counts = places + (self._earlier - self.heads).take(of)
@@ -334,7 +352,7 @@ class Group:
         ordered = self._ordered(values.view(np.int64))
         before[1:] = ordered[:-1]
         before[self.heads] = self.carried(name)
-        self._leave(name, ordered[self.ends - 1])
+        self.left.leave(name, ordered[self.ends - 1])
         return self.by_row(before), self.count() > 0
 
     def largest(self, name: str, values: Ints) -> Ints:
@@ -356,7 +374,7 @@ class Group:
         earlier = np.zeros(self.rows, dtype=np.int64)
         earlier[1:] = so_far[:-1]
         earlier[self.heads] = 0
-        self._leave(name, np.maximum(before, so_far[self.ends - 1]))
+        self.left.leave(name, np.maximum(before, so_far[self.ends - 1]))
         return self.by_row(np.maximum(earlier, self._each(before))) - 1
 
     def recent(self, name: str, values: npt.NDArray[np.integer | np.bool_] | None, rows: Ints) -> Ints:
@@ -380,10 +398,10 @@ class Group:
             self.carried(f"{name} at the last power"),
         )
         groups = np.arange(len(self.heads), dtype=np.int64)
-        size = self._after[_COUNT]
-        self._leave(f"{name} in all", sums.total + running[self.ends] - running[self.heads])
+        size = self._size
+        self.left.leave(f"{name} in all", sums.total + running[self.ends] - running[self.heads])
         for which, power in (("power before", _power_before(size)), ("last power", np.int64(1) << log2(size))):
-            self._leave(f"{name} at the {which}", sums.at(groups, power, running, self.heads))
+            self.left.leave(f"{name} at the {which}", sums.at(groups, power, running, self.heads))
         now = running[at] - sums.running[of] + sums.total[of]
         return now - sums.at(of, since, running, self.heads)
 
@@ -403,7 +421,7 @@ class Group:
         before = np.empty(self.rows, dtype=np.int64)
         before[1:] = now[:-1]
         before[self.heads] = carried
-        self._leave(who, now[self.ends - 1])
+        self.left.leave(who, now[self.ends - 1])
         return self.by_row(before), heaviest >= 0
 
 
@@ -482,25 +500,40 @@ def _found(state: State, name: str, keys: Keys) -> list[tuple[Table, Ints, Ints]
     return found
 
 
+@dataclass(frozen=True)
+class _Tail:
+    """The rows of windows, of which those are carried that a window of a later row may reach."""
+
+    key: Keys
+    time_us: Ints
+    values: dict[str, Ints]
+    longest_us: int
+
+    def columns(self) -> dict[str, Ints]:
+        """Return the rows to carry."""
+        last = self.time_us[-1] if len(self.time_us) else 0
+        keep = slice(int(np.searchsorted(self.time_us, last - self.longest_us - 1000)), None)
+        columns = {"key": self.key.view(np.int64), "time_us": self.time_us, **self.values}
+        return {name: values[keep] for name, values in columns.items()}
+
+
 class Windows:
     """Sliding windows over the rows of each key, the row itself included, reaching back into the stretches before."""
 
     def __init__(self, state: State, name: str, key: Keys, time_us: Ints, longest_s: float) -> None:
         tail = state.layers[-1].tails.get(name) if state.layers else None
         self._tail: Mapping[str, Ints] = tail or {}
-        self._longest_us = int(longest_s * 1e6)
         earlier = self._tail.get("time_us", np.zeros(0, dtype=np.int64))
         self._earlier = len(earlier)
-        self._time_us = np.concatenate((earlier, time_us))
         carried = self._tail.get("key", np.zeros(0, dtype=np.int64)).view(np.uint64)
-        self._key = np.concatenate((carried, key))
-        self._values: dict[str, Ints] = {}
-        rows = len(self._key)
-        self._order, first = _grouped(self._key) if rows else _one_group(0)
+        self.left = _Tail(np.concatenate((carried, key)), np.concatenate((earlier, time_us)), {}, int(longest_s * 1e6))
+        """What they leave behind."""
+        rows = len(self.left.key)
+        self._order, first = _grouped(self.left.key) if rows else _one_group(0)
         self._heads: Ints = np.flatnonzero(first).astype(np.int64)
         of_place = np.cumsum(first, dtype=np.int64) - 1
         self._start = self._heads[of_place]
-        milliseconds = (self._time_us // 1000).take(self._order)
+        milliseconds = (self.left.time_us // 1000).take(self._order)
         own = milliseconds - milliseconds.take(self._start)
         ends = np.append(self._heads[1:], rows)[: len(self._heads)].astype(np.int64)
         span = own[ends - 1] + int(longest_s * 1000) + 1
@@ -523,21 +556,14 @@ class Windows:
 
     def total(self, name: str, first: Ints, values: npt.NDArray[np.integer | np.bool_]) -> Ints:
         """Return for each row the sum of `values` over its window."""
-        every = self._values.get(name)
+        every = self.left.values.get(name)
         if every is None:
             carried = self._tail.get(name, np.zeros(self._earlier, dtype=np.int64))
-            every = self._values[name] = np.concatenate((carried, values.astype(np.int64)))
+            every = self.left.values[name] = np.concatenate((carried, values.astype(np.int64)))
         running = np.empty(len(self._order) + 1, dtype=np.int64)
         running[0] = 0
         np.cumsum(every.take(self._order), out=running[1:])
         return self._by_row(running[1:] - running.take(first))
-
-    def tail(self) -> dict[str, Ints]:
-        """Return the rows that a window of a later row may reach."""
-        last = self._time_us[-1] if len(self._time_us) else 0
-        keep = slice(int(np.searchsorted(self._time_us, last - self._longest_us - 1000)), None)
-        columns = {"key": self._key.view(np.int64), "time_us": self._time_us, **self._values}
-        return {name: values[keep] for name, values in columns.items()}
 
     def _by_row(self, by_place: Ints) -> Ints:
         return by_place.take(self._place_of)

@@ -25,7 +25,7 @@ IDENTITY: Final[tuple[str, ...]] = (
 NEEDED: Final[tuple[str, ...]] = (*IDENTITY, "ip_index", "user_agent", "details")
 """The columns of events that features are computed from."""
 
-STRETCH: Final = 1 << 17
+STRETCH: Final = 1 << 16
 """Events computed at a time: their columns fit into the processor's cache, and memory does not follow the history."""
 
 

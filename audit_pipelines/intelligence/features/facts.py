@@ -47,6 +47,8 @@ class Facts:
     """Of the event's type."""
     entity: Keys
     failed: Flags
+    tenant: Group
+    """All events as one group."""
     by_actor: Group
     by_kind: Group
     by_pair: Group
@@ -66,11 +68,6 @@ class Facts:
     def time_us(self) -> Ints:
         """`occurred_at` in microseconds."""
         return self.stretch.time_us
-
-    @property
-    def tenant(self) -> Group:
-        """All events as one group."""
-        return self.stretch.everyone
 
 
 def facts(ordered: pl.DataFrame, state: State, texts: Mapping[str, pl.Expr]) -> Facts:
@@ -95,6 +92,7 @@ def facts(ordered: pl.DataFrame, state: State, texts: Mapping[str, pl.Expr]) -> 
         kind=kind,
         entity=pair(entity_kind, entity_id),
         failed=by_distinct(outcomes, lambda each: each.str.contains(FAILURE_WORDS)).to_numpy().astype(bool),
+        tenant=stretch.group("", None),
         by_actor=stretch.group("actor", actor),
         by_kind=stretch.group("kind", kind),
         by_pair=by_pair,

@@ -6,7 +6,7 @@ import numpy as np
 
 from audit_pipelines.intelligence.features.facts import HOUR_S, Facts, Feature
 from audit_pipelines.intelligence.novelty import FIXED
-from audit_pipelines.intelligence.past import Floats, pair
+from audit_pipelines.intelligence.past import Floats, number, pair
 from audit_pipelines.intelligence.risk import add_risk
 
 FEATURES: Final = (
@@ -26,7 +26,11 @@ _ODD: Final = (*_FIRSTS, "network_jump", "failure_rare", "silence", "success_aft
 
 def compute(f: Facts) -> dict[str, Floats]:
     """Sum up over the actor's last hour."""
-    risk = add_risk(f.events).to_numpy().astype(np.float64)
+    entity_kind, _ = f.stretch.keys(f.events["entity_type"])
+    kinds = pair(pair(f.kind, entity_kind), number(f.failed))
+    # By key: a join by three texts would compare them row by row.
+    _, rows, which = np.unique(kinds, return_index=True, return_inverse=True)
+    risk = add_risk(f.events[rows]).to_numpy().astype(np.float64).take(which)
     zero = np.zeros(len(f.actor))
     # By the root of the number of events: a busy hour of somebody who meets new things steadily is no intruder's visit.
     by_root = np.sqrt(f.known["events_1h"] + 1.0)
