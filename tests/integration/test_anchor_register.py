@@ -145,21 +145,26 @@ def test_a_receipt_is_kept_and_nothing_anchored_changes(
 # Reading back
 
 
-@pytest.mark.parametrize("where", ["folder", "bucket"])
-def test_a_database_rolled_back_with_its_anchor_folder_is_found_by_any_other_anchor(
-    database: Database, tenant_id: uuid.UUID, storage: tuple[Storage, Server], tmp_path: Path, where: str
-) -> None:
-    _, server = storage
-    configured = Settings(
+def anchoring(tmp_path: Path, bucket: Server, anchors: str) -> Settings:
+    """Return settings of a home that anchors to `anchors`, of which a bucket is the given server's."""
+    return Settings(
         _env_file=None,
         audit_home=tmp_path / "home",
-        audit_anchors=f"file://{tmp_path}/far" if where == "folder" else "s3://ledger/notes",
-        aws_endpoint_url=f"http://127.0.0.1:{server.port}",
+        audit_anchors=anchors,
+        aws_endpoint_url=f"http://127.0.0.1:{bucket.port}",
         aws_region="eu-central-1",
         aws_access_key_id="somebody",
         aws_secret_access_key="hidden-key",
         audit_outgoing_allowed="127.0.0.1",
     )
+
+
+@pytest.mark.parametrize("where", ["folder", "bucket"])
+def test_a_database_rolled_back_with_its_anchor_folder_is_found_by_any_other_anchor(
+    database: Database, tenant_id: uuid.UUID, storage: tuple[Storage, Server], tmp_path: Path, where: str
+) -> None:
+    _, server = storage
+    configured = anchoring(tmp_path, server, f"file://{tmp_path}/far" if where == "folder" else "s3://ledger/notes")
     installation = assemble(configured, open_keyring(configured), database)
     seal_more(installation, tenant_id)
     assert [state.lag for state in installation.anchor_due()] == [0, 0]
@@ -178,16 +183,7 @@ def test_a_database_rolled_back_with_its_anchor_folder_is_found_by_any_other_anc
 @pytest.fixture
 def anchored(database: Database, tenant_id: uuid.UUID, storage: tuple[Storage, Server], tmp_path: Path) -> Installation:
     """An installation with a further folder and a bucket, each of which has every one of four checkpoints."""
-    configured = Settings(
-        _env_file=None,
-        audit_home=tmp_path / "home",
-        audit_anchors=f"file://{tmp_path}/far,s3://ledger/notes",
-        aws_endpoint_url=f"http://127.0.0.1:{storage[1].port}",
-        aws_region="eu-central-1",
-        aws_access_key_id="somebody",
-        aws_secret_access_key="hidden-key",
-        audit_outgoing_allowed="127.0.0.1",
-    )
+    configured = anchoring(tmp_path, storage[1], f"file://{tmp_path}/far,s3://ledger/notes")
     installation = assemble(configured, open_keyring(configured), database)
     for _ in range(4):
         seal_more(installation, tenant_id)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -18,7 +19,7 @@ from export_world import BOB, EXPORTS, export, fill, made_events
 from test_server_running import Api
 
 from audit_pipelines.exports import jobs, making, reading
-from audit_pipelines.exports.selection import Selection
+from audit_pipelines.exports.selection import Order, Selection
 from audit_pipelines.installation import Installation
 from audit_pipelines.privacy import erasing
 from audit_pipelines.settings import Settings
@@ -207,21 +208,32 @@ def test_an_erasure_takes_the_files_that_hold_the_person(api: Api, tenant_id: UU
     assert BOB not in export(client, "csv").text
 
 
-def test_a_file_that_was_being_made_during_an_erasure_is_made_anew(
-    installation: Installation, tenant_id: UUID, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def queued(installation: Installation, tenant_id: UUID) -> Order:
+    """Order all events as CSV with names, and let the job wait."""
     fill(installation, tenant_id)
     wanted = making.order(installation, tenant_id, "csv", Selection(), {}, by="ann", with_names=True)
     jobs.queue(installation, wanted)
+    return wanted
+
+
+def once_written(monkeypatch: pytest.MonkeyPatch, then: Callable[[], object]) -> None:
+    """Do something between the writing of the next file and whatever comes after it."""
     write = making.write
 
-    def and_then_bob_goes(*arguments: Any) -> making.Made:
+    def and_then(*arguments: Any) -> making.Made:
         made = write(*arguments)
         monkeypatch.setattr(making, "write", write)
-        installation.erase(tenant_id, BOB)
+        then()
         return made
 
-    monkeypatch.setattr(making, "write", and_then_bob_goes)
+    monkeypatch.setattr(making, "write", and_then)
+
+
+def test_a_file_that_was_being_made_during_an_erasure_is_made_anew(
+    installation: Installation, tenant_id: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = queued(installation, tenant_id)
+    once_written(monkeypatch, lambda: installation.erase(tenant_id, BOB))
     assert jobs.run_next(installation, threading.Event())
     assert states(installation) == [("waiting", 0)]
     path = jobs.path_of(installation, tenant_id, wanted.export_id, "csv")
@@ -233,19 +245,14 @@ def test_a_file_that_was_being_made_during_an_erasure_is_made_anew(
 def test_a_cancelled_job_leaves_no_file(
     installation: Installation, tenant_id: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fill(installation, tenant_id)
-    wanted = making.order(installation, tenant_id, "csv", Selection(), {}, by="ann", with_names=True)
-    jobs.queue(installation, wanted)
-    write = making.write
+    wanted = queued(installation, tenant_id)
 
-    def and_then_nobody_wants_it(*arguments: Any) -> making.Made:
-        made = write(*arguments)
+    def nobody_wants_it() -> None:
         shown = jobs.show(installation, tenant_id, wanted.export_id)
         assert shown
         jobs.cancel(installation, tenant_id, shown)
-        return made
 
-    monkeypatch.setattr(making, "write", and_then_nobody_wants_it)
+    once_written(monkeypatch, nobody_wants_it)
     head = reading.head_of(installation, tenant_id)
     assert jobs.run_next(installation, threading.Event())
     assert states(installation) == [("cancelled", 1)]
