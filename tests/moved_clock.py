@@ -59,3 +59,8 @@ def month(count: int, now: datetime | None = None) -> datetime:
     today = now or datetime.now(UTC)
     place = today.year * 12 + today.month - 1 - count
     return datetime(place // 12, place % 12 + 1, 10, 12, tzinfo=UTC)
+
+
+def named(count: int) -> str:
+    """Return what archives call the month that began `count` months ago."""
+    return f"{month(count):%Y-%m}"

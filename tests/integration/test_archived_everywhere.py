@@ -11,9 +11,9 @@ from typing import Any, Final
 from uuid import UUID
 
 import httpx
-import pyarrow.parquet as pq
 import pytest
-from moved_clock import MovedClock, month
+from moved_clock import MovedClock, month, named
+from test_changed_archives import rewrite
 from test_derive import HashEmbedder
 from test_server_running import EVENT, Api
 from test_signatures import REVIEWS, SIGNED_EVENT, form, listed, sign
@@ -83,10 +83,6 @@ def archived(api: Api, signer: httpx.Client) -> Installation:
     return api.installation
 
 
-def named(ago: int) -> str:
-    return f"{month(ago):%Y-%m}"
-
-
 def delete(installation: Installation, tenant_id: UUID, ago: int) -> None:
     """Have two persons approve that a month be deleted, and delete it."""
     archive_deletion.mark_due(installation)
@@ -136,26 +132,26 @@ def test_signatures_of_archived_records_are_shown_and_checked(
     assert (result, "3 signatures checked" in evidence) == ("pass", True)
 
 
-def rewrite(installation: Installation, tenant_id: UUID, ago: int, event_type: str, **values: Any) -> None:
+def change(installation: Installation, tenant_id: UUID, ago: int, event_type: str, **values: Any) -> None:
     """Change a row of a segment, by the type of its event."""
-    path = installation.database.archives_dir / str(tenant_id) / f"{named(ago)}.parquet"
-    table = pq.read_table(path)
-    changed = [
-        row | values if json.loads(row["entry"]).get("event_type") == event_type else row for row in table.to_pylist()
-    ]
-    pq.write_table(type(table).from_pylist(changed, schema=table.schema), path)
+    rewrite(
+        installation.database.archives_dir / str(tenant_id) / f"{named(ago)}.parquet",
+        lambda rows: [
+            row | values if json.loads(row["entry"]).get("event_type") == event_type else row for row in rows
+        ],
+    )
 
 
 def test_a_changed_archive_makes_signatures_invalid(
     archived: Installation, signer: httpx.Client, tenant_id: UUID
 ) -> None:
-    rewrite(archived, tenant_id, OLDER, SIGNED_EVENT["event_type"], entry=b'{"event_id":"record/1"}')
+    change(archived, tenant_id, OLDER, SIGNED_EVENT["event_type"], entry=b'{"event_id":"record/1"}')
     [shown] = listed(signer)
     assert (shown["state"], shown["valid"]) == ("invalid", False)
     assert "archive" in shown["problems"][0]
     assert signer.post("/api/audit/signatures", json=form(login=None)).status_code == 409
     assert signatures_control(archived, tenant_id)[0] == "fail"
-    rewrite(archived, tenant_id, OLDER, "audit.signature.created", row_hash=bytes(32))
+    change(archived, tenant_id, OLDER, "audit.signature.created", row_hash=bytes(32))
     assert [one["state"] for one in listed(signer, "erasure", erased_ref(archived))] == ["invalid"]
     (archived.database.archives_dir / str(tenant_id) / f"{named(OLDER)}.parquet").unlink()
     assert [one["state"] for one in listed(signer)] == ["invalid"]

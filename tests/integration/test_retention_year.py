@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import psycopg
 import pytest
-from moved_clock import MovedClock, month
+from moved_clock import MovedClock, month, named
 from test_no_false_alarm import _restore
 from test_server_running import Api
 
@@ -122,14 +122,14 @@ def test_http_shows_archived_events(api: Api, tenant_id: uuid.UUID) -> None:
     assert client.get(path).json() == before
     assert before["proof"]["hash_ok"]
     page = client.get("/api/audit/events").json()
-    assert page["archived"] == {"events": 300, "through": f"{month(13):%Y-%m}"}
+    assert page["archived"] == {"events": 300, "through": named(13)}
     # Another tenant neither has it nor hears of it.
     stranger = api.client(uuid.uuid4())
     assert stranger.get(path).status_code == 404
     assert "archived" not in stranger.get("/api/audit/events").json()
     assert stranger.get("/api/admin/archives").json() == {"archives": []}
 
-    archives = f"/api/admin/archives/{month(14):%Y-%m}/approvals"
+    archives = f"/api/admin/archives/{named(14)}/approvals"
     assert client.post(archives).status_code == 422
     archive_deletion.mark_due(installation)
     assert api.client(tenant_id, "audit:read").post(archives).status_code == 403
@@ -137,13 +137,13 @@ def test_http_shows_archived_events(api: Api, tenant_id: uuid.UUID) -> None:
     assert client.post(archives).json()["approvals"] == 1
     assert client.post(archives).status_code == 409
     other = api.client(tenant_id, subject="another")
-    assert other.post(archives).json() == {"month": f"{month(14):%Y-%m}", "approvals": 2, "needed": 2}
+    assert other.post(archives).json() == {"month": named(14), "approvals": 2, "needed": 2}
     archive_deletion.delete_approved(installation)
     gone = client.get(path)
     assert gone.status_code == 410
     assert "two persons approved" in gone.json()["detail"]
     states = {one["month"]: one["state"] for one in client.get("/api/admin/archives").json()["archives"]}
-    assert states[f"{month(14):%Y-%m}"] == "deleted"
+    assert states[named(14)] == "deleted"
     shutil.rmtree(installation.database.archives_dir)
     assert client.get(f"/api/audit/events/{quote('own-15-3')}").status_code == 503
     # Each of these reads is written down, with what it found.
