@@ -1,9 +1,10 @@
-"""How far a pattern of surprises and meaning looks like an attack: small trees, grown once, the same for every tenant.
+"""How far a pattern of surprises and meaning looks like an attack: trees, grown once, the same for every tenant.
 
 Surprises alone say that something is odd; which oddities together mean harm was learnt from made-up tenants and from
-replayed attacks (`benchmarks/evidence.py` grows the trees anew). The trees see tails, never names, so they know no
-product, tool or tenant, and they are monotone: no event gets less suspicious by being odder or more harmful. What a
-tail is, and how this joins the other detectors, is decided in `detectors`.
+replayed attacks (`benchmarks/evidence.py` grows the trees anew). Coarse trees sieve what is worth a closer look, some
+15 % of usual events, and fine ones, grown on what passes alone, tell attacks from work that looks like them. The trees
+see tails, never names, so they know no product, tool or tenant, and they are monotone: no event gets less suspicious
+by being odder or more harmful. What a tail is, and how this joins the other detectors, is decided in `detectors`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,25 +28,36 @@ BESIDE: Final = ("risk", "exposed", "failed", "repeats_1h")
 INPUTS: Final = (*SURPRISES, *BESIDE)
 MONOTONE: Final = (*(1 for _ in SURPRISES), 1, 1, 0, -1)
 """In which direction each of INPUTS may move the outcome: up, either way (0), or down."""
-DEPTH: Final = 3
+SIEVED: Final = -20.0
+"""The log odds of what does not pass the sieve; nothing that passes has less."""
 
 _FILE: Final = "evidence.npz"
 # Beyond e^-25 a tail says nothing more, and no training set holds enough to tell.
 _TAIL_AT_MOST: Final = 25.0
-# A call of NumPy's costs as much as combining the packed bits of 10,000 events: 480 trees make eight thousand calls.
+# A call of NumPy's costs as much as combining the packed bits of 10,000 events.
 _CHUNK: Final = 1 << 15
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """Complete trees of depth 3 as plain arrays: node i leads to 2 i + 1 and 2 i + 2, to the right where above."""
+class Trees:
+    """Complete trees as plain arrays: node i leads to 2 i + 1 and 2 i + 2, to the right where above."""
 
     feature: npt.NDArray[np.int32]
-    """[trees, 7] which of INPUTS a node splits on."""
+    """[trees, 2^depth - 1] which of INPUTS a node splits on."""
     threshold: Singles
-    """[trees, 7] infinite below a leaf."""
-    value: Floats
-    """[trees, 8] what each end adds to the log odds of an attack."""
+    """[trees, 2^depth - 1] infinite below a leaf."""
+    value: Singles
+    """[trees, 2^depth] what each end adds to the log odds of an attack."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The trees of a release."""
+
+    sieve: Trees
+    """What they add up to is above 0 for an event that passes."""
+    fine: Trees
+    """What they add up to are the log odds of an event that passed."""
 
 
 @lru_cache(maxsize=1)
@@ -70,7 +82,10 @@ def from_arrays(arrays: Mapping[str, npt.NDArray[Any]]) -> Evidence:
             f"expected trees over the {len(INPUTS)} inputs of this version, got {len(named)} ({', '.join(odd[:5])}); "
             "grow them anew with benchmarks/evidence.py"
         )
-    return Evidence(arrays["feature"], arrays["threshold"], arrays["value"])
+    sieve, fine = (
+        Trees(*(arrays[f"{name}_{part}"] for part in ("feature", "threshold", "value"))) for name in ("sieve", "fine")
+    )
+    return Evidence(sieve, fine)
 
 
 def inputs(tails: Floats, beside: Floats) -> Singles:
@@ -82,41 +97,63 @@ def inputs(tails: Floats, beside: Floats) -> Singles:
 
 
 def log_odds(evidence: Evidence, tails: Floats, beside: Floats) -> Floats:
-    """Return the log odds of an attack for each event, each from its own row alone."""
+    """Return the log odds of an attack for each event, each from its own row alone; SIEVED at least."""
+    out = np.full(len(tails), SIEVED)
+    passed = np.flatnonzero(added_up(evidence.sieve, tails, beside) > 0.0)
+    out[passed] = np.maximum(added_up(evidence.fine, tails.take(passed, axis=0), beside.take(passed, axis=0)), SIEVED)
+    return out
+
+
+def added_up(trees: Trees, tails: Floats, beside: Floats) -> Floats:
+    """Return the sum of all trees for each event, tree after tree."""
     out = np.zeros(len(tails))
-    # Many nodes ask the same of an event: the 1,120 of the shipped trees have 222 questions between them.
-    nodes = (evidence.feature.astype(np.int64) << np.int64(32)) | evidence.threshold.view(np.uint32)
+    # Many nodes ask the same of an event, and what lies below a leaf asks nothing.
+    nodes = (trees.feature.astype(np.int64) << np.int64(32)) | trees.threshold.view(np.uint32)
     asked, which = np.unique(nodes, return_inverse=True)
     limits = (asked & np.int64(0xFFFFFFFF)).astype(np.uint32).view(np.float32)
-    questions = list(zip((asked >> np.int64(32)).tolist(), limits, strict=True))
-    trees = which.reshape(nodes.shape).tolist()
+    questions = list(zip((asked >> np.int64(32)).tolist(), limits.tolist(), strict=True))
+    asking = which.reshape(nodes.shape).tolist()
+    values = trees.value.astype(np.float64)
     for start in range(0, len(tails), _CHUNK):
         here = slice(start, start + _CHUNK)
         seen = inputs(tails[here], beside[here])
-        answers = [np.packbits(seen[each] > limit) for each, limit in questions]
+        answers = [None if limit == np.inf else np.packbits(seen[each] > limit) for each, limit in questions]
         total = out[here]
         # One buffer for all trees: taking by bytes makes two fresh arrays a tree. No place is out of bounds, and `clip`
         # alone writes to a buffer without another one between.
         place, added = np.empty(len(total), dtype=np.intp), np.empty(len(total))
-        for tree, value in zip(trees, evidence.value, strict=True):
+        for tree, value in zip(asking, values, strict=True):
             place[:] = ends([answers[each] for each in tree], len(total))
             total += value.take(place, out=added, mode="clip")
     return out
 
 
-def ends(above: Sequence[Bits], events: int) -> Bits:
-    """Return where each event comes out, 0 to 7, of a tree's seven nodes.
+def ends(above: Sequence[Bits | None], events: int) -> Bits:
+    """Return where each event comes out, from 0, of a tree of 2^depth - 1 nodes, depth 8 at most.
 
-    `above` tells for each node which events are above its threshold, eight to a byte as `numpy.packbits` lays them.
+    `above` tells for each node which events are above its threshold, eight to a byte as `numpy.packbits` lays them;
+    None where no event is.
     """
-    # Chosen as left ^ (way & (left ^ right)), eight events at once; `where` takes 20 times as long, gathering 30 times.
-    first, left, right, *lower = above
-    second = left ^ (first & (left ^ right))
-    below_left = lower[0] ^ (left & (lower[0] ^ lower[1]))
-    below_right = lower[2] ^ (right & (lower[2] ^ lower[3]))
-    third = below_left ^ (first & (below_left ^ below_right))
-    place: Bits = np.unpackbits(first, count=events)
-    for bits in (second, third):
+    ways: list[Bits] = []
+    place = np.zeros(events, dtype=np.uint8)
+    while len(ways) < len(above).bit_length():
+        first = (1 << len(ways)) - 1
+        level = list(above[first : 2 * first + 1])
+        for way in ways:
+            half = len(level) // 2
+            level = [_chosen(way, *both) for both in zip(level[:half], level[half:], strict=True)]
         place += place
-        place += np.unpackbits(bits, count=events)
+        if level[0] is None:
+            ways.append(np.zeros((events + 7) // 8, dtype=np.uint8))
+            continue
+        ways.append(level[0])
+        place += np.unpackbits(level[0], count=events)
     return place
+
+
+def _chosen(way: Bits, left: Bits | None, right: Bits | None) -> Bits | None:
+    """Return the bits of `right` where the way leads right, else those of `left`."""
+    # Eight events at once; `where` takes 20 times as long, gathering 30 times.
+    if right is None:
+        return None if left is None else left & ~way
+    return way & right if left is None else left ^ (way & (left ^ right))

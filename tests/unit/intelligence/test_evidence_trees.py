@@ -5,17 +5,18 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from audit_pipelines.errors import ValidationError
 from audit_pipelines.intelligence.evidence import (
     BESIDE,
-    DEPTH,
     INPUTS,
     MONOTONE,
-    Evidence,
+    SIEVED,
+    added_up,
+    ends,
     from_arrays,
     inputs,
     log_odds,
     shipped,
 )
 from audit_pipelines.intelligence.features import SURPRISES
-from benchmarks.evidence import as_arrays
+from benchmarks.evidence import as_trees
 
 
 @pytest.fixture(scope="module")
@@ -27,10 +28,21 @@ def rows():
 
 
 def test_the_shipped_trees_see_what_this_version_computes():
-    trees = shipped()
-    assert len(trees.value) >= 50
-    assert trees.feature.shape == trees.threshold.shape == (len(trees.value), 7)
-    assert trees.feature.max() < len(INPUTS) == len(MONOTONE)
+    for trees in (shipped().sieve, shipped().fine):
+        assert len(trees.value) >= 50
+        assert trees.feature.shape == trees.threshold.shape == (len(trees.value), trees.value.shape[1] - 1)
+        assert trees.feature.max() < len(INPUTS) == len(MONOTONE)
+
+
+def test_the_sieve_lets_through_what_is_odd_and_little_else(rows):
+    tails, beside = rows
+    usual = log_odds(shipped(), tails * 0.2, np.zeros_like(beside))
+    odd = log_odds(shipped(), tails * 4.0, beside)
+    assert (usual == SIEVED).mean() > 0.9
+    assert (odd > SIEVED).mean() > 0.9
+    passed = added_up(shipped().sieve, tails, beside) > 0.0
+    fine = added_up(shipped().fine, tails, beside)
+    assert (log_odds(shipped(), tails, beside) == np.where(passed, fine, SIEVED)).all()
 
 
 def test_no_input_moves_the_odds_against_its_direction(rows):
@@ -45,14 +57,31 @@ def test_no_input_moves_the_odds_against_its_direction(rows):
     assert (log_odds(shipped(), tails, repeated) <= before + 1e-9).all()
 
 
-def test_trees_as_arrays_answer_as_the_library_does(rows):
+@pytest.mark.parametrize("depth", [1, 3, 6])
+def test_trees_as_arrays_answer_as_the_library_does(rows, depth):
     tails, beside = rows
     seen = inputs(tails, beside).T
     attack = (tails[:, 0] + 3 * beside[:, 0] > 4.5) | (tails[:, 5] > 6)
-    grown = HistGradientBoostingClassifier(max_iter=12, max_depth=DEPTH, random_state=0, early_stopping=False)
+    grown = HistGradientBoostingClassifier(
+        max_iter=12, max_depth=depth, min_samples_leaf=5, random_state=0, early_stopping=False
+    )
     grown.fit(seen, attack)
-    trees = Evidence(*as_arrays(grown))
-    assert np.allclose(log_odds(trees, tails, beside), grown.decision_function(seen), atol=1e-9)
+    answers = added_up(as_trees(grown, depth=depth, above=0.5), tails, beside)
+    # Values are kept in 32 bits.
+    assert np.allclose(answers + 0.5, grown.decision_function(seen), atol=1e-5)
+
+
+def test_an_event_comes_out_where_walking_down_the_tree_leads():
+    random = np.random.default_rng(5)
+    for depth in range(1, 9):
+        above = random.integers(0, 2, (2**depth - 1, 37)).astype(bool)
+        walked = []
+        for event in range(37):
+            node = 0
+            for _ in range(depth):
+                node = 2 * node + 1 + int(above[node, event])
+            walked.append(node - 2**depth + 1)
+        assert ends([np.packbits(each) for each in above], 37).tolist() == walked
 
 
 def test_a_row_is_judged_alone(rows):
@@ -63,7 +92,6 @@ def test_a_row_is_judged_alone(rows):
 
 
 def test_trees_over_other_inputs_are_refused():
-    trees = shipped()
-    arrays = {"feature": trees.feature, "threshold": trees.threshold, "value": trees.value}
+    arrays = {f"{name}_{part}": np.zeros((0, 7)) for name in ("sieve", "fine") for part in ("feature", "threshold")}
     with pytest.raises(ValidationError, match="grow them anew"):
         from_arrays({**arrays, "inputs": np.array([*INPUTS[:-1], "other"])})
