@@ -1,4 +1,4 @@
-"""Growing the trees of `intelligence/evidence.npz`: `python -m benchmarks.evidence`, half an hour on two cores.
+"""Growing the trees of `intelligence/evidence.npz`: `python -m benchmarks.evidence`, ten minutes on two cores.
 
 Prints the digest of what it wrote, to compare with the committed file.
 

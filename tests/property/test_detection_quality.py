@@ -1,4 +1,4 @@
-"""Floors under the quality of detection, far below what docs/detection.md measures: a change that costs much is seen.
+"""Floors under the quality of detection, some 0.15 below what is reached: a change that costs much is seen.
 
 Seeds are none that trees were grown on. Slower than a unit test: two streams are made, and scored event by event.
 """
@@ -11,7 +11,7 @@ from audit_pipelines.evaluation.judge import evaluate
 
 
 @pytest.mark.parametrize(
-    ("tenant", "seed", "precision", "found"), [(demo_tenant, 121, 0.45, 0.8), (cloud_tenant, 122, 0.6, 0.9)]
+    ("tenant", "seed", "precision", "found"), [(demo_tenant, 121, 0.65, 0.9), (cloud_tenant, 124, 0.75, 0.9)]
 )
 def test_attacks_on_made_up_tenants_are_found(tenant, seed, precision, found):
     report = evaluate(tenant(seed), peers=("HBOS",))
