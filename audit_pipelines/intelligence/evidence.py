@@ -142,12 +142,9 @@ def ends(above: Sequence[Bits | None], events: int) -> Bits:
         for way in ways:
             half = len(level) // 2
             level = [_chosen(way, *both) for both in zip(level[:half], level[half:], strict=True)]
+        ways.append(np.zeros((events + 7) // 8, dtype=np.uint8) if level[0] is None else level[0])
         place += place
-        if level[0] is None:
-            ways.append(np.zeros((events + 7) // 8, dtype=np.uint8))
-            continue
-        ways.append(level[0])
-        place += np.unpackbits(level[0], count=events)
+        place += np.unpackbits(ways[-1], count=events)
     return place
 
 
