@@ -8,7 +8,7 @@ bracketed. Nothing here knows what a column means; `features` does.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import Any, Final
 
 import numpy as np
@@ -170,6 +170,7 @@ class Stretch:
         self.time_us = time_us
         self.state = state
         self._carried: dict[str, _Carried] = {}
+        self._left: dict[str, Table] = {}
         self._tails: dict[str, _Tail] = {}
 
     def keys(self, values: pl.Series) -> tuple[Keys, Flags]:
@@ -198,10 +199,19 @@ class Stretch:
         self._tails[name] = windows.left
         return windows
 
+    def known(self, name: str) -> Table:
+        """Return all groups of a grouping that is left by `leave`, as of the end of the stretch before."""
+        tables = [layer.tables[name] for layer in self.state.layers if name in layer.tables]
+        return reduce(_merged, tables, Table(np.zeros(0, dtype=np.uint64), {}))
+
+    def leave(self, name: str, changed: Table) -> None:
+        """Leave groups that are not made of rows by `group`: those of this stretch, new or changed."""
+        self._left[name] = changed
+
     def layer(self) -> Layer:
         """Return what these rows leave behind, to be asked when everything was computed."""
         return Layer(
-            {name: each.table() for name, each in self._carried.items()},
+            {name: each.table() for name, each in self._carried.items()} | self._left,
             {name: each.columns() for name, each in self._tails.items()},
         )
 
@@ -250,8 +260,9 @@ class Group:
         """Places in `order` where the groups begin."""
         self._first = first
         self.ends: Ints = np.append(self.heads[1:], rows)[: len(self.heads)].astype(np.int64)
-        keys = key.take(self.order.take(self.heads)) if key is not None else _TENANT[: min(rows, 1)]
-        self.left = _Carried(stretch.state, name, keys)
+        self.keys = key.take(self.order.take(self.heads)) if key is not None else _TENANT[: min(rows, 1)]
+        """Of the groups, ascending."""
+        self.left = _Carried(stretch.state, name, self.keys)
         """What it leaves behind."""
         self._earlier = self.left.known(_COUNT)
         self._size: Ints = self._earlier + self.ends - self.heads
@@ -412,17 +423,24 @@ class Group:
         """
         best, who = f"{name} weight", f"{name} label"
         heaviest = self.largest(best, weight)
-        takes = self._ordered(weight > heaviest)
-        holder = np.where(takes, np.arange(self.rows, dtype=np.int64), self.start - 1)
-        holder = np.maximum.accumulate(holder)
-        ordered = self._ordered(label.view(np.int64))
-        carried = self.carried(who)
-        now = np.where(holder >= self.start, ordered[np.maximum(holder, 0)], self._each(carried))
+        now = self._latest(who, label.view(np.int64), weight > heaviest)
         before = np.empty(self.rows, dtype=np.int64)
         before[1:] = now[:-1]
-        before[self.heads] = carried
-        self.left.leave(who, now[self.ends - 1])
+        before[self.heads] = self.carried(who)
         return self.by_row(before), heaviest >= 0
+
+    def latest(self, name: str, values: Ints, marked: Flags) -> Ints:
+        """Return for each row the value of its group's last marked row up to itself; 0 before any."""
+        return self.by_row(self._latest(name, values, marked))
+
+    def _latest(self, name: str, values: Ints, marked: Flags) -> Ints:
+        holder = np.where(self._ordered(marked), np.arange(self.rows, dtype=np.int64), self.start - 1)
+        holder = np.maximum.accumulate(holder)
+        now = np.where(
+            holder >= self.start, self._ordered(values)[np.maximum(holder, 0)], self._each(self.carried(name))
+        )
+        self.left.leave(name, now[self.ends - 1])
+        return now
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,14 @@ from typing import Final, Literal
 import numpy as np
 import polars as pl
 
-from audit_pipelines.intelligence.detectors import FAMILIES, SCORE_THRESHOLD_DEFAULT, Detector, contributions
+from audit_pipelines.intelligence.detectors import (
+    EXCHANGED,
+    EXCHANGED_FROM,
+    FAMILIES,
+    SCORE_THRESHOLD_DEFAULT,
+    Detector,
+    contributions,
+)
 from audit_pipelines.intelligence.features import SURPRISES
 from audit_pipelines.intelligence.risk import meaning
 
@@ -23,6 +30,8 @@ Row = Mapping[str, float | str | None]
 REASONS_AT_MOST: Final = 6
 _WORTH_TELLING: Final = 1.5
 _HARMFUL: Final = 0.4
+# A week of nats by the root of its days, beside the nats of one event.
+_EXCHANGED_WEIGHS: Final = 4.0
 # What lasts through a visit says less to a reader than the jump or the first time that began it.
 _TELLING: Final = dict.fromkeys(
     ("network_rare_actor", "network_rare_tenant", "network_young", "agent_rare_actor", "agent_young"), 0.5
@@ -55,7 +64,8 @@ def severity(score: float, risk: float) -> Severity:
 def explain(features: pl.DataFrame, detector: Detector) -> list[tuple[Reason, ...]]:
     """Tell why each event is odd, as `detector` sees it: one tuple per row of a features frame, weightiest first.
 
-    Each tuple holds one to REASONS_AT_MOST reasons, at most one per family of features and one for the meaning.
+    Each tuple holds one to REASONS_AT_MOST reasons: at most one per family of features, one for a week under another's
+    name, and one for the meaning.
     """
     tails = contributions(detector, features)
     return [_reasons(row, own) for row, own in zip(features.iter_rows(named=True), tails, strict=True)]
@@ -66,6 +76,8 @@ def _reasons(row: Row, tails: np.ndarray[tuple[int], np.dtype[np.float64]]) -> t
     for family in FAMILIES.values():
         odd = max(family.features, key=lambda name: tails[SURPRISES.index(name)] * _TELLING.get(name, 1.0))
         found.append((family.weight * float(tails[SURPRISES.index(odd)]), odd))
+    if _number(row, EXCHANGED) > EXCHANGED_FROM:
+        found.append((_EXCHANGED_WEIGHS * _number(row, EXCHANGED), EXCHANGED))
     total = sum(weight for weight, _ in found) or 1.0
     risk = _number(row, "risk")
     # With a single event in the hour, the session says nothing that the event's own first times do not.
@@ -163,6 +175,10 @@ _TEXTS: Final[dict[str, Callable[[Row], str]]] = {
         f"what this actor did in 24 hours ({_many(r, 'events_24h', 'event')}) fits others of this tenant better"
     ),
     "unlike_7d": lambda _: "what this actor did in 7 days fits others of this tenant better",
+    EXCHANGED: lambda _: (
+        "what this actor did in 7 days fits another actor of this tenant, whose 7 days fit this one: "
+        "two may work under each other's names"
+    ),
     "actor_fresh": lambda r: f"actor is known for a short time: {_known_for(r)}, in a tenant of {_tenant_past(r)}",
     "strange_1h": lambda r: f"what this actor touched in 1 hour fits a stranger better ({_known_for(r)})",
     "strange_place": lambda r: f"what was touched from this network in 1 hour fits a stranger better ({_known_for(r)})",

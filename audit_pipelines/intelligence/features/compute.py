@@ -5,13 +5,13 @@ from typing import Final
 
 import polars as pl
 
-from audit_pipelines.intelligence.features import details, hours, kinds, peers, places, rates, sessions
+from audit_pipelines.intelligence.features import details, exchanges, hours, kinds, peers, places, rates, sessions
 from audit_pipelines.intelligence.features.facts import Feature, facts
 from audit_pipelines.intelligence.past import Layer, State, merge
 
-_FAMILIES: Final = (kinds, places, details, hours, rates, peers, sessions)
+_FAMILIES: Final = (kinds, places, details, hours, rates, peers, sessions, exchanges)
 
-_ROLES: Final = ("surprise", "meaning", "evidence")
+_ROLES: Final = ("surprise", "apart", "meaning", "evidence")
 _EVERY: Final = tuple(each for family in _FAMILIES for each in family.FEATURES)
 FEATURES: Final[tuple[Feature, ...]] = tuple(each for role in _ROLES for each in _EVERY if each.role == role)
 
@@ -64,9 +64,11 @@ def _stretch(ordered: pl.DataFrame, state: State) -> tuple[pl.DataFrame, Layer]:
     found = facts(ordered, state, details.TEXTS)
     # The details are half of the work and need nothing of the others; NumPy and polars let two threads go.
     with ThreadPoolExecutor(1) as beside:
-        of_details = beside.submit(details.compute, found)
+        leaves = beside.submit(details.leaves, found)
+        of_details = beside.submit(lambda: details.compute(found, leaves.result()))
         for family in (kinds, places, hours, rates, peers):
             found.known.update(family.compute(found))
+        found.known.update(exchanges.compute(found, leaves.result()))
         found.known.update(of_details.result())
     found.known.update(sessions.compute(found))
     columns = (pl.Series(each.name, found.known[each.name], dtype=pl.Float64) for each in FEATURES)

@@ -1,5 +1,6 @@
 """What the details say: short values that are new or rare, sizes beyond any before, and what opens something to all."""
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -7,7 +8,7 @@ import polars as pl
 
 from audit_pipelines.intelligence.features.facts import Facts, Feature
 from audit_pipelines.intelligence.novelty import FIXED, excess, first_times, novelty
-from audit_pipelines.intelligence.past import Floats, Ints, Keys, number, pair
+from audit_pipelines.intelligence.past import Floats, Group, Ints, Keys, number, pair
 
 FEATURES: Final = (
     Feature("details_new_actor", "a value in the details that this actor never had there before", "nats"),
@@ -68,7 +69,41 @@ TEXTS: Final = {
 """What is wanted of the text of the details, computed side by side."""
 
 
-def compute(f: Facts) -> dict[str, Floats]:
+@dataclass(frozen=True)
+class Leaves:
+    """The short values in the details of a stretch, one after the other, event after event."""
+
+    counts: Ints
+    """By event."""
+    row: Ints
+    """The event of each."""
+    leaf: Keys
+    """Of name and value."""
+    key: Keys
+    """Of the name alone."""
+    by_leaf: Group
+    texts: pl.Series
+    """Of each distinct one, in the order of the groups of `by_leaf`."""
+    names: pl.Series
+    """The same, of the name alone."""
+
+
+def leaves(f: Facts) -> Leaves:
+    """Find the short values in the details."""
+    found = f.texts["leaves"].list.head(_LEAVES_PER_EVENT)
+    counts = found.list.len().fill_null(0).to_numpy().astype(np.int64)
+    texts = _flat(found)
+    leaf, _ = f.stretch.keys(texts)
+    by_leaf = f.stretch.group("leaf", leaf)
+    # Each distinct leaf is looked into once.
+    distinct = texts.gather(by_leaf.order[by_leaf.heads])
+    names = distinct.str.splitn('"', 3).struct.field("field_1")
+    key = by_leaf.of_group(f.stretch.keys(names)[0])
+    row = np.repeat(np.arange(len(f.actor), dtype=np.int64), counts)
+    return Leaves(counts, row, leaf, key, by_leaf, distinct, names)
+
+
+def compute(f: Facts, said: Leaves) -> dict[str, Floats]:
     """Compute the family."""
     size = _sizes(f.texts["sizes"])
     log_size = np.log10(1.0 + np.maximum(size, 0.0))
@@ -97,7 +132,7 @@ def compute(f: Facts) -> dict[str, Floats]:
         "size_before": np.where(known & (largest > 0), 10.0**largest - 1.0, -1.0),
         "size_jump": jump,
         "exposed": _exposed(f.events["details"], f.texts["may_expose"]),
-        **_leaves(f),
+        **_leaves(f, said),
     }
 
 
@@ -128,23 +163,14 @@ def _largest(bits: Ints) -> Floats:
     return np.where(bits >= 0, np.maximum(bits, 0).view(np.float64), -1.0)
 
 
-def _leaves(f: Facts) -> dict[str, Floats]:
+def _leaves(f: Facts, said: Leaves) -> dict[str, Floats]:
     """Judge each short value in the details by its key: new or rare for the actor, new for the tenant."""
-    size = len(f.actor)
-    found = f.texts["leaves"].list.head(_LEAVES_PER_EVENT)
-    counts = found.list.len().fill_null(0).to_numpy().astype(np.int64)
-    row = np.repeat(np.arange(size, dtype=np.int64), counts)
-    leaves = _flat(found)
-    leaf, _ = f.stretch.keys(leaves)
-    by_leaf = f.stretch.group("leaf", leaf)
-    # Each distinct leaf is looked into once.
-    distinct = leaves.gather(by_leaf.order[by_leaf.heads]).str.splitn('"', 3).struct.field("field_1")
-    key = by_leaf.of_group(f.stretch.keys(distinct)[0])
+    counts, row, leaf, key = said.counts, said.row, said.leaf, said.key
     actor_key = pair(f.actor[row], key)
     by_actor_key = f.stretch.group("actor, leaf key", actor_key)
     by_key = f.stretch.group("leaf key", key)
     own = f.stretch.group("actor, leaf", pair(actor_key, leaf)).count()
-    everyone = by_leaf.count()
+    everyone = said.by_leaf.count()
     share_all = (everyone + 0.5) / (by_key.count() + 1.0)
     share = (own + 4.0 * share_all) / (by_actor_key.count() + 4.0)
     rarer = np.clip(np.log(share_all) - np.log(share), 0.0, 6.0)

@@ -17,15 +17,16 @@ TEN_MINUTES_S: Final = 600.0
 HOUR_S: Final = 3600.0
 DAY_S: Final = 86400.0
 
-Role = Literal["surprise", "meaning", "evidence"]
+Role = Literal["surprise", "apart", "meaning", "evidence"]
 
 
 @dataclass(frozen=True)
 class Feature:
     """One numeric column of `compute_features`.
 
-    Role `surprise`: the detector learns from it, larger is odder. `meaning`: what the event could do. `evidence`:
-    a plain number that reasons are told with and that the detector does not learn from.
+    Role `surprise`: the detector learns from it, larger is odder. `apart`: odder, too, but nothing is learnt from it,
+    so it counts as it is. `meaning`: what the event could do. `evidence`: a plain number that reasons are told with
+    and that the detector does not learn from.
     """
 
     name: str

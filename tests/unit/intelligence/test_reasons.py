@@ -1,6 +1,6 @@
 import pytest
 
-from audit_pipelines.intelligence.detectors import fit
+from audit_pipelines.intelligence.detectors import EXCHANGED, fit
 from audit_pipelines.intelligence.features import SURPRISES, compute_features
 from audit_pipelines.intelligence.reasons import _TEXTS, REASONS_AT_MOST, explain, severity
 from tests.unit.intelligence.test_features import event, frame, quiet_past
@@ -58,7 +58,7 @@ def test_there_is_always_a_reason(events):
 
 def test_every_feature_can_be_told():
     row = compute_features(frame([event(0)])).row(0, named=True)
-    assert set(_TEXTS) == set(SURPRISES)
+    assert set(_TEXTS) == {*SURPRISES, EXCHANGED}
     assert all(tell(row) for tell in _TEXTS.values())
 
 
