@@ -142,7 +142,7 @@ class _Past:
         kept = np.flatnonzero(_in(met, known.keys >> _PLACE_BITS))
         self._pair = np.union1d(known.keys[kept], shown.pair)
         self._place = (self._pair & _PLACE).view(np.int64)
-        self._actor = np.cumsum(np.diff(self._pair >> _PLACE_BITS, prepend=np.uint64(0)) != 0) - 1
+        self._actor = np.unique(self._pair >> _PLACE_BITS, return_inverse=True)[1]
         self._slot = np.searchsorted(self._pair, shown.pair)
         """Of each entry of `shown`, its pair."""
         self._days, self._recent, self._last = (np.zeros(len(self._pair), dtype=np.int64) for _ in range(3))
