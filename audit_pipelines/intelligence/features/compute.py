@@ -6,8 +6,8 @@ from typing import Final
 import polars as pl
 
 from audit_pipelines.intelligence.features import details, exchanges, hours, kinds, peers, places, rates, sessions
-from audit_pipelines.intelligence.features.facts import Feature, facts
-from audit_pipelines.intelligence.past import Layer, State, merge
+from audit_pipelines.intelligence.features.facts import Facts, Feature, facts
+from audit_pipelines.intelligence.past import Floats, Layer, State, merge
 
 _FAMILIES: Final = (kinds, places, details, hours, rates, peers, sessions, exchanges)
 
@@ -64,12 +64,15 @@ def _stretch(ordered: pl.DataFrame, state: State) -> tuple[pl.DataFrame, Layer]:
     found = facts(ordered, state, details.TEXTS)
     # The details are half of the work and need nothing of the others; NumPy and polars let two threads go.
     with ThreadPoolExecutor(1) as beside:
-        leaves = beside.submit(details.leaves, found)
-        of_details = beside.submit(lambda: details.compute(found, leaves.result()))
+        of_details = beside.submit(_of_details, found)
         for family in (kinds, places, hours, rates, peers):
             found.known.update(family.compute(found))
-        found.known.update(exchanges.compute(found, leaves.result()))
         found.known.update(of_details.result())
     found.known.update(sessions.compute(found))
     columns = (pl.Series(each.name, found.known[each.name], dtype=pl.Float64) for each in FEATURES)
     return ordered.select(IDENTITY).with_columns(columns), found.stretch.layer()
+
+
+def _of_details(found: Facts) -> dict[str, Floats]:
+    leaves = details.leaves(found)
+    return {**details.compute(found, leaves), **exchanges.compute(found, leaves)}

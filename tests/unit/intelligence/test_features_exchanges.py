@@ -2,7 +2,6 @@
 
 from collections import Counter, defaultdict
 from datetime import datetime
-from zlib import crc32
 
 import numpy as np
 import polars as pl
@@ -144,7 +143,7 @@ def _answer(shown, actor, today, strangest):
 
 def _places(kind, details):
     def number(text, below):
-        return crc32(text.encode()) % below
+        return int(exchanges._number(pl.Series([text]), below)[0])
 
     leaves = [each.strip("{}") for each in details.split(",")]
     names = [each.split('"')[1] for each in leaves]
