@@ -355,7 +355,8 @@ def _(world: World) -> None:
 @breaks("anomaly detection stands still", events_scored="events are older than 3 hours and not scored")
 def _(world: World) -> None:
     world.now += timedelta(hours=5)
-    # A day that ends meanwhile is nobody's to review yet.
+    # Of a day that ends meanwhile there is a record, which nobody needs to have signed yet.
+    make_due_reviews(world.installation, world.now)
 
 
 @breaks("a model's file is replaced", models_traceable="is not what was trained")
