@@ -25,7 +25,9 @@ def extracted(path: Path) -> str:
 def drawn(lines: list[str], path: Path, font: str = fonts.BODY) -> Path:
     """Write a document with lines of printable text, each on its own."""
     buffer = BytesIO()
-    canvas = TextCanvas(buffer, (1200, 40 + 24 * len(lines)))
+    # What lies beyond the page is not extracted: sixty characters without a glyph are some 1,300 points.
+    widest = max(map(fonts.measure(font, 10), lines), default=0.0)
+    canvas = TextCanvas(buffer, (max(1200, 60 + widest), 40 + 24 * len(lines)))
     for place, line in enumerate(lines, 1):
         canvas.write(20, 20 + 24 * (len(lines) - place), line, font, 10)
     canvas.showPage()
