@@ -17,8 +17,8 @@ import numpy as np
 import polars as pl
 
 from audit_pipelines.intelligence.features.details import Leaves
-from audit_pipelines.intelligence.features.facts import Facts, Feature, by_distinct
-from audit_pipelines.intelligence.past import Flags, Floats, Ints, Keys, Table, number, pair
+from audit_pipelines.intelligence.features.facts import DAY_US, Facts, Feature, by_distinct
+from audit_pipelines.intelligence.past import Floats, Ints, Keys, Table, number, pair
 
 FEATURES: Final = (
     Feature(
@@ -29,12 +29,11 @@ FEATURES: Final = (
     ),
 )
 
-_DAY_US: Final = 86_400_000_000
 _WEEK: Final = 7
 _LAST_WEEK: Final = (1 << _WEEK) - 1
 
 # What an actor shows falls into places, 32 of 32 keys of the details each and 128 of kinds of event: with as many as
-# there are values the hospital's earlier half is ranked no better, and a table of free texts would have no end.
+# there are values the hospital's earlier half is ranked hardly better, and a table of free texts would have no end.
 _KEYS: Final = 32
 _VALUES: Final = 32
 _KINDS: Final = 128
@@ -94,7 +93,7 @@ class _Shown:
 
 def _shown(f: Facts, leaves: Leaves) -> _Shown:
     rows, actors = len(f.actor), len(f.by_actor.keys)
-    day = f.time_us // _DAY_US
+    day = f.time_us // DAY_US
     actor = f.by_actor.of_group(np.arange(actors, dtype=np.uint64)).view(np.int64)
     row_bits = np.uint64(rows.bit_length())
     when = ((day - day[0]) * actors + actor).view(np.uint64) << (row_bits + _PLACE_BITS)
@@ -145,7 +144,7 @@ class _Past:
         # Pairs of actors that nobody met for a week are left where they are: they can be like nobody.
         met = known.keys[(place == _ANY) & (last >= self._today - _WEEK)]
         met = np.unique(np.concatenate((met, shown.pair)) >> _PLACE_BITS)
-        kept = np.flatnonzero(_in(met, known.keys >> _PLACE_BITS))
+        kept = np.flatnonzero(np.isin(known.keys >> _PLACE_BITS, met))
         self._pair = np.union1d(known.keys[kept], shown.pair)
         self._place = (self._pair & _PLACE).view(np.int64)
         self._actor = np.unique(self._pair >> _PLACE_BITS, return_inverse=True)[1]
@@ -275,12 +274,6 @@ def _strangest(actors: Ints, strange: Floats) -> Ints:
     if len(actors) <= _STRANGEST:
         return actors
     return actors.compress(strange[actors] > np.sort(strange[actors])[-_STRANGEST - 1])
-
-
-def _in(ascending: Keys, keys: Keys) -> Flags:
-    """Return which keys are among some, of which there is one at least."""
-    at = np.minimum(np.searchsorted(ascending, keys), len(ascending) - 1)
-    return np.asarray(ascending[at] == keys)
 
 
 def _later(recent: Ints, days: int | Ints) -> Ints:

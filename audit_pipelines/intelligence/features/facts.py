@@ -16,6 +16,7 @@ from audit_pipelines.intelligence.risk import FAILURE_WORDS
 TEN_MINUTES_S: Final = 600.0
 HOUR_S: Final = 3600.0
 DAY_S: Final = 86400.0
+DAY_US: Final = 86_400_000_000
 
 Role = Literal["surprise", "apart", "meaning", "evidence"]
 

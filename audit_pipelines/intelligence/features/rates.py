@@ -4,7 +4,7 @@ from typing import Final
 
 import numpy as np
 
-from audit_pipelines.intelligence.features.facts import DAY_S, HOUR_S, Facts, Feature, since
+from audit_pipelines.intelligence.features.facts import DAY_S, DAY_US, HOUR_S, Facts, Feature, since
 from audit_pipelines.intelligence.novelty import FIXED, excess
 from audit_pipelines.intelligence.past import Floats, Ints, number, pair
 
@@ -40,7 +40,6 @@ FEATURES: Final = (
     Feature("repeats_1h", "same actor, kind and outcome in 1 hour before this event", "events", "evidence"),
 )
 
-_DAY_US: Final = 86_400_000_000
 _MOST: Final = 12.0
 
 
@@ -94,7 +93,7 @@ def compute(f: Facts) -> dict[str, Floats]:
 
 def _days(f: Facts) -> dict[str, Floats]:
     """Compare the day so far with the actor's days before it, backed by those of the tenant's other actors."""
-    day = f.time_us // _DAY_US
+    day = f.time_us // DAY_US
     today = f.stretch.group("actor, day", pair(f.actor, number(day))).count() + 1
     last_day, has = f.by_actor.previous("day", day)
     last_count, _ = f.by_actor.previous("events of day", today)
