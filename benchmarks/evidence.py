@@ -48,8 +48,8 @@ _SMALL: Final = range(1001, 1065)
 # clerks in seven hundred events of the hospital do nothing forbidden under each other's name: with equal weights both
 # are lost among intruders. Of a tenant of some hundred events all tails are short, which the small ones teach.
 _WEIGH: Final = {
-    "demo": 90.0, "cloud": 20.0, "office": 20.0, "replayed": 16.0, "small": 18.0, "hospital": 3.0,
-    "hospital replayed": 5.0,
+    "demo": 45.0, "cloud": 20.0, "office": 20.0, "replayed": 30.0, "small": 30.0, "hospital": 3.0,
+    "hospital replayed": 10.0,
 }  # fmt: skip
 # Attack events of a set weigh as a hundred together and its benign ones as twenty thousand, however many it has.
 _ATTACKS_WEIGH: Final = 100.0
@@ -61,6 +61,23 @@ _PASSES_FROM: Final = -7.0
 the attacks of made-up tenants and a fifth of what is benign; from -6.5 on an eighth, and in a tenant of a hundred
 events little."""
 _OUT: Final = Path(evidence.__file__).with_name("evidence.npz")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How many trees, how large, and how free."""
+
+    trees: int
+    depth: int
+    leaf: int
+    """Events in a leaf at least."""
+    shrinking: float
+    """L2 penalty on what a leaf adds."""
+    directions: tuple[int, ...]
+
+
+SIEVE: Final = Shape(trees=96, depth=3, leaf=30, shrinking=5.0, directions=evidence.RISING)
+FINE: Final = Shape(trees=240, depth=6, leaf=50, shrinking=10.0, directions=evidence.FREE)
 
 Floats = npt.NDArray[np.float64]
 Singles = npt.NDArray[np.float32]
@@ -91,20 +108,21 @@ def main() -> None:
     with ProcessPoolExecutor(2) as processes:
         sets = list(processes.map(_inputs_of, streams))
     weights = [_WEIGH[each.group] / sum(other.group == each.group for other in streams) for each in streams]
-    sieve = grown((drawn(*each, weight) for each, weight in zip(sets, weights, strict=True)), trees=96, depth=3)
+    sieve = grown((drawn(*each, weight) for each, weight in zip(sets, weights, strict=True)), SIEVE)
     passing = (passed(sieve, *each, weight) for each, weight in zip(sets, weights, strict=True))
-    fine = grown(passing, trees=240, depth=6)
-    _write(sieve=as_trees(sieve, depth=3, above=_PASSES_FROM), fine=as_trees(fine, depth=6))
+    fine = grown(passing, FINE)
+    _write(sieve=as_trees(sieve, depth=SIEVE.depth, above=_PASSES_FROM), fine=as_trees(fine, depth=FINE.depth))
     print(f"{_OUT}: {hashlib.sha256(_OUT.read_bytes()).hexdigest()}")
 
 
-def grown(samples: Iterable[Sample], *, trees: int, depth: int) -> HistGradientBoostingClassifier:
+def grown(samples: Iterable[Sample], shape: Shape) -> HistGradientBoostingClassifier:
     """Grow trees over samples."""
     rows, attack, weight = (np.concatenate(each) for each in zip(*samples, strict=True))
-    print(f"{trees} trees of {len(rows):,} events, {int(attack.sum()):,} of them attacks", flush=True)
+    print(f"{shape.trees} trees of {len(rows):,} events, {int(attack.sum()):,} of them attacks", flush=True)
     return HistGradientBoostingClassifier(
-        max_iter=trees, learning_rate=0.12, max_depth=depth, min_samples_leaf=30, l2_regularization=5.0, max_bins=63,
-        monotonic_cst=list(evidence.MONOTONE), early_stopping=False, random_state=0,
+        max_iter=shape.trees, learning_rate=0.12, max_depth=shape.depth, min_samples_leaf=shape.leaf,
+        l2_regularization=shape.shrinking, max_bins=63, monotonic_cst=list(shape.directions), early_stopping=False,
+        random_state=0,
     ).fit(rows, attack, weight)  # fmt: skip
 
 

@@ -22,7 +22,7 @@ from audit_pipelines.derive.models import digests
 from audit_pipelines.derive.scoring import detector
 from audit_pipelines.errors import AuditError, ConfigurationError
 from audit_pipelines.installation import Installation
-from audit_pipelines.intelligence.detectors import score
+from audit_pipelines.intelligence.detectors import hour_before, score
 from audit_pipelines.intelligence.features import compute_features
 from audit_pipelines.lake.archived import archived_table
 from audit_pipelines.lake.datasets import parquet_schema
@@ -111,8 +111,10 @@ def recompute(installation: Installation, anomaly_id: UUID) -> Recomputed:
     )
     if past.filter(pl.col("seq") == known.seq).is_empty():
         return _result(known, digest, events.height, (*faults, "the event is an access, which nothing scores"))
-    features = compute_features(past).filter(pl.col("seq") == known.seq)
-    scored = features.with_columns(score=pl.Series(score(model, features)), model_id=pl.lit(known.model_id))
+    features = compute_features(past)
+    since = hour_before(features, features.height - 1)
+    last = score(model, features.slice(since), lead=features.height - 1 - since)
+    scored = features.tail(1).with_columns(score=pl.Series(last), model_id=pl.lit(known.model_id))
     own = pl.col("actor_ref").eq_missing(pl.lit(target["actor_ref"].item(), dtype=pl.String))
     now = explained(scored, lambda _: model, past.filter(own)).row(0, named=True)
     faults += _differences(known, now, dict(events.select("seq", "row_hash").iter_rows()))

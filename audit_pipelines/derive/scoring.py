@@ -21,7 +21,7 @@ from audit_pipelines.derive.trail import Trail
 from audit_pipelines.derive.walk_forward import walk_forward_models
 from audit_pipelines.derive.window import Redo, TenantUpdate, TenantWindow, tenant_windows
 from audit_pipelines.installation import Installation
-from audit_pipelines.intelligence.detectors import READS, Detector, score
+from audit_pipelines.intelligence.detectors import LOOKS_BACK_S, READS, Detector, hour_before, score
 from audit_pipelines.lake.datasets import Lake, Stamp, behind
 from audit_pipelines.lake.versions import BEGINNING, Bound, Piece, Version, VersionPart, planned_rows
 
@@ -120,14 +120,18 @@ def _pieces(these: _Scoring, since: Bound) -> Iterator[Piece]:
     scored = lake.read("event_features", tenant_id, ("occurred_at", "seq"), where=behind(since))
     accesses = lake.events_after(tenant_id, since, columns=(*_IDENTITY, *_KINDS)).filter(IS_ACCESS)
     places = pl.concat([scored, accesses.select("occurred_at", "seq")]).sort("occurred_at", "seq")
+    read = tuple(dict.fromkeys((*_IDENTITY, *READS)))
     place, at = these.trail.rows - scored.height, 0
+    before = lake.read("event_features", tenant_id, read, where=_looked_back_at(since))
     for rows in planned_rows(places.height):
         last = places[at + rows - 1]
         until = int(last["occurred_at"].dt.epoch("us").item()), int(last["seq"].item())
         own = behind(since) & ~behind(until)
-        features = lake.read("event_features", tenant_id, (*_IDENTITY, *READS), where=own)
-        found = score_by_past(these.installation, features, these.models, place)
+        features = lake.read("event_features", tenant_id, read, where=own)
+        looked_at = pl.concat([before, features])
+        found = _score_by_past(these, looked_at, place - before.height, place)
         yield _piece(pl.concat([found, unscored(accesses.filter(own))]).sort("occurred_at", "seq"))
+        before = looked_at.slice(hour_before(looked_at, looked_at.height - 1)) if looked_at.height else looked_at
         place, at, since = place + features.height, at + rows, until
 
 
@@ -139,19 +143,31 @@ def _piece(frame: pl.DataFrame) -> Piece:
     return Piece(frame, notes=spread(frame))
 
 
-def score_by_past(installation: Installation, features: pl.DataFrame, models: Models, first: int) -> pl.DataFrame:
-    """Score ordered features, the first of which is at place `first`, each by the newest model fitted before it."""
-    pieces = []
-    ends = [place for place, _ in models[1:]] + [first + features.height] * bool(models)
-    for (place, model), end in zip(models, ends, strict=True):
-        start = max(place - first, 0)
-        piece = features.slice(start, max(min(end, first + features.height) - first - start, 0))
-        if piece.height:
+def _looked_back_at(bound: Bound) -> pl.Expr:
+    """Return whether a row lies at a place in the order of (occurred_at, seq) or within LOOKS_BACK_S before it."""
+    if bound == BEGINNING:
+        return pl.lit(value=False)
+    return behind((bound[0] - int(LOOKS_BACK_S * 1e6), -1)) & ~behind(bound)
+
+
+def _score_by_past(these: _Scoring, features: pl.DataFrame, at: int, first: int) -> pl.DataFrame:
+    """Score ordered features, each from place `first` on by the newest model fitted before it.
+
+    `at` is the place of the first row: up to `first` they are those of the hour before.
+    """
+    pieces, end = [], at + features.height
+    ends = [place for place, _ in these.models[1:]] + [end] * bool(these.models)
+    for (place, model), until in zip(these.models, ends, strict=True):
+        start, stop = max(place, first) - at, min(until, end) - at
+        if stop > start:
+            since = hour_before(features, start)
+            scores = score(
+                detector(these.installation, model.digest), features.slice(since, stop - since), lead=start - since
+            )
             pieces.append(
-                piece.select(_IDENTITY).with_columns(
-                    score=pl.Series(score(detector(installation, model.digest), piece), dtype=pl.Float64),
-                    model_id=pl.lit(model.model_id),
-                )
+                features.slice(start, stop - start)
+                .select(_IDENTITY)
+                .with_columns(score=pl.Series(scores, dtype=pl.Float64), model_id=pl.lit(model.model_id))
             )
     empty = features.select(_IDENTITY).clear()
     return pl.concat(pieces) if pieces else empty.with_columns(score=pl.lit(0.0), model_id=pl.lit(""))

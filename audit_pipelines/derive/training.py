@@ -30,10 +30,10 @@ from audit_pipelines.derive.models import (
 from audit_pipelines.derive.promotion import Measure
 from audit_pipelines.derive.trail import Trail
 from audit_pipelines.derive.verdicts import verdict_labels
-from audit_pipelines.derive.walk_forward import FITTED, SEED, fit_detector, provenance
+from audit_pipelines.derive.walk_forward import SEED, fit_detector, provenance
 from audit_pipelines.installation import Installation
 from audit_pipelines.intelligence.classifiers import TrainedClassifier, later_rows, measure, train
-from audit_pipelines.intelligence.detectors import Detector
+from audit_pipelines.intelligence.detectors import READS, Detector
 from audit_pipelines.intelligence.embed import Embedder, MiniLMEmbedder, Vectors
 from audit_pipelines.intelligence.features import SURPRISES
 from audit_pipelines.intelligence.lessons import lessons
@@ -289,7 +289,7 @@ def _detector(installation: Installation, digest: str) -> Detector:
 
 
 def _taking(trail: Trail) -> detector_choice.Take:
-    return lambda places: trail.take(places, FITTED)
+    return lambda places: trail.take(places, READS)
 
 
 def _training_set(bounds: tuple[Any, ...] | None, digest: str) -> TrainingSet:

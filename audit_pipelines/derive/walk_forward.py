@@ -38,8 +38,6 @@ from audit_pipelines.intelligence.registry import ModelArtefact
 SEED: Final = 0
 # Enough for a share with two digits; scoring a whole history for one figure would cost more than fitting.
 _METRIC_EVENTS: Final = 5_000
-FITTED: Final = ("occurred_at", "seq", *READS)
-"""The columns of `event_features` that fitting and scoring read."""
 
 
 def walk_forward_models(
@@ -79,7 +77,7 @@ def fit_detector(
     """Fit a detector on a sample of the first events of a trail and enter it in the register, with how it did later."""
     digest = prefix_digests(tenant_id, trail, [events])[0]
     trained_on = training_set(trail.slice(0, events, ("seq", "occurred_at")), digest)
-    detector = fit(trail.take(sample_places(events), FITTED), seed=SEED, events=events)
+    detector = fit(trail.take(sample_places(events), READS), seed=SEED, events=events)
     metadata = {
         **provenance(trained_on),
         "params": {"seed": SEED},

@@ -2,9 +2,10 @@
 
 Surprises alone say that something is odd; which oddities together mean harm was learnt from made-up tenants and from
 replayed attacks (`benchmarks/evidence.py` grows the trees anew). Coarse trees sieve what is worth a closer look, some
-15 % of usual events, and fine ones, grown on what passes alone, tell attacks from work that looks like them. The trees
-see tails, never names, so they know no product, tool or tenant, and they are monotone: no event gets less suspicious
-by being odder or more harmful. What a tail is, and how this joins the other detectors, is decided in `detectors`.
+15 % of usual events; they are monotone, so an odder event never fails where a less odd one passes. Fine ones, grown on
+what passes alone, tell attacks from work that looks like them: an oddity may speak for work there, while harm never
+does. All see tails, never names, so they know no product, tool or tenant. What a tail is, and how this joins the other
+detectors, is decided in `detectors`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,8 +27,10 @@ Bits = npt.NDArray[np.uint8]
 BESIDE: Final = ("risk", "exposed", "failed", "repeats_1h")
 """What the trees see beside the tails."""
 INPUTS: Final = (*SURPRISES, *BESIDE)
-MONOTONE: Final = (*(1 for _ in SURPRISES), 1, 1, 0, -1)
-"""In which direction each of INPUTS may move the outcome: up, either way (0), or down."""
+RISING: Final = (*(1 for _ in SURPRISES), 1, 1, 0, -1)
+"""In which direction each of INPUTS may move the outcome of the sieve: up, either way (0), or down."""
+FREE: Final = (*(0 for _ in SURPRISES), 1, 1, 0, -1)
+"""The same of the fine trees: what an event could do, and that it is no repetition, never makes it less suspicious."""
 SIEVED: Final = -20.0
 """The log odds of what does not pass the sieve; nothing that passes has less."""
 

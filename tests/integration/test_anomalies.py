@@ -5,6 +5,7 @@ import shutil
 import uuid
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from audit_pipelines.errors import TamperedError, ValidationError
 from audit_pipelines.feedback import suppressions, thresholds, verdicts
 from audit_pipelines.generator.generate import generate
 from audit_pipelines.installation import Installation, assemble
+from audit_pipelines.intelligence import detectors
 from audit_pipelines.keyring import open_keyring
 from audit_pipelines.lake.catalog import build_catalog
 from audit_pipelines.lake.datasets import ORDER, SCHEMAS, Lake
@@ -119,6 +121,8 @@ def test_compared_events_are_the_actors_own_and_came_before(odd: Installation) -
 
 
 def test_only_the_ranges_that_changed_are_looked_at(odd: Installation, tenant_id: uuid.UUID) -> None:
+    odd = replace(odd, settings=odd.settings.model_copy(update={"audit_anomaly_threshold": 0.5}))
+    anomalies.update_anomalies(odd, run_id="lenient")
     before = rows(odd, "select seq from audit_anomalies order by seq")
     superuser(odd, "update audit_anomalies set score = 0.99")
     (first, *_, last) = [seq for (seq,) in before]
@@ -490,6 +494,37 @@ def test_every_anomaly_can_be_computed_again_from_the_ledger(odd: Installation, 
         assert done.differences == ()
         assert (done.same, done.score, done.events) == (True, score, 1200)
         assert done.reasons
+
+
+def test_an_anomaly_after_clear_ones_is_computed_again_with_the_hour_before_it(
+    installation: Installation, tenant_id: uuid.UUID, story: list[Event]
+) -> None:
+    end = max(event.occurred_at for event in story if event.occurred_at) + timedelta(hours=1)
+    kinds = ("CreateUser", "CreateAccessKey", "AttachUserPolicy", "StopLogging", "DeleteTrail", "PutBucketPolicy")
+    who = next(event.actor for event in story if event.actor)
+    visit = [
+        Event(
+            event_type=f"iam:{kind}",
+            entity_type="account",
+            entity_id="root",
+            actor=who,
+            occurred_at=end + timedelta(minutes=at),
+            ip_address="203.0.113.9",
+        )
+        for at, kind in enumerate(kinds)
+    ]
+    installation.ledger.append(tenant_id, [*story, *visit])
+    detect(installation)
+    found = rows(installation, "select anomaly_id, seq, score from audit_anomalies where seq >= %s", len(story))
+    assert len(found) >= 4
+    trail, otherwise = Lake(installation.settings.lake_dir).read("event_features", tenant_id), 0
+    for anomaly, seq, score in found:
+        done = recompute.recompute(installation, anomaly)
+        assert (done.differences, done.score) == ((), score)
+        own = trail.filter(pl.col("seq") == seq)
+        otherwise += detectors.score(scoring.detector(installation, done.model_digest), own)[0] > score
+    # Of their own rows alone some would have another score.
+    assert otherwise
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from audit_pipelines.intelligence.detectors import (
     blocks,
     contributions,
     fit,
+    hour_before,
     score,
     walk_forward,
 )
@@ -102,12 +103,14 @@ def test_meaning_lifts_the_score_of_an_equally_odd_event(office):
     assert new_kind("audit:log.disable") > new_kind("calendar:view") + 0.02
 
 
-def test_a_flood_of_one_odd_event_does_not_rank_over_its_first(office):
+def test_a_flood_of_one_odd_event_ranks_lower_the_longer_it_lasts(office):
     flood = [event(14_401 + i / 10, actor="p3", kind="iam:CreateAccessKey", ip_index=f"{3:032x}") for i in range(30)]
     features = compute_features(frame([*office, *flood]))
     scores = walk_forward(features, seed=4)["score"].to_list()[-30:]
     assert scores[0] > SCORE_THRESHOLD_DEFAULT
-    assert max(scores[1:]) < scores[0]
+    # Five of them within a minute are odder than one.
+    assert np.argmax(scores) < 5
+    assert scores[29] < scores[19] < scores[9] < scores[4]
     detector = fit(features, seed=4)
     once = features.tail(1).with_columns(repeats_1h=pl.lit(0.0))
     assert score(detector, once)[0] > score(detector, features.tail(1))[0]
@@ -174,8 +177,45 @@ def test_oddness_is_monotone(features):
     assert START + timedelta(days=9) < base["occurred_at"][0]
 
 
-def test_a_score_does_not_depend_on_the_rows_scored_with_it(features):
+def test_a_score_does_not_depend_on_rows_of_another_hour(features):
     detector = fit(features, seed=0)
-    many = pl.concat([features] * (70_000 // features.height + 1))
+    times = 70_000 // features.height + 1
+    later = [features.with_columns(pl.col("occurred_at") + timedelta(days=20 * each)) for each in range(times)]
     alone = score(detector, features)
-    assert (score(detector, many).reshape(-1, features.height) == alone).all()
+    assert (score(detector, pl.concat(later)).reshape(-1, features.height) == alone).all()
+
+
+@pytest.fixture(scope="module")
+def visited(office):
+    """The same office, and an hour in which one of them does harm nine times and another one once, a minute later."""
+    kinds = ("CreateUser", "CreateAccessKey", "AttachUserPolicy", "DeleteTrail", "StopLogging", "PutBucketPolicy")
+    own = [event(14_401 + i, actor="p3", kind=f"iam:{kinds[i % 6]}{i // 6}", ip_index="e" * 32) for i in range(9)]
+    other = event(14_411, actor="p5", kind="iam:DeleteRole", ip_index="f" * 32)
+    return compute_features(frame([*office, *own, other]))
+
+
+def test_after_two_clear_events_the_rest_of_an_hour_ranks_behind_anothers_first(visited):
+    detector = fit(visited.head(visited.height - 10), seed=4)
+    scores = score(detector, visited)[-10:]
+    alone = np.array([score(detector, visited[row])[0] for row in range(visited.height - 10, visited.height)])
+    followed = np.flatnonzero(scores < alone)
+    assert len(followed) >= 3
+    assert followed[0] >= 2
+    assert 9 not in followed
+    assert (scores[followed] >= SCORE_THRESHOLD_DEFAULT).all()
+    assert scores[9] > scores[followed].max()
+    # An hour later they count no more.
+    intruder = pl.lit(visited["actor_ref"][-2])
+    later = visited.tail(1).with_columns(pl.col("occurred_at") + timedelta(hours=1), actor_ref=intruder)
+    assert score(detector, pl.concat([visited, later]))[-1] == scores[9]
+
+
+def test_a_score_is_the_same_wherever_a_history_is_cut(visited):
+    detector = fit(visited.head(visited.height - 10), seed=4)
+    whole = score(detector, visited)
+    assert hour_before(visited, 0) == 0
+    assert hour_before(visited, visited.height) == visited.height
+    for first in (1, 700, *range(visited.height - 9, visited.height)):
+        since = hour_before(visited, first)
+        assert (score(detector, visited.slice(since), lead=first - since) == whole[first:]).all()
+    assert hour_before(visited, visited.height - 1) == visited.height - 10

@@ -5,8 +5,9 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from audit_pipelines.errors import ValidationError
 from audit_pipelines.intelligence.evidence import (
     BESIDE,
+    FREE,
     INPUTS,
-    MONOTONE,
+    RISING,
     SIEVED,
     added_up,
     ends,
@@ -31,7 +32,7 @@ def test_the_shipped_trees_see_what_this_version_computes():
     for trees in (shipped().sieve, shipped().fine):
         assert len(trees.value) >= 50
         assert trees.feature.shape == trees.threshold.shape == (len(trees.value), trees.value.shape[1] - 1)
-        assert trees.feature.max() < len(INPUTS) == len(MONOTONE)
+        assert trees.feature.max() < len(INPUTS) == len(RISING) == len(FREE)
 
 
 def test_the_sieve_lets_through_what_is_odd_and_little_else(rows):
@@ -45,16 +46,23 @@ def test_the_sieve_lets_through_what_is_odd_and_little_else(rows):
     assert (log_odds(shipped(), tails, beside) == np.where(passed, fine, SIEVED)).all()
 
 
-def test_no_input_moves_the_odds_against_its_direction(rows):
+def test_an_odder_event_never_fails_the_sieve_that_a_less_odd_one_passed(rows):
     tails, beside = rows[0][:300], rows[1][:300]
-    before = log_odds(shipped(), tails, beside)
+    before = added_up(shipped().sieve, tails, beside)
     for column in range(len(SURPRISES)):
         odder = tails.copy()
         odder[:, column] += 4.0
-        assert (log_odds(shipped(), odder, beside) >= before - 1e-9).all(), SURPRISES[column]
-    repeated = beside.copy()
-    repeated[:, BESIDE.index("repeats_1h")] += 50
-    assert (log_odds(shipped(), tails, repeated) <= before + 1e-9).all()
+        assert (added_up(shipped().sieve, odder, beside) >= before - 1e-9).all(), SURPRISES[column]
+
+
+def test_more_harm_never_lowers_the_odds_and_a_repetition_never_raises_them(rows):
+    tails, beside = rows[0][:300], rows[1][:300]
+    before = log_odds(shipped(), tails, beside)
+    for name, more in (("risk", 0.4), ("exposed", 1.0), ("repeats_1h", -50.0)):
+        harmful = beside.copy()
+        harmful[:, BESIDE.index(name)] += more
+        assert (log_odds(shipped(), tails, harmful) >= before - 1e-9).all(), name
+    assert (log_odds(shipped(), tails, beside + np.array([0.4, 0.0, 0.0, 0.0])) > before).any()
 
 
 @pytest.mark.parametrize("depth", [1, 3, 6])
