@@ -500,23 +500,24 @@ def test_an_anomaly_after_clear_ones_is_computed_again_with_the_hour_before_it(
     installation: Installation, tenant_id: uuid.UUID, story: list[Event]
 ) -> None:
     end = max(event.occurred_at for event in story if event.occurred_at) + timedelta(hours=1)
-    kinds = ("CreateUser", "CreateAccessKey", "AttachUserPolicy", "StopLogging", "DeleteTrail", "PutBucketPolicy")
-    who = next(event.actor for event in story if event.actor)
+    kinds = ("CreateUser", "CreateAccessKey", "AttachUserPolicy", "CreateLoginProfile", "PutUserPolicy", "DeleteUser")
     visit = [
         Event(
             event_type=f"iam:{kind}",
             entity_type="account",
-            entity_id="root",
-            actor=who,
-            occurred_at=end + timedelta(minutes=at),
+            entity_id=f"account {at}",
+            actor="svc-backup",
+            outcome="failure",
+            occurred_at=end + timedelta(seconds=30 * at),
             ip_address="203.0.113.9",
+            user_agent="curl/8.0",
         )
-        for at, kind in enumerate(kinds)
+        for at, kind in enumerate(kinds * 2)
     ]
     installation.ledger.append(tenant_id, [*story, *visit])
     detect(installation)
     found = rows(installation, "select anomaly_id, seq, score from audit_anomalies where seq >= %s", len(story))
-    assert len(found) >= 4
+    assert len(found) > 6
     trail, otherwise = Lake(installation.settings.lake_dir).read("event_features", tenant_id), 0
     for anomaly, seq, score in found:
         done = recompute.recompute(installation, anomaly)

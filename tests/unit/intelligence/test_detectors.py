@@ -5,6 +5,7 @@ import polars as pl
 import pytest
 
 from audit_pipelines.errors import ValidationError
+from audit_pipelines.intelligence import detectors
 from audit_pipelines.intelligence.detectors import (
     ALERT_BUDGET,
     FAMILIES,
@@ -194,13 +195,13 @@ def visited(office):
     return compute_features(frame([*office, *own, other]))
 
 
-def test_after_two_clear_events_the_rest_of_an_hour_ranks_behind_anothers_first(visited):
+def test_after_four_clear_events_the_rest_of_an_hour_ranks_behind_anothers_first(visited):
     detector = fit(visited.head(visited.height - 10), seed=4)
     scores = score(detector, visited)[-10:]
     alone = np.array([score(detector, visited[row])[0] for row in range(visited.height - 10, visited.height)])
     followed = np.flatnonzero(scores < alone)
     assert len(followed) >= 3
-    assert followed[0] >= 2
+    assert followed[0] >= 5
     assert 9 not in followed
     assert (scores[followed] >= SCORE_THRESHOLD_DEFAULT).all()
     assert scores[9] > scores[followed].max()
@@ -208,6 +209,23 @@ def test_after_two_clear_events_the_rest_of_an_hour_ranks_behind_anothers_first(
     intruder = pl.lit(visited["actor_ref"][-2])
     later = visited.tail(1).with_columns(pl.col("occurred_at") + timedelta(hours=1), actor_ref=intruder)
     assert score(detector, pl.concat([visited, later]))[-1] == scores[9]
+
+
+def test_what_alerts_of_itself_alerts_after_any_number_of_others(office, monkeypatch):
+    kinds = ("CreateUser", "CreateAccessKey", "AttachUserPolicy", "DeleteTrail", "StopLogging")
+    long = [
+        event(14_401 + at / 10, actor="p3", kind=f"iam:{kinds[at % 5]}", ip_index="e" * 32, entity_id=f"k{at}")
+        for at in range(500)
+    ]
+    features = compute_features(frame([*office, *long]))
+    detector = fit(features.head(features.height - 500), seed=4)
+    # In this office they would alert anyway; with all that trees find taken off, hardly one would.
+    monkeypatch.setattr(detectors, "_CLEAR_ODDS", -8.0)
+    monkeypatch.setattr(detectors, "_CLEAR_DAMPING", 1e6)
+    together = score(detector, features)[-500:]
+    alone = np.array([score(detector, features[row])[0] for row in range(features.height - 500, features.height)])
+    assert (together[alone >= SCORE_THRESHOLD_DEFAULT] >= SCORE_THRESHOLD_DEFAULT).all()
+    assert (together < alone).sum() > 100
 
 
 def test_a_score_is_the_same_wherever_a_history_is_cut(visited):
