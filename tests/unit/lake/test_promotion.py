@@ -1,5 +1,7 @@
 """When a newly trained model is used: the rules of the decision, on figures and on made-up features."""
 
+from datetime import UTC, datetime, timedelta
+
 import numpy as np
 import polars as pl
 import pytest
@@ -11,6 +13,7 @@ from audit_pipelines.derive.promotion import Measure, compare
 from audit_pipelines.intelligence.detectors import Detector, fit
 from audit_pipelines.intelligence.features import FEATURES, SURPRISES
 
+START = datetime(2026, 3, 2, tzinfo=UTC)
 OLD = RegisteredModel("anomaly_detector:old", "ab" * 32, 1000, "cd" * 32)
 MEASURES = (Measure("agreement", 0.03), Measure("log_loss", 0.1, "lower"))
 NO_LABELS = pl.DataFrame(schema={"seq": pl.Int64, "verdict": pl.String})
@@ -38,7 +41,9 @@ def test_what_falls_behind_by_more_than_its_tolerance_is_put_aside(new: dict[str
 def made_up(events: int, *, odd: float = 0.0, seed: int = 1) -> pl.DataFrame:
     """Quiet features, and a share of the later fifth that is odd in every way."""
     random = np.random.default_rng(seed)
-    columns: dict[str, object] = {"seq": np.arange(events), "occurred_at": np.arange(events)}
+    minutes = pl.Series([START + timedelta(minutes=each) for each in range(events)])
+    columns: dict[str, object] = {"seq": np.arange(events), "occurred_at": minutes}
+    columns["actor_ref"] = [f"p{each % 30}" for each in range(events)]
     strange = (np.arange(events) >= events * 0.8) & (random.random(events) < odd)
     for name in (each.name for each in FEATURES):
         # As in real trails, most of what an event does is nothing new.
