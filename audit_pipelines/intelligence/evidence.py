@@ -37,8 +37,9 @@ SIEVED: Final = -20.0
 _FILE: Final = "evidence.npz"
 # Beyond e^-25 a tail says nothing more, and no training set holds enough to tell.
 _TAIL_AT_MOST: Final = 25.0
-# A call of NumPy's costs as much as combining the packed bits of 10,000 events.
-_CHUNK: Final = 1 << 15
+# A call of NumPy's costs as much as combining the packed bits of 10,000 events, and of those that a sieve lets through
+# there are few. In two threads at once such calls cost several times as much: each waits for the lock of Python.
+_CHUNK: Final = 1 << 17
 
 
 @dataclass(frozen=True)
@@ -102,33 +103,30 @@ def inputs(tails: Floats, beside: Floats) -> Singles:
 def log_odds(evidence: Evidence, tails: Floats, beside: Floats) -> Floats:
     """Return the log odds of an attack for each event, each from its own row alone; SIEVED at least."""
     out = np.full(len(tails), SIEVED)
-    passed = np.flatnonzero(added_up(evidence.sieve, tails, beside) > 0.0)
-    out[passed] = np.maximum(added_up(evidence.fine, tails.take(passed, axis=0), beside.take(passed, axis=0)), SIEVED)
+    for start in range(0, len(tails), _CHUNK):
+        here = slice(start, start + _CHUNK)
+        seen = inputs(tails[here], beside[here])
+        passed = np.flatnonzero(added_up(evidence.sieve, seen) > 0.0)
+        out[start + passed] = np.maximum(added_up(evidence.fine, seen.take(passed, axis=1)), SIEVED)
     return out
 
 
-def added_up(trees: Trees, tails: Floats, beside: Floats) -> Floats:
-    """Return the sum of all trees for each event, tree after tree."""
-    out = np.zeros(len(tails))
+def added_up(trees: Trees, seen: Singles) -> Floats:
+    """Return the sum of all trees for each event, tree after tree; `seen` is what `inputs` made of events."""
     # Many nodes ask the same of an event, and what lies below a leaf asks nothing.
     nodes = (trees.feature.astype(np.int64) << np.int64(32)) | trees.threshold.view(np.uint32)
     asked, which = np.unique(nodes, return_inverse=True)
     limits = (asked & np.int64(0xFFFFFFFF)).astype(np.uint32).view(np.float32)
-    questions = list(zip((asked >> np.int64(32)).tolist(), limits.tolist(), strict=True))
-    asking = which.reshape(nodes.shape).tolist()
-    values = trees.value.astype(np.float64)
-    for start in range(0, len(tails), _CHUNK):
-        here = slice(start, start + _CHUNK)
-        seen = inputs(tails[here], beside[here])
-        answers = [None if limit == np.inf else np.packbits(seen[each] > limit) for each, limit in questions]
-        total = out[here]
-        # One buffer for all trees: taking by bytes makes two fresh arrays a tree. No place is out of bounds, and `clip`
-        # alone writes to a buffer without another one between.
-        place, added = np.empty(len(total), dtype=np.intp), np.empty(len(total))
-        for tree, value in zip(asking, values, strict=True):
-            place[:] = ends([answers[each] for each in tree], len(total))
-            total += value.take(place, out=added, mode="clip")
-    return out
+    questions = zip((asked >> np.int64(32)).tolist(), limits.tolist(), strict=True)
+    answers = [None if limit == np.inf else np.packbits(seen[each] > limit) for each, limit in questions]
+    total = np.zeros(seen.shape[1])
+    # One buffer for all trees: taking by bytes makes two fresh arrays a tree. No place is out of bounds, and `clip`
+    # alone writes to a buffer without another one between.
+    place, added = np.empty(len(total), dtype=np.intp), np.empty(len(total))
+    for tree, value in zip(which.reshape(nodes.shape).tolist(), trees.value.astype(np.float64), strict=True):
+        place[:] = ends([answers[each] for each in tree], len(total))
+        total += value.take(place, out=added, mode="clip")
+    return total
 
 
 def ends(above: Sequence[Bits | None], events: int) -> Bits:

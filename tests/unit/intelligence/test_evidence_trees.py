@@ -41,18 +41,18 @@ def test_the_sieve_lets_through_what_is_odd_and_little_else(rows):
     odd = log_odds(shipped(), tails * 4.0, beside)
     assert (usual == SIEVED).mean() > 0.9
     assert (odd > SIEVED).mean() > 0.9
-    passed = added_up(shipped().sieve, tails, beside) > 0.0
-    fine = added_up(shipped().fine, tails, beside)
+    passed = added_up(shipped().sieve, inputs(tails, beside)) > 0.0
+    fine = added_up(shipped().fine, inputs(tails, beside))
     assert (log_odds(shipped(), tails, beside) == np.where(passed, fine, SIEVED)).all()
 
 
 def test_an_odder_event_never_fails_the_sieve_that_a_less_odd_one_passed(rows):
     tails, beside = rows[0][:300], rows[1][:300]
-    before = added_up(shipped().sieve, tails, beside)
+    before = added_up(shipped().sieve, inputs(tails, beside))
     for column in range(len(SURPRISES)):
         odder = tails.copy()
         odder[:, column] += 4.0
-        assert (added_up(shipped().sieve, odder, beside) >= before - 1e-9).all(), SURPRISES[column]
+        assert (added_up(shipped().sieve, inputs(odder, beside)) >= before - 1e-9).all(), SURPRISES[column]
 
 
 def test_more_harm_never_lowers_the_odds_and_a_repetition_never_raises_them(rows):
@@ -68,15 +68,15 @@ def test_more_harm_never_lowers_the_odds_and_a_repetition_never_raises_them(rows
 @pytest.mark.parametrize("depth", [1, 3, 6])
 def test_trees_as_arrays_answer_as_the_library_does(rows, depth):
     tails, beside = rows
-    seen = inputs(tails, beside).T
+    seen = inputs(tails, beside)
     attack = (tails[:, 0] + 3 * beside[:, 0] > 4.5) | (tails[:, 5] > 6)
     grown = HistGradientBoostingClassifier(
         max_iter=12, max_depth=depth, min_samples_leaf=5, random_state=0, early_stopping=False
     )
-    grown.fit(seen, attack)
-    answers = added_up(as_trees(grown, depth=depth, above=0.5), tails, beside)
+    grown.fit(seen.T, attack)
+    answers = added_up(as_trees(grown, depth=depth, above=0.5), seen)
     # Values are kept in 32 bits.
-    assert np.allclose(answers + 0.5, grown.decision_function(seen), atol=1e-5)
+    assert np.allclose(answers + 0.5, grown.decision_function(seen.T), atol=1e-5)
 
 
 def test_an_event_comes_out_where_walking_down_the_tree_leads():
