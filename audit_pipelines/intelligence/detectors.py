@@ -255,8 +255,8 @@ def score(detector: Detector, features: pl.DataFrame, *, lead: int = 0) -> Float
         inputs = _Inputs.of(features.slice(start, _AT_ONCE))
         return _see(detector, inputs, _tails(detector, inputs.matrix))
 
-    # NumPy lets two threads go while it counts, but they wait for each other between its calls: fewer and longer ones of
-    # 131,072 events took half as long as those of 32,768, whose columns stay near the processor.
+    # NumPy lets two threads go while it counts, but they wait for each other between its calls: calls for 131,072
+    # events each took half as long as four times as many for 32,768, whose columns stay near the processor.
     with ThreadPoolExecutor(2) as threads:
         seen = _Seen.joined(list(threads.map(seen_from, range(0, max(features.height, 1), _AT_ONCE))))
     return _scores(detector, seen, _clear_before(features, seen.odds))[lead:]

@@ -61,12 +61,14 @@ _MAY_EXPOSE: Final = (
 )
 
 
-TEXTS: Final = {
-    "leaves": pl.col("details").str.extract_all(_LEAF),
-    "sizes": pl.col("details").str.extract_all(_SIZE),
-    "may_expose": pl.col("details").str.contains(_MAY_EXPOSE).fill_null(value=False),
-}
-"""What is wanted of the text of the details, computed side by side."""
+def texts(ordered: pl.DataFrame) -> pl.DataFrame:
+    """Find in the texts of events, row by row and needing nothing of the past, what the family looks into."""
+    of = pl.col("details")
+    return ordered.select(
+        leaves=of.str.extract_all(_LEAF),
+        sizes=of.str.extract_all(_SIZE),
+        may_expose=of.str.contains(_MAY_EXPOSE).fill_null(value=False),
+    )
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 Names of groupings and fields are what is carried from stretch to stretch; give each a name of its own.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -42,7 +42,7 @@ class Facts:
 
     events: pl.DataFrame
     texts: pl.DataFrame
-    """What the families want of the texts, by the names in their TEXTS."""
+    """What `details` finds in the texts."""
     stretch: Stretch
     actor: Keys
     kind: Keys
@@ -72,11 +72,8 @@ class Facts:
         return self.stretch.time_us
 
 
-def facts(ordered: pl.DataFrame, state: State, texts: Mapping[str, pl.Expr]) -> Facts:
-    """Regroup events that come after `state`, ordered by (occurred_at, seq). Events without an actor are one actor.
-
-    `texts` are expressions over the events' columns, computed side by side: they are most of the work.
-    """
+def facts(ordered: pl.DataFrame, state: State, texts: pl.DataFrame) -> Facts:
+    """Regroup events that come after `state`, ordered by (occurred_at, seq). Events without an actor are one actor."""
     time_us = ordered["occurred_at"].dt.epoch("us").to_numpy().astype(np.int64)
     stretch = Stretch(ordered.height, time_us, state)
     actor, _ = stretch.keys(ordered["actor_ref"].fill_null(""))
@@ -88,7 +85,7 @@ def facts(ordered: pl.DataFrame, state: State, texts: Mapping[str, pl.Expr]) -> 
     window = stretch.windows("actor", actor, DAY_S)
     return Facts(
         events=ordered,
-        texts=ordered.select(**texts),
+        texts=texts,
         stretch=stretch,
         actor=actor,
         kind=kind,
