@@ -524,35 +524,36 @@ def _with_forest(detector: Detector, tails: Floats) -> Detector:
     from sklearn.ensemble import IsolationForest  # noqa: PLC0415 - 2 s that loading the asset graph need not pay
 
     grown = IsolationForest(n_estimators=_TREES, max_samples=min(_SAMPLE, len(tails)), random_state=detector.seed)
-    trees = [each.tree_ for each in grown.fit(tails).estimators_]
-    feature = np.zeros((len(trees), 2**_DEPTH - 1), dtype=np.int32)
+    feature = np.zeros((_TREES, 2**_DEPTH - 1), dtype=np.int32)
     threshold = np.full(feature.shape, np.inf, dtype=np.float32)
-    length = np.zeros((len(trees), 2**_DEPTH))
-    for row, tree in enumerate(trees):
+    length = np.zeros((_TREES, 2**_DEPTH))
+    for row, tree in enumerate(each.tree_ for each in grown.fit(tails).estimators_):
+        left, right, split = tree.children_left.tolist(), tree.children_right.tolist(), tree.feature.tolist()
+        limit, samples = _down_to_32_bits(tree.threshold).tolist(), tree.n_node_samples.tolist()
         # Level by level into the complete tree; below a leaf the way always leads left, to the leaf's own length.
         places = {0: 0}
         for depth in range(_DEPTH):
             below: dict[int, int] = {}
             for place, node in places.items():
-                if tree.children_left[node] < 0:
+                if left[node] < 0:
                     end = (place + 1) * 2 ** (_DEPTH - depth) - 2**_DEPTH
-                    length[row, end] = depth + _average_path(tree.n_node_samples[node])
+                    length[row, end] = depth + _average_path(samples[node])
                     continue
-                feature[row, place] = tree.feature[node]
-                threshold[row, place] = _down_to_32_bits(tree.threshold[node])
-                below[2 * place + 1], below[2 * place + 2] = tree.children_left[node], tree.children_right[node]
+                feature[row, place], threshold[row, place] = split[node], limit[node]
+                below[2 * place + 1], below[2 * place + 2] = left[node], right[node]
             places = below
         for place, node in places.items():
-            length[row, place - 2**_DEPTH + 1] = _DEPTH + _average_path(tree.n_node_samples[node])
+            length[row, place - 2**_DEPTH + 1] = _DEPTH + _average_path(samples[node])
     return replace(detector, forest_feature=feature, forest_threshold=threshold, forest_length=length)
 
 
-def _down_to_32_bits(value: float) -> np.float32:
-    """Round down, so that a 32-bit value compares with the result as with the value itself."""
-    near = np.float32(value)
-    return near if float(near) <= value else np.nextafter(near, np.float32(-np.inf), dtype=np.float32)
+def _down_to_32_bits(values: Floats) -> npt.NDArray[np.float32]:
+    """Round down, so that a 32-bit value compares with the results as with the values themselves."""
+    near = values.astype(np.float32)
+    return np.where(near <= values, near, np.nextafter(near, np.float32(-np.inf)))
 
 
+@lru_cache(maxsize=1024)
 def _average_path(samples: int) -> float:
     """Return the average length of an unsuccessful search among so many samples, the c(n) of the paper."""
     if samples <= 2:
