@@ -227,7 +227,8 @@ def test_workers_share_the_port_and_a_dead_one_is_replaced(tmp_path: Path) -> No
         return found
 
     def wait_for(what: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 60
+        # The parent looks after one worker after the other, and gives one that is still starting a minute.
+        deadline = time.monotonic() + 120
         while not what():
             assert time.monotonic() < deadline
             assert process.poll() is None

@@ -200,8 +200,7 @@ def _mixed_words(f: Facts, leaf: Keys, starts: Ints, has: "np.ndarray[tuple[int]
 
     The sum of the leaves' keys, so that their order does not matter: the event's text without what makes it unique.
     """
-    entity_kind, _ = f.stretch.keys(f.events["entity_type"])
     said = np.zeros(len(has), dtype=np.uint64)
     if len(starts):
         said[has] = np.add.reduceat(leaf, starts)
-    return pair(pair(pair(f.kind, entity_kind), number(f.failed)), said)
+    return pair(pair(pair(f.kind, f.entity_kind), number(f.failed)), said)

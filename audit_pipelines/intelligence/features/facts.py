@@ -48,6 +48,8 @@ class Facts:
     kind: Keys
     """Of the event's type."""
     entity: Keys
+    entity_kind: Keys
+    network: Keys
     failed: Flags
     tenant: Group
     """All events as one group."""
@@ -55,14 +57,24 @@ class Facts:
     by_kind: Group
     by_pair: Group
     """By actor and kind."""
+    by_entity: Group
+    """By actor and entity."""
+    by_entity_kind: Group
+    """By actor and the entity's kind."""
     window: Windows
     """The actor's last 24 hours."""
     since_10m: Ints
     since_1h: Ints
     """By place in `window`, where the actor's last hour begins; `since_10m` and `since_24h` alike."""
     since_24h: Ints
+    here: Windows
+    """The last hour of the actor from this network."""
+    here_1h: Ints
+    """By place in `here`, where the hour begins."""
     since_pair_s: Floats
     """Seconds since the actor last did this kind; infinite for the first time."""
+    since_entity_s: Floats
+    """Seconds since the actor last touched this entity; infinite for the first time."""
     known: dict[str, Floats] = field(default_factory=dict)
     """Features of the families before this one."""
 
@@ -80,26 +92,37 @@ def facts(ordered: pl.DataFrame, state: State, texts: pl.DataFrame) -> Facts:
     kind, _ = stretch.keys(ordered["event_type"])
     entity_id, _ = stretch.keys(ordered["entity_id"])
     entity_kind, _ = stretch.keys(ordered["entity_type"])
+    entity = pair(entity_kind, entity_id)
+    network, _ = stretch.keys(ordered["ip_index"].str.slice(0, 16))
     outcomes = ordered["outcome"].fill_null("")
     by_pair = stretch.group("actor, kind", pair(actor, kind))
+    by_entity = stretch.group("actor, entity", pair(actor, entity))
     window = stretch.windows("actor", actor, DAY_S)
+    here = stretch.windows("actor, network", pair(actor, network), HOUR_S)
     return Facts(
         events=ordered,
         texts=texts,
         stretch=stretch,
         actor=actor,
         kind=kind,
-        entity=pair(entity_kind, entity_id),
+        entity=entity,
+        entity_kind=entity_kind,
+        network=network,
         failed=by_distinct(outcomes, lambda each: each.str.contains(FAILURE_WORDS)).to_numpy().astype(bool),
         tenant=stretch.group("", None),
         by_actor=stretch.group("actor", actor),
         by_kind=stretch.group("kind", kind),
         by_pair=by_pair,
+        by_entity=by_entity,
+        by_entity_kind=stretch.group("actor, entity kind", pair(actor, entity_kind)),
         window=window,
         since_10m=window.first(TEN_MINUTES_S),
         since_1h=window.first(HOUR_S),
         since_24h=window.first(DAY_S),
+        here=here,
+        here_1h=here.first(HOUR_S),
         since_pair_s=since(by_pair, "time", time_us),
+        since_entity_s=since(by_entity, "time", time_us),
     )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from audit_pipelines.intelligence.features.facts import DAY_S, Facts, Feature
-from audit_pipelines.intelligence.novelty import FIXED, first_times, novelty
+from audit_pipelines.intelligence.novelty import FIXED, novelty
 from audit_pipelines.intelligence.past import Floats, Ints, log2, pair
 
 FEATURES: Final = (
@@ -51,8 +51,8 @@ def compute(f: Facts) -> dict[str, Floats]:
     tenant_actors = f.tenant.total("actors", first_of_actor)
     hours_known = (f.time_us - f.by_actor.first("known since", f.time_us)) // _HOUR_US
     few = -np.log((type_actors + 0.5) / (tenant_actors + 1.0))
-    entity_kind, has_kind = f.stretch.keys(f.events["entity_type"])
-    _, kind_new = first_times("actor, entity kind", f.by_actor, f.actor, entity_kind, has_kind)
+    has_kind = f.events["entity_type"].is_not_null().to_numpy()
+    first_of_entity_kind = (f.by_entity_kind.count() == 0) & has_kind
     return {
         "type_new_actor": novelty("kinds of actor", f.by_actor, first_of_pair),
         "type_new_tenant": novelty("kinds of tenant", f.tenant, first_of_kind),
@@ -63,7 +63,7 @@ def compute(f: Facts) -> dict[str, Floats]:
         **_unlike(f, 1.0 / (kinds_seen + 1.0)),
         "actor_young": _young("age", f, log2(actor_events + 1)),
         "actor_fresh": _young("hours known", f, log2(hours_known + 1)),
-        "kind_new_actor": kind_new,
+        "kind_new_actor": novelty("actor, entity kind", f.by_actor, first_of_entity_kind, has_kind),
         "actor_events": actor_events.astype(np.float64),
         "tenant_events": tenant_events.astype(np.float64),
         "tenant_actors": tenant_actors.astype(np.float64),

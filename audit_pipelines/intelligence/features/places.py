@@ -37,20 +37,19 @@ def compute(f: Facts) -> dict[str, Floats]:
     """Compute the family."""
     addresses = f.events["ip_index"]
     address, known = f.stretch.keys(addresses)
-    network, _ = f.stretch.keys(addresses.str.slice(0, 16))
     agent, has_agent = f.stretch.keys(by_distinct(f.events["user_agent"], client_family))
     has_entity = f.events["entity_id"].is_not_null().to_numpy() & f.events["entity_type"].is_not_null().to_numpy()
 
-    _, entity_actor = first_times("actor, entity", f.by_actor, f.actor, f.entity, has_entity)
-    by_network = f.stretch.group("network", network)
-    network_actor, network_lasting = _lasting("network", f, network, known, by_network)
+    first_of_entity = (f.by_entity.count() == 0) & has_entity
+    by_network = f.stretch.group("network", f.network)
+    network_actor, network_lasting = _lasting("network", f, f.network, known, by_network)
     _, address_actor = first_times("actor, address", f.by_actor, f.actor, address, known)
     by_agent = f.stretch.group("agent", agent)
     agent_actor, agent_lasting = _lasting("agent", f, agent, has_agent, by_agent)
     networks = by_network.count()
     placed = f.tenant.total("placed", known)
     return {
-        "entity_new_actor": entity_actor,
+        "entity_new_actor": novelty("actor, entity", f.by_actor, first_of_entity, has_entity),
         "network_new_actor": network_actor,
         "network_new_tenant": novelty("networks of tenant", f.tenant, (networks == 0) & known, known),
         "network_rare_tenant": np.where(known, -np.log((networks + 0.5) / (placed + 1.0)), 0.0),
@@ -58,9 +57,9 @@ def compute(f: Facts) -> dict[str, Floats]:
         "agent_new_actor": agent_actor,
         **network_lasting,
         **agent_lasting,
-        **_jumps(f, network, known),
-        **_strange(f, network, has_entity),
-        **_failures(f, network, known),
+        **_jumps(f, known),
+        **_strange(f, first_of_entity, has_entity),
+        **_failures(f, known),
     }
 
 
@@ -95,45 +94,41 @@ def _lasting(name: str, f: Facts, value: Keys, has: Flags, everyone: Group) -> t
     }
 
 
-def _strange(f: Facts, network: Keys, has_entity: Flags) -> dict[str, Floats]:
+def _strange(f: Facts, new: Flags, has_entity: Flags) -> dict[str, Floats]:
     """Sum how much likelier it is of a stranger than of the actor that an entity is new, or known, to the actor.
 
     A stranger touches what the actor never did as often as the actor has left out the tenant's entities of the kind.
-    What is touched again within the hour counts once.
+    `new` marks the actor's first time; what is touched again within the hour counts once.
     """
-    entity_kind, _ = f.stretch.keys(f.events["entity_type"])
-    met = f.stretch.group("actor, entity again", pair(f.actor, f.entity))
-    new = (met.count() == 0) & has_entity
-    counted = (since(met, "time", f.time_us) > HOUR_S) & has_entity
-    of_kind = f.stretch.group("entity kind", entity_kind)
-    own = f.stretch.group("actor, kind of entity", pair(f.actor, entity_kind))
+    counted = (f.since_entity_s > HOUR_S) & has_entity
+    of_kind = f.stretch.group("entity kind", f.entity_kind)
+    own = f.by_entity_kind
     first = (f.stretch.group("entity", f.entity).count() == 0) & has_entity
     there = np.maximum(of_kind.total("entities", first), 1)
     own_there, own_times = own.total("entities", new), own.total("times", counted)
     left = np.clip(1.0 - own_there / (there + 1.0), 0.05, 0.95)
     # Others of the tenant at the same age say how often something new is to be expected of so young a past.
-    age = f.stretch.group("entity kind, age", pair(entity_kind, number(log2(own_times + 1))))
+    age = f.stretch.group("entity kind, age", pair(f.entity_kind, number(log2(own_times + 1))))
     usual = (age.total("new", new & counted) + left) / (age.total("times", counted) + 1.0)
     own_share = np.clip((own_there + 4.0 * usual) / (own_times + 4.0), 0.02, 0.95)
     # An actor's early entities were all new and say little of the later ones, so half is what others do at this age.
     expected = np.clip(0.5 * (own_share + usual), 0.02, 0.95)
     ratio = np.where(new, np.log(left / expected), np.log((1.0 - left) / (1.0 - expected)))
     fixed = np.where(counted, np.round(np.clip(ratio, -2.0, 3.0) * FIXED), 0.0).astype(np.int64)
-    here = f.stretch.windows("actor, network, entities", pair(f.actor, network), HOUR_S)
     return {
         "strange_1h": np.maximum(f.window.total("strange", f.since_1h, fixed) / FIXED, 0.0),
-        "strange_place": np.maximum(here.total("strange", here.first(HOUR_S), fixed) / FIXED, 0.0),
+        "strange_place": np.maximum(f.here.total("strange", f.here_1h, fixed) / FIXED, 0.0),
     }
 
 
-def _jumps(f: Facts, network: Keys, known: Flags) -> dict[str, Floats]:
+def _jumps(f: Facts, known: Flags) -> dict[str, Floats]:
     # Events without an address must not hide a change, so the row before is the one before that had one.
     rows = np.flatnonzero(known)
     placed = f.stretch.group("placed actor", f.actor[rows])
-    before, has = placed.previous("network", network[rows])
+    before, has = placed.previous("network", f.network[rows])
     seconds = since(placed, "time", f.time_us[rows])
-    other = has & (before.view(np.uint64) != network[rows])
-    gap = np.full(len(network), -1.0)
+    other = has & (before.view(np.uint64) != f.network[rows])
+    gap = np.full(len(known), -1.0)
     gap[rows[other]] = seconds[other]
     jump = (gap >= 0) & (gap < HOUR_S)
     closeness = np.clip(1.5 - gap / HOUR_S, 0.5, 1.5)
@@ -143,16 +138,16 @@ def _jumps(f: Facts, network: Keys, known: Flags) -> dict[str, Floats]:
     }
 
 
-def _failures(f: Facts, network: Keys, known: Flags) -> dict[str, Floats]:
+def _failures(f: Facts, known: Flags) -> dict[str, Floats]:
     rows = np.flatnonzero(known & f.failed)
-    fails = f.stretch.group("network, failing actor", pair(network[rows], f.actor[rows]))
-    fresh = np.zeros(len(network), dtype=bool)
+    fails = f.stretch.group("network, failing actor", pair(f.network[rows], f.actor[rows]))
+    fresh = np.zeros(len(known), dtype=bool)
     fresh[rows] = since(fails, "time", f.time_us[rows]) > HOUR_S
     places = np.flatnonzero(known)
-    near = f.stretch.windows("network", network[places], HOUR_S, f.time_us[places])
+    near = f.stretch.windows("network", f.network[places], HOUR_S, f.time_us[places])
     start = near.first(HOUR_S)
-    failures = _spread(near.total("failed", start, f.failed[places]), places, len(network))
-    actors = _spread(near.total("failing actors", start, fresh[places]), places, len(network))
+    failures = _spread(near.total("failed", start, f.failed[places]), places, len(known))
+    actors = _spread(near.total("failing actors", start, fresh[places]), places, len(known))
     return {
         "network_failures": np.where(actors > 1, np.log1p(failures), 0.0),
         "network_failures_1h": failures,

@@ -46,8 +46,7 @@ _MOST: Final = 12.0
 def compute(f: Facts) -> dict[str, Floats]:
     """Compute the family."""
     count_10m, count_1h, count_24h = (f.window.count(each) for each in (f.since_10m, f.since_1h, f.since_24h))
-    fresh_entity = since(f.stretch.group("actor, any entity", pair(f.actor, f.entity)), "time", f.time_us) > HOUR_S
-    entities = f.window.total("entities", f.since_1h, fresh_entity)
+    entities = f.window.total("entities", f.since_1h, f.since_entity_s > HOUR_S)
     kinds = f.window.total("kinds", f.since_1h, f.since_pair_s > HOUR_S)
     failures_10m = f.window.total("failed", f.since_10m, f.failed)
     failures_1h = f.window.total("failed", f.since_1h, f.failed)

@@ -26,8 +26,7 @@ _ODD: Final = (*_FIRSTS, "network_jump", "failure_rare", "silence", "success_aft
 
 def compute(f: Facts) -> dict[str, Floats]:
     """Sum up over the actor's last hour."""
-    entity_kind, _ = f.stretch.keys(f.events["entity_type"])
-    kinds = pair(pair(f.kind, entity_kind), number(f.failed))
+    kinds = pair(pair(f.kind, f.entity_kind), number(f.failed))
     # By key: a join by three texts would compare them row by row.
     _, rows, which = np.unique(kinds, return_index=True, return_inverse=True)
     risk = add_risk(f.events[rows]).to_numpy().astype(np.float64).take(which)
@@ -37,11 +36,9 @@ def compute(f: Facts) -> dict[str, Floats]:
     firsts = np.round(sum((f.known[name] for name in _FIRSTS), zero) * FIXED).astype(np.int64)
     odd = sum((f.known[name] for name in _ODD), 0.5 * f.known["type_few_actors"]) * (risk + 0.15)
     once = np.where(f.since_pair_s > HOUR_S, np.round(odd * FIXED), 0.0).astype(np.int64)
-    network, _ = f.stretch.keys(f.events["ip_index"].str.slice(0, 16))
-    here = f.stretch.windows("actor, network", pair(f.actor, network), HOUR_S)
     return {
         # A thief beside the owner: what the owner does from the usual network dilutes nothing here.
-        "suspicion_place": (here.total("odd", here.first(HOUR_S), once) - once) / FIXED,
+        "suspicion_place": (f.here.total("odd", f.here_1h, once) - once) / FIXED,
         "risk": risk,
         "novelty_1h": f.window.total("first times", f.since_1h, firsts) / FIXED / by_root,
         "suspicion_1h": (f.window.total("odd", f.since_1h, once) - once) / FIXED / by_root,
