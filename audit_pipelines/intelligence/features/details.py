@@ -108,15 +108,15 @@ def leaves(f: Facts) -> Leaves:
 def compute(f: Facts, said: Leaves) -> dict[str, Floats]:
     """Compute the family."""
     size = _sizes(f.texts["sizes"])
-    log_size = np.log10(1.0 + np.maximum(size, 0.0))
-    of_actor, of_kind = (_largest(past.largest("size", log_size.view(np.int64))) for past in (f.by_actor, f.by_kind))
+    whole = np.maximum(size, 0.0).astype(np.int64)
+    log_size = np.log10(1.0 + whole)
+    of_actor, of_kind = (_log_size(past.largest("size", whole)) for past in (f.by_actor, f.by_kind))
     known = (of_actor >= 0) & (of_kind >= 0)
     largest = np.where(known, np.maximum(of_actor, np.minimum(of_kind, of_actor + 1.0)), 0.0)
     enough = (f.by_kind.count() >= 5) & (size >= 0)
     jump = np.where(enough, np.maximum(log_size - np.maximum(largest, 1.0), 0.0), 0.0)
     # A sum of whole numbers stays exact; nobody's day holds more than 10^15 of anything.
-    whole = np.minimum(np.maximum(size, 0.0), 1e12).astype(np.int64)
-    amount = np.log1p(f.window.total("amount", f.since_24h, whole))
+    amount = np.log1p(f.window.total("amount", f.since_24h, np.minimum(whole, 10**12)))
     unusual = np.clip(excess("amount", f.by_actor, f.tenant, amount, 0.5), 0.0, 12.0)
     rows = np.flatnonzero(size > 0)
     sized = f.stretch.group("sized kind", f.kind[rows])
@@ -160,9 +160,9 @@ def _flat(found: pl.Series) -> pl.Series:
     return found.explode(empty_as_null=False, keep_nulls=False)
 
 
-def _largest(bits: Ints) -> Floats:
-    # Floats from 0 up are ordered as the integers of the same bits.
-    return np.where(bits >= 0, np.maximum(bits, 0).view(np.float64), -1.0)
+def _log_size(size: Ints) -> Floats:
+    """Return log10(1 + size), and -1 where there is none."""
+    return np.where(size >= 0, np.log10(1.0 + np.maximum(size, 0)), -1.0)
 
 
 def _leaves(f: Facts, said: Leaves) -> dict[str, Floats]:

@@ -18,7 +18,7 @@ import polars as pl
 
 from audit_pipelines.intelligence.features.details import Leaves
 from audit_pipelines.intelligence.features.facts import DAY_US, Facts, Feature, by_distinct
-from audit_pipelines.intelligence.past import Floats, Ints, Keys, Table, number, pair
+from audit_pipelines.intelligence.past import Floats, Ints, Keys, Table, distinct, number, pair
 
 FEATURES: Final = (
     Feature(
@@ -143,11 +143,12 @@ class _Past:
         place = (known.keys & _PLACE).view(np.int64)
         # Pairs of actors that nobody met for a week are left where they are: they can be like nobody.
         met = known.keys[(place == _ANY) & (last >= self._today - _WEEK)]
-        met = np.unique(np.concatenate((met, shown.pair)) >> _PLACE_BITS)
-        kept = np.flatnonzero(np.isin(known.keys >> _PLACE_BITS, met))
-        self._pair = np.union1d(known.keys[kept], shown.pair)
+        met = distinct(np.concatenate((met, shown.pair)) >> _PLACE_BITS)
+        actors = known.keys >> _PLACE_BITS
+        kept = np.flatnonzero(met[np.searchsorted(met[:-1], actors)] == actors)
+        self._pair = distinct(np.concatenate((known.keys[kept], shown.pair)))
         self._place = (self._pair & _PLACE).view(np.int64)
-        self._actor = np.unique(self._pair >> _PLACE_BITS, return_inverse=True)[1]
+        self._actor = np.cumsum(np.diff(self._pair >> _PLACE_BITS, prepend=self._pair[:1] >> _PLACE_BITS) > 0)
         self._slot = np.searchsorted(self._pair, shown.pair)
         """Of each entry of `shown`, its pair."""
         self._days, self._recent, self._last = (np.zeros(len(self._pair), dtype=np.int64) for _ in range(3))
@@ -183,7 +184,7 @@ class _Past:
 
     def table(self) -> Table:
         """Return what is to be carried of the pairs that were shown."""
-        touched = np.unique(self._slot)
+        touched = np.flatnonzero(np.bincount(self._slot, minlength=len(self._pair)))
         last = self._last[touched]
         recent = self._recent[touched] >> np.minimum(self._today - 1 - last, _WEEK + 1)
         return Table(self._pair[touched], {"days": self._days[touched], "recent": recent, "last": last})

@@ -6,7 +6,7 @@ import numpy as np
 
 from audit_pipelines.intelligence.features.facts import HOUR_S, Facts, Feature
 from audit_pipelines.intelligence.novelty import FIXED
-from audit_pipelines.intelligence.past import Floats, number, pair
+from audit_pipelines.intelligence.past import Floats, number, numbered, pair
 from audit_pipelines.intelligence.risk import add_risk
 
 FEATURES: Final = (
@@ -28,7 +28,7 @@ def compute(f: Facts) -> dict[str, Floats]:
     """Sum up over the actor's last hour."""
     kinds = pair(pair(f.kind, f.entity_kind), number(f.failed))
     # By key: a join by three texts would compare them row by row.
-    _, rows, which = np.unique(kinds, return_index=True, return_inverse=True)
+    rows, which = numbered(kinds)
     risk = add_risk(f.events[rows]).to_numpy().astype(np.float64).take(which)
     zero = np.zeros(len(f.actor))
     # By the root of the number of events: a busy hour of somebody who meets new things steadily is no intruder's visit.
