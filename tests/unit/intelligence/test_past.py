@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from audit_pipelines.intelligence.evidence import ends
-from audit_pipelines.intelligence.past import Group, State, Stretch, log2
+from audit_pipelines.intelligence.past import Group, State, Stretch, distinct, log2, numbered
 
 ROWS = 4_000
 
@@ -32,6 +32,15 @@ def test_few_rows_are_told_what_all_rows_are_told(rng):
     assert sorted(rows.tolist()) == np.flatnonzero(marked).tolist()
     assert (counts == group.count()[rows]).all()
     assert (sums == group.total("other", values)[rows]).all()
+
+
+@pytest.mark.parametrize("keys", [[], [7], [9, 8, 9, 1 << 63, 8, 9], [5, 5, 5]])
+def test_each_key_is_told_once_and_numbered_by_its_first_row(keys):
+    key = np.array(keys, dtype=np.uint64)
+    rows, which = numbered(key)
+    assert distinct(key).tolist() == key[rows].tolist() == sorted(set(keys))
+    assert rows.tolist() == [keys.index(each) for each in sorted(set(keys))]
+    assert key[rows][which].tolist() == keys
 
 
 @pytest.mark.parametrize("top", [1_000, 1 << 62])
